@@ -1,0 +1,93 @@
+# tieline's few commands. `make` alone lists them. GNU make 3.81 (what macOS ships) is enough.
+#
+# Everything is installed into $(VENV), from the locks, hashes checked. A stamp in it says what is there already, so
+# only a changed lock or pyproject.toml installs again.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?= -n auto --dist loadgroup
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check --no-input
+LOCK_VENV := .venv-lock
+UV := uv==0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types check coverage bench lock clean
+.SUFFIXES:
+.DELETE_ON_ERROR:
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.run ## Set up, then show tieline at work
+	@$(BIN)/tieline demo
+
+test: $(VENV)/.dev ## Run the tests; PYTEST_ARGS='tests/one.py -x' for some of them
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## Look for mistakes and formatting that differs
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+format: $(VENV)/.dev ## Mend what lint can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+types: $(VENV)/.dev ## Check the types
+	@$(BIN)/mypy
+
+check: lint types test ## All three
+
+coverage: $(VENV)/.dev ## Run the tests and say which lines they leave out
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+bench: $(VENV)/.run ## Compare with hand-written clients; JOB='batch one' RUNS=5 PEERS=all to choose
+	@$(BIN)/python bench/run.py
+
+lock: $(LOCK_VENV)/.made ## Resolve the dependencies again; UPGRADE=1 takes newer ones
+	@echo "locking"
+	@$(call compile,dev.txt,--group build --group dev)
+	@$(call compile,run.txt,--group build --constraint requirements/dev.txt)
+	@if grep -nE '://|file:|^-' requirements/*.txt; then echo "error: a lock names a place; see above" >&2; exit 1; fi
+
+clean: ## Remove what was made
+	@rm -rf .venv .venv-* $(VENV) .bench build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find bench src tests -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# One lock for every Python and platform we support. It names no index: an installation asks the one it is set up with.
+compile = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-header \
+	--annotation-style line --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	$(2) --output-file requirements/$(1) >/dev/null
+
+$(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
+	@echo "installing tieline into $(VENV)"
+	@$(PIP) install --no-compile --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	@echo "installing the tools for tests, lint and types"
+	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.made:
+	@$(call make-venv,$(VENV))
+	@touch $@
+
+$(LOCK_VENV)/.made: Makefile
+	@$(call make-venv,$(LOCK_VENV))
+	@$(LOCK_VENV)/bin/python -m pip --quiet --quiet --disable-pip-version-check install "$(UV)"
+	@touch $@
+
+make-venv = \
+	command -v "$(PYTHON)" >/dev/null || \
+		{ echo "error: there is no $(PYTHON) here; tieline needs Python 3.11 or newer: make PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is $$("$(PYTHON)" -V 2>&1), tieline needs 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }; \
+	"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "error: $(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	"$(PYTHON)" -m venv --clear "$(1)"

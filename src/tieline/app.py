@@ -1,0 +1,238 @@
+"""The composition root: opens a project folder and hands every part what it needs.
+
+    with Tieline.open(Path(".")) as project:
+        outcome = await project.run("qualified-leads")
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from tieline.dialects.rest import RestSystem
+from tieline.engine import deadletters
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.ledger import Counts
+from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
+from tieline.engine.run import Engine, Outcome, Wanted, observe
+from tieline.model.clock import Clock, SystemClock
+from tieline.model.errors import TielineError
+from tieline.model.secret import Redactor
+from tieline.observe.explain import Story, explain
+from tieline.observe.status import IntegrationStatus, status_of
+from tieline.spec.connections import Connection
+from tieline.spec.connectors import Connector, Resource
+from tieline.spec.reader import Project, find_project_folder, read_project
+from tieline.spec.references import check_url, resolve, resolve_secret
+from tieline.store.database import Database
+from tieline.transport.caller import Account, Caller
+from tieline.transport.http import AiohttpTransport, Transport
+
+
+class Tieline:
+    """An open project. Nothing is called and nothing is written before something is asked of it."""
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        environ: Mapping[str, str] | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        database: Database | None = None,
+    ) -> None:
+        self.project = project
+        self.redactor = Redactor()
+        self.clock: Clock = clock or SystemClock()
+        self._environ = os.environ if environ is None else environ
+        self._transport = transport or AiohttpTransport()
+        self._db = database
+        self._systems: dict[str, RestSystem] = {}
+        self._engine: Engine | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, transport: Transport | None = None, clock: Clock | None = None) -> Tieline:
+        """Open the project in this folder or the nearest one above it. Raises `SpecError` with everything that is wrong in its files."""
+        return cls(read_project(find_project_folder(folder)), transport=transport, clock=clock)
+
+    def __enter__(self) -> Tieline:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store. Connections to systems are closed by `aclose`."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    async def aclose(self) -> None:
+        """Let go of the connections to the systems."""
+        await self._transport.close()
+
+    @property
+    def db(self) -> Database:
+        """The project's store, opened at first use."""
+        if self._db is None:
+            self._db = Database(self.project.folder / self.project.file.store)
+        return self._db
+
+    def names(self, name: str | None = None) -> list[str]:
+        """Return the integration that is meant, or all. Raises `TielineError` for an unknown name."""
+        known = sorted(self.project.integrations)
+        if name is None:
+            return known
+        if name not in known:
+            raise TielineError(f"there is no integration `{name}`", next_step=f"there {'is' if len(known) == 1 else 'are'}: {', '.join(known) or 'none'}")
+        return [name]
+
+    def owner(self, name: str) -> str | None:
+        """Return who must see it when an integration needs a person."""
+        return self.project.integrations[name].owner or self.project.file.owner
+
+    def compiled(self, name: str) -> CompiledIntegration:
+        """Return an integration, ready to run."""
+        spec = self.project.integrations[name]
+        source, target = self._resource(spec.source), self._resource(spec.target)
+        target_connection, _, target_resource = spec.target.partition(".")
+        features = self.system(target_connection).features(target_resource)
+        return CompiledIntegration(
+            name, spec, source, target, features, self.project.functions, lambda field: self.project.where("integration", name, "map", field)
+        )
+
+    def system(self, connection: str) -> RestSystem:
+        """Return a connection, spoken to. Raises `TielineError` when its references lead nowhere."""
+        if connection not in self._systems:
+            declared = self.project.connections[connection]
+            connector = self.project.connectors[declared.connector]
+            variables = self._variables(declared, connector)
+            caller = Caller(self._account(connection, declared, connector, variables), self._transport, self.clock)
+            caller.observe = observe
+            self._systems[connection] = RestSystem(connection, connector, variables, caller)
+        return self._systems[connection]
+
+    def engine(self, db: Database | None = None) -> Engine:
+        """Return the engine, over the project's store or another."""
+        jobs = _Lazily(self.compiled)
+        systems = _Lazily(self.system)
+        keep = self.project.file.retention.history
+        if db is not None:
+            return Engine(db, self.clock, systems, jobs, keep_history_seconds=keep)
+        if self._engine is None:
+            self._engine = Engine(self.db, self.clock, systems, jobs, keep_history_seconds=keep)
+        return self._engine
+
+    # -- what people ask for
+
+    async def run(self, name: str, wanted: Wanted = Wanted(), *, progress: Callable[[Counts], None] = lambda counts: None) -> Outcome:
+        """Run an integration once."""
+        return await self.engine().run(name, wanted, progress=progress)
+
+    async def run_plan(self, name: str, path: Path, *, progress: Callable[[Counts], None] = lambda counts: None) -> Outcome:
+        """Carry out a saved plan. Raises `SafetyStop` when the world has changed since."""
+        with await self.plan(name) as plan:
+            check_plan(path, plan)
+            return await self.engine().run(name, guard=guard_by(plan), progress=progress)
+
+    async def plan(self, name: str, wanted: Wanted = Wanted()) -> Plan:
+        """Work out what a run would write. Nothing is written, neither to a system nor to the store."""
+        return await make_plan(self.engine, self.db, name, self.compiled(name).fingerprint, wanted)
+
+    def status(self) -> list[IntegrationStatus]:
+        """Return how each integration is doing."""
+        now = self.clock.now()
+        return [status_of(self.db, name, spec, owner=self.owner(name), now=now) for name, spec in sorted(self.project.integrations.items())]
+
+    def explain(self, connection: str, resource: str, id: str) -> list[Story]:
+        """Return everything that happened to a record, one story for each integration."""
+        if connection not in self.project.connections:
+            raise TielineError(f"there is no connection `{connection}`", next_step=f"there are: {', '.join(sorted(self.project.connections))}")
+        resources = self.project.connectors[self.project.connections[connection].connector].resources
+        if resource not in resources:
+            raise TielineError(f"`{connection}` has no resource `{resource}`", next_step=f"it has: {', '.join(sorted(resources))}")
+        return explain(self.db, self.project.integrations, connection, resource, id)
+
+    def dead_letters(self, integration: str | None = None, cause: str | None = None) -> list[deadletters.DeadLetter]:
+        """Return what needs a person, oldest first."""
+        return deadletters.list_letters(self.db, integration=integration, cause=cause)
+
+    # -- details
+
+    def _resource(self, place: str) -> Resource:
+        connection, _, resource = place.partition(".")
+        return self.project.connectors[self.project.connections[connection].connector].resources[resource]
+
+    def _variables(self, declared: Connection, connector: Connector) -> dict[str, str]:
+        variables = {name: resolve(value, self.project.folder, self._environ) for name, value in declared.variables.items()}
+        if connector.version is not None:
+            variables["version"] = connector.version.name
+        return variables
+
+    def _account(self, name: str, declared: Connection, connector: Connector, variables: Mapping[str, str]) -> Account:
+        folder, environ = self.project.folder, self._environ
+        url = resolve(connector.environments[declared.environment], folder, environ)
+        for variable, value in variables.items():
+            url = url.replace("{" + variable + "}", value)
+        if wrong := check_url(url):
+            raise TielineError(f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="mend the environment's URL in the connector")
+        headers = {"Accept": "application/json", "User-Agent": "tieline", **connector.headers}
+        version = connector.version
+        if version is not None and version.send == "header" and version.param:
+            headers[version.param] = version.name
+        secret_headers: dict[str, str] = {}
+        secret_query: dict[str, str] = {}
+
+        def secret(text: str) -> str:
+            value = resolve_secret(text, folder, environ)
+            self.redactor.add(value)
+            return value.reveal()
+
+        auth, methods = declared.auth, connector.auth
+        if auth.bearer is not None and methods.bearer is not None:
+            secret_headers["Authorization"] = f"{methods.bearer.scheme} {secret(auth.bearer)}"
+        elif auth.basic is not None:
+            secret_headers["Authorization"] = _basic(resolve(auth.basic.username, folder, environ), secret(auth.basic.password))
+        elif auth.api_key is not None and methods.api_key is not None:
+            value = methods.api_key.prefix + secret(auth.api_key)
+            if methods.api_key.query is not None:
+                secret_query[methods.api_key.query] = value
+            else:
+                secret_headers[methods.api_key.header or "X-Api-Key"] = value
+        return Account(
+            name, url, headers, secret_headers, secret_query,
+            declared.limits if declared.limits is not None else connector.limits,
+            declared.concurrency or connector.concurrency,
+            connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask,
+        )  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+class _Lazily(Mapping[str, T]):
+    """A mapping whose values are made when they are asked for."""
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        self._make = make
+        self._made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+def _basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+

@@ -1,0 +1,263 @@
+"""The command tree and its options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from tieline.cli.output import BROKEN, INTERRUPTED, output, spoken_errors
+
+app = typer.Typer(
+    name="tieline", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, rich_markup_mode="rich",
+    help="Moves records between business systems, keeps them right, and tells you when it can't.",
+    epilog="Exit codes: 0 all is well · 1 someone must act · 2 a file or option is wrong · 3 changes are owed, a system can't be reached · "
+    "4 stopped for safety · 5 the store or tieline failed · 130 interrupted",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person.", invoke_without_command=True)
+app.add_typer(letters, name="dead-letters")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Folder = Annotated[Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)]
+Integration = Annotated[Optional[str], typer.Argument(help="The integration; all of them without it.", show_default=False)]  # noqa: UP045 - typer reads it
+OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
+Letters = Annotated[Optional[list[int]], typer.Argument(help="Dead letters by number.", show_default=False)]  # noqa: UP045
+HERE = Path()
+
+
+@app.command()
+def init(
+    folder: Annotated[Optional[Path], typer.Argument(help="The folder to make; asked for without it.", show_default=False)] = None,  # noqa: UP045
+    template: Annotated[Optional[str], typer.Option(help="demo or blank; asked for without it.", show_default=False)] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """Begin a project in a new folder, from a template or by answering questions."""
+    output.json_mode = json
+    from tieline.cli import begin
+
+    with spoken_errors():
+        begin.init(folder, template)
+
+
+@app.command()
+def check(
+    live: Annotated[bool, typer.Option("--live", help="Try the connections as well.")] = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Read every file and say what is wrong, unanswered or risky; run the mappings' examples."""
+    output.json_mode = json
+    from tieline.cli import operate
+
+    with spoken_errors():
+        raise SystemExit(operate.check(project, live=live))
+
+
+@app.command()
+def plan(
+    integration: OneIntegration,
+    out: Annotated[Optional[Path], typer.Option("--out", help="Save the plan, for `run --plan`.", show_default=False)] = None,  # noqa: UP045
+    limit: Annotated[Optional[int], typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,  # noqa: UP045
+    only: Annotated[Optional[str], typer.Option(help="Look at the record with this id only.", show_default=False)] = None,  # noqa: UP045
+    show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Show what a run would create and update, field by field. Nothing is written."""
+    output.json_mode = json
+    from tieline.cli import operate
+
+    with spoken_errors():
+        raise SystemExit(operate.plan(project, integration, out=out, limit=limit, only=only, show=show))
+
+
+@app.command()
+def run(
+    integration: Integration = None,
+    plan: Annotated[Optional[Path], typer.Option("--plan", help="Carry out a saved plan; refused when the world has changed.", show_default=False)] = None,  # noqa: UP045
+    limit: Annotated[Optional[int], typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,  # noqa: UP045
+    only: Annotated[Optional[str], typer.Option(help="Only the record with this id.", show_default=False)] = None,  # noqa: UP045
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Move what must move, now."""
+    output.json_mode = json
+    from tieline.cli import operate
+
+    with spoken_errors():
+        raise SystemExit(operate.run(project, integration, plan=plan, limit=limit, only=only))
+
+
+@app.command()
+def status(integration: Integration = None, project: Folder = HERE, json: Json = False) -> None:
+    """Say how each integration is doing. The exit code is 1 when someone must act."""
+    output.json_mode = json
+    from tieline.cli import report
+
+    with spoken_errors():
+        raise SystemExit(report.status(project, integration))
+
+
+@app.command()
+def explain(
+    connection: Annotated[str, typer.Argument(help="The connection, either side.")],
+    resource: Annotated[str, typer.Argument(help="The resource.")],
+    id: Annotated[str, typer.Argument(help="The record's id there.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Tell everything that happened to one record, across both systems, in order."""
+    output.json_mode = json
+    from tieline.cli import report
+
+    with spoken_errors():
+        raise SystemExit(report.explain(project, connection, resource, id))
+
+
+@letters.callback()
+def dead_letters(context: typer.Context) -> None:
+    """List them, when no command is given."""
+    if context.invoked_subcommand is None:
+        list_letters()
+
+
+@letters.command("list")
+def list_letters(
+    integration: Integration = None,
+    cause: Annotated[Optional[str], typer.Option(help="Only this cause.", show_default=False)] = None,  # noqa: UP045
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """List what needs a person, grouped by cause and field."""
+    output.json_mode = json
+    from tieline.cli import report
+
+    with spoken_errors():
+        raise SystemExit(report.list_letters(project, integration, cause))
+
+
+@letters.command()
+def show(letter: Annotated[int, typer.Argument(help="The dead letter's number.")], project: Folder = HERE, json: Json = False) -> None:
+    """Show one whole: record, request, answer, reason, rule."""
+    output.json_mode = json
+    from tieline.cli import report
+
+    with spoken_errors():
+        raise SystemExit(report.show_letter(project, letter))
+
+
+@letters.command()
+def edit(
+    letter: Annotated[int, typer.Argument(help="The dead letter's number.")],
+    set: Annotated[Optional[list[str]], typer.Option("--set", help="FIELD=VALUE of the source record; VALUE is JSON, or text.", show_default=False)] = None,  # noqa: UP045, A002
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Mend the record that a dead letter keeps (in $EDITOR without --set). Send it with `redrive`."""
+    output.json_mode = json
+    from tieline.cli import operate
+
+    with spoken_errors():
+        raise SystemExit(operate.edit_letter(project, letter, set or []))
+
+
+@letters.command()
+def redrive(
+    letter: Letters = None,
+    integration: Annotated[Optional[str], typer.Option(help="All of this integration.", show_default=False)] = None,  # noqa: UP045
+    cause: Annotated[Optional[str], typer.Option(help="All of this cause.", show_default=False)] = None,  # noqa: UP045
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Decide dead letters again, with today's mapping, and send them."""
+    output.json_mode = json
+    from tieline.cli import operate
+
+    with spoken_errors():
+        raise SystemExit(operate.redrive(project, letter or [], integration, cause))
+
+
+@letters.command()
+def discard(
+    letter: Annotated[list[int], typer.Argument(help="Dead letters by number.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Give up on dead letters, for a reason."""
+    output.json_mode = json
+    from tieline.cli import operate
+
+    with spoken_errors():
+        raise SystemExit(operate.discard(project, letter, reason))
+
+
+@app.command()
+def schema(
+    kind: Annotated[Optional[str], typer.Argument(help="project, connector, connections or integration; all without it.", show_default=False)] = None,  # noqa: UP045
+    out: Annotated[Optional[Path], typer.Option("--out", help="Write one file a kind into this folder.", show_default=False)] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """Print the JSON Schema of the files, for an editor's completion and checks."""
+    output.json_mode = json
+    from tieline.cli import begin
+
+    with spoken_errors():
+        raise SystemExit(begin.schema(kind, out))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the project folder is made.")] = Path("tieline-demo"),
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox systems running afterwards, until Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the whole: two sandbox systems, one integration, a bad record, and how it is explained and mended."""
+    output.json_mode = json
+    from tieline.cli import demo as demonstration
+
+    with spoken_errors():
+        raise SystemExit(demonstration.demo(folder, keep=keep))
+
+
+@app.command()
+def version(json: Json = False) -> None:
+    """Print the version."""
+    from tieline._version import __version__
+
+    if json:
+        output.json_mode = True
+        output.json({"version": __version__})
+    else:
+        output.print(f"tieline {__version__}")
+
+
+def run_command_line() -> int:
+    """Run the command that was asked for; return its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else BROKEN
+    except typer.Exit as end:
+        return int(end.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is not None:  # click's own errors know how to speak
+            show()
+            return int(getattr(error, "exit_code", 2))
+        if "TIELINE_TRACE" in os.environ:
+            raise
+        output.stderr.print(f"[red]error in tieline itself[/] {type(error).__name__}: {error}", markup=True)
+        output.stderr.print(" [dim]next[/] run again with TIELINE_TRACE=1 for the whole trace, and report it")
+        return BROKEN
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,30 @@
+"""`tieline`: the entry of the command line.
+
+Exit codes: 0 all is well; 1 someone must act (parked, held, late, failed); 2 a file or an option is wrong; 3 changes are still owed,
+because a system can't be reached; 4 tieline stopped itself for safety (another runner, a brake, a plan that no longer holds);
+5 the store or tieline itself failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tieline._version import __version__
+
+
+def main() -> None:
+    """Run the command line. `version` answers before anything heavy is imported."""
+    arguments = sys.argv[1:]
+    if arguments in (["version"], ["--version"]):
+        sys.stdout.write(f"tieline {__version__}\n")
+        return
+    if arguments == ["version", "--json"]:
+        sys.stdout.write(f'{{"version": "{__version__}"}}\n')
+        return
+    from tieline.cli.commands import run_command_line
+
+    sys.exit(run_command_line())
+
+
+if __name__ == "__main__":
+    main()

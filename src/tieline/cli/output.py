@@ -1,0 +1,134 @@
+"""How commands speak: tables and colours on a terminal, plain text elsewhere, JSON with `--json`."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+from tieline.model.errors import SafetyStop, SpecError, StoreError, TielineError, Unauthorized, Unavailable, Unreachable
+
+OK, ACT, WRONG, OWED, SAFETY, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+STATE_STYLES = {
+    "green": "green", "attention": "yellow", "owed": "yellow", "late": "red", "failed": "red", "stopped": "yellow", "running": "cyan", "never run": "dim",
+}  # fmt: skip
+
+
+class Output:
+    """Where a command writes. `json_mode` and the console are set once, by the command's options."""
+
+    def __init__(self) -> None:
+        self.json_mode = False
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+        self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def print(self, text: str = "", *, style: str | None = None) -> None:
+        """Print a line of text as it is."""
+        self.console.print(escape(text), style=style)
+
+    def json(self, value: Any) -> None:
+        """Print a value as JSON."""
+        sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+    def error(self, error: BaseException) -> None:
+        """Say what went wrong, and what to do next."""
+        if self.json_mode:
+            details: dict[str, Any] = {"error": str(error), "next": getattr(error, "next_step", "")}
+            if isinstance(error, SpecError):
+                details["complaints"] = [plain(complaint) for complaint in error.complaints]
+            sys.stdout.write(json.dumps(details, indent=2, ensure_ascii=False) + "\n")
+            return
+        self.stderr.print(f"[red]error[/] {escape(str(error))}")
+        if next_step := getattr(error, "next_step", ""):
+            self.stderr.print(f" [dim]next[/] {escape(next_step)}")
+
+
+output = Output()
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for an error."""
+    if isinstance(error, SpecError):
+        return WRONG
+    if isinstance(error, SafetyStop):
+        return SAFETY
+    if isinstance(error, StoreError):
+        return BROKEN
+    if isinstance(error, (Unreachable, Unavailable)):
+        return OWED
+    if isinstance(error, Unauthorized):
+        return ACT
+    return WRONG if isinstance(error, TielineError) else BROKEN
+
+
+def plain(value: Any) -> Any:
+    """Return a value made of JSON's types; decimals keep their digits as text when a float would lose them."""
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, Decimal):
+        number = float(value)
+        return number if Decimal(repr(number)) == value else str(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, (dt.date, dt.datetime)):
+        return value.isoformat()
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def when(moment: float | None) -> str:
+    """Return a moment in local time."""
+    if moment is None:
+        return "never"
+    return dt.datetime.fromtimestamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def age(seconds: float | None) -> str:
+    """Return a length of time in its two largest units."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 172800:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:.0f} d"
+
+
+def value_text(value: Any) -> str:
+    """Return a value as people read it; control characters are spelled out, so that no record can move the cursor."""
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif value is None:
+        return "null"
+    else:
+        text = json.dumps(plain(value), ensure_ascii=False)
+    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+    return shown if len(shown) <= 120 else shown[:119] + "…"
+
+
+@contextlib.contextmanager
+def spoken_errors() -> Iterator[None]:
+    """Turn tieline's errors into words and an exit code."""
+    try:
+        yield
+    except TielineError as error:
+        output.error(error)
+        raise SystemExit(exit_code(error)) from None

@@ -1,0 +1,183 @@
+"""Commands that only look: status, explain, the list of dead letters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from tieline.app import Tieline
+from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, age, output, plain, value_text, when
+from tieline.engine import deadletters
+from tieline.observe.explain import Moment, Story
+from tieline.observe.status import IntegrationStatus
+
+_MOMENT_STYLES = {"delivered": "green", "parked": "red", "held": "magenta", "owed": "yellow", "accepted": "cyan", "set aside": "red"}
+
+
+def status(folder: Path, name: str | None) -> int:
+    """Say how each integration is doing."""
+    with Tieline.open(folder) as project:
+        names = project.names(name)
+        found = [entry for entry in project.status() if entry.integration in names]
+        if output.json_mode:
+            output.json([plain(entry) for entry in found])
+        else:
+            for entry in found:
+                _print_status(entry)
+            if not found:
+                output.print("there is no integration in this project")
+        if any(entry.needs_someone for entry in found):
+            return ACT
+        return OWED if any(entry.owed for entry in found) else OK
+
+
+def _print_status(entry: IntegrationStatus) -> None:
+    style = STATE_STYLES.get(entry.state, "")
+    output.console.print(f"[bold]{escape(entry.integration)}[/] [{style}]{entry.state}[/]  [dim]{escape(entry.purpose or '')}[/]")
+    if entry.running:
+        output.print(f"  running   by {entry.running}")
+    if entry.last_run is None:
+        output.print("  last run  never: `tieline plan` shows what it would do")
+        return
+    counts = " + ".join(f"{number} {key}" for key, number in entry.counts.items() if number and key not in _NOT_SHOWN)
+    output.print(f"  last run  {entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {counts or 'nothing read'}")
+    if entry.error:
+        output.console.print(f"            [{style}]{escape(entry.error)}[/]")
+    rate = f", {entry.success_rate:.1%} of what was decided arrived" if entry.success_rate is not None else ""
+    output.print(f"  records   {entry.linked} linked, {entry.delivered} delivered{rate}")
+    output.print(f"  open      {entry.owed} owed, {entry.held} held, {entry.parked} parked")
+    promise = f", promised {age(entry.freshness_promise)}" if entry.freshness_promise else ""
+    late = entry.freshness_age is not None and entry.freshness_promise is not None and entry.freshness_age > entry.freshness_promise
+    words = f"{age(entry.freshness_age)}{promise}" if entry.watermark else f"not known before the first complete run{promise}"
+    output.console.print(f"  freshness [{'red' if late else 'green' if entry.watermark else 'dim'}]{words}[/]")
+    output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
+    calls = entry.calls
+    if calls.get("calls"):
+        output.print(
+            f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average, "
+            f"{age(calls['waited_seconds'])} waited for limits"
+        )
+    if entry.state in ("attention", "failed", "late"):
+        output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")
+
+
+_NOT_SHOWN = ("matched", "repeated", "pages", "total", "carried_delivered", "carried_parked", "carried_owed")
+
+
+def _what_to_do(entry: IntegrationStatus) -> str:
+    if entry.state == "late":
+        return f"run it (`tieline run {entry.integration}`), and see to it that it is scheduled often enough"
+    if entry.parked or entry.held:
+        return "see `tieline dead-letters`"
+    return "see the error above, then run it again"
+
+
+def explain(folder: Path, connection: str, resource: str, id: str) -> int:
+    """Tell everything that happened to one record."""
+    with Tieline.open(folder) as project:
+        stories = project.explain(connection, resource, id)
+        if output.json_mode:
+            output.json([plain(story) for story in stories])
+            return OK
+        if not stories:
+            output.print(f"{connection}.{resource} {id}: no integration has met this record")
+            output.print("it was never read, or its history is older than `retention: history`; `tieline run --only` reads it now", style="dim")
+            return OK
+        for story in stories:
+            _print_story(story)
+        return OK
+
+
+def _print_story(story: Story) -> None:
+    there = f"{story.target} {story.target_id}" if story.target_id else f"nothing in {story.target} yet"
+    output.console.print(f"[bold]{escape(story.source)} {escape(story.source_id)}[/] → [bold]{escape(there)}[/]  [dim]{escape(story.integration)}, {story.verdict}[/]")
+    for moment in story.moments:
+        _print_moment(moment)
+    if story.last_seen:
+        output.console.print(f"  [dim]last seen[/]   {escape(_fields(story.last_seen))}")
+    if story.last_agreed:
+        output.console.print(f"  [dim]last agreed[/] {escape(_fields(story.last_agreed))}")
+
+
+def _print_moment(moment: Moment) -> None:
+    style = _MOMENT_STYLES.get(moment.what, "")
+    number = f" [dim]run {moment.run}[/]" if moment.run else ""
+    what = f"[{style}]{escape(moment.what)}[/]" if style else escape(moment.what)
+    output.console.print(f"  {when(moment.at)}{number}  {what}  {escape(moment.text)}")
+    for address, value in (moment.fields or {}).items() if moment.what == "accepted" else ():
+        was = f"{value_text(moment.before[address])} → " if moment.before and address in moment.before else ""
+        output.console.print(f"      {escape(address)}: {escape(was)}{escape(value_text(value))}")
+    if moment.why and moment.why.get("rule"):
+        output.console.print(f"      [dim]rule[/] {escape(str(moment.why['rule']))}")
+    if moment.call is not None:
+        call = moment.call
+        answer = f"{call.status}" if call.status is not None else f"no answer ({call.failure})"
+        waited = f", waited {age(call.waited)} for the limit" if call.waited > 0.05 else ""
+        output.console.print(f"      [dim]call {call.id}[/] {escape(call.method)} {escape(call.url)} → {escape(answer)} in {call.seconds * 1000:.0f} ms{waited}")
+        if call.answer:
+            output.console.print(f"      [dim]answer[/] {escape(call.answer)}")
+
+
+def _fields(values: dict[str, Any]) -> str:
+    return ", ".join(f"{address}={value_text(value)}" for address, value in values.items())
+
+
+def list_letters(folder: Path, integration: str | None, cause: str | None) -> int:
+    """List what needs a person."""
+    with Tieline.open(folder) as project:
+        if integration is not None:
+            project.names(integration)
+        letters = project.dead_letters(integration, cause)
+        if output.json_mode:
+            output.json([plain(letter) for letter in letters])
+            return ACT if letters else OK
+        if not letters:
+            output.print("no dead letters: nothing needs a person", style="green")
+            return OK
+        groups = Counter((letter.integration, letter.cause, letter.field or "") for letter in letters)
+        for (name, kind, field), number in groups.most_common():
+            output.console.print(f"[bold]{number}[/] × {escape(name)}: {escape(kind)}{f' of `{escape(field)}`' if field else ''}")
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for heading in ("no.", "integration", "record", "state", "since", "why"):
+            table.add_column(heading, overflow="fold")
+        for letter in letters[:50]:
+            state = "parked" if letter.state == "dead" else "held"
+            table.add_row(str(letter.id), letter.integration, escape(letter.source_id), state, when(letter.accepted_at), escape(letter.message[:160]))
+        output.console.print(table)
+        if len(letters) > 50:
+            output.print(f"… and {len(letters) - 50} more (--json shows all)", style="dim")
+        output.print("`tieline dead-letters show NO`, `edit NO --set FIELD=VALUE`, `redrive NO`, `discard NO --reason …`", style="dim")
+        return ACT
+
+
+def show_letter(folder: Path, id: int) -> int:
+    """Show a dead letter whole."""
+    with Tieline.open(folder) as project:
+        letter = deadletters.get_letter(project.db, id)
+        if output.json_mode:
+            output.json(letter)
+            return OK
+        state = {"dead": "parked"}.get(letter.state, letter.state)
+        output.console.print(f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]")
+        output.print(f"  since   {when(letter.accepted_at)}, {letter.attempts} attempts")
+        output.print(f"  why     {letter.message}")
+        why = letter.why
+        for name, label in (("rule", "rule"), ("status", "status"), ("answer", "answer")):
+            if why.get(name):
+                output.print(f"  {label:7} {why[name]}")
+        if request := why.get("request"):
+            output.print(f"  request {request.get('operation')} {request.get('id') or ''}")
+            for address, value in (request.get("body") or {}).items():
+                output.print(f"            {address}: {value_text(value)}")
+        if letter.record is not None:
+            output.print("  record")
+            for address, value in letter.record.items():
+                output.print(f"            {address}: {value_text(value)}")
+        if why.get("discarded"):
+            output.print(f"  given up {why['discarded']}")
+        output.console.print(f"  [dim]next[/]    {escape(letter.next_step)}")
+        return OK

@@ -1,0 +1,105 @@
+"""What the engine asks of a system, whatever it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from tieline.model.errors import RemoteError
+from tieline.model.records import Record, Values
+
+
+class Since(msgspec.Struct, frozen=True):
+    """A point after which changes are wanted, in the source's own words; `None` values mean from the beginning."""
+
+    mark: str | None = None
+    """The largest time or version seen, or the server's own mark."""
+
+
+class Page(msgspec.Struct):
+    """Some records, in the order in which the source gave them."""
+
+    number: int
+    records: list[Record]
+    deleted: list[str]
+    """Ids of records that the source says are gone."""
+    since: Since | None = None
+    """From where the next read can start once this page is durable; only set where that is safe."""
+    total: int | None = None
+    """How many records there are in all, when the source says so."""
+
+
+class Item(msgspec.Struct):
+    """One record to be written: nested fields, and the id it has there already, if any."""
+
+    record: Record
+    id: str | None
+    key: str
+    """Idempotency key."""
+    attempt: int = 1
+
+
+class Receipt(msgspec.Struct):
+    """What became of a write."""
+
+    id: str | None = None
+    """The record's id in the destination, when the answer told it."""
+    error: RemoteError | None = None
+    call: int | None = None
+    already: bool = False
+    """The system said that it is so already; the id may have to be looked up."""
+
+
+class Features(msgspec.Struct, frozen=True):
+    """What a resource can do, so that the engine can choose a way."""
+
+    list: bool
+    changed_since: bool
+    get: bool
+    find: frozenset[str]
+    create: bool
+    update: bool
+    upsert: str | None
+    """The field by which the vendor recognises a record in an upsert."""
+    delete: bool
+    idempotency: bool
+    whole_update: bool
+    """An update sends all mapped fields."""
+    batch: dict[str, int]
+    """Most records of a call, by operation."""
+
+
+class System(Protocol):
+    """A connection, spoken to."""
+
+    name: str
+    concurrency: int
+
+    def features(self, resource: str) -> Features:
+        """Say what a resource can do."""
+
+    def read(self, resource: str, since: Since | None) -> AsyncIterator[Page]:
+        """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
+
+    async def get(self, resource: str, id: str) -> Record | None:
+        """Return a record, or None when there is none."""
+
+    async def find(self, resource: str, field: str, value: Any) -> list[Record]:
+        """Return the records whose field has this value."""
+
+    def find_lag(self, resource: str, field: str) -> float:
+        """Return how many seconds a new record can be missing from `find`."""
+
+    async def write(self, resource: str, operation: str, item: Item) -> Receipt:
+        """Create, update, upsert or delete one record, once."""
+
+    async def write_many(self, resource: str, operation: str, items: Sequence[Item]) -> list[Receipt]:
+        """The same for many in one call; one receipt each, in order."""
+
+    def id_of(self, resource: str, record: Record | Values) -> str | None:
+        """Return a record's id as text, or None when it has none that can be used."""
+
+    async def ping(self) -> str:
+        """Make a cheap call with the credentials; return what was asked. Raises `RemoteError`."""

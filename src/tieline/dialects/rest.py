@@ -1,0 +1,486 @@
+"""REST with JSON, as a connector declares it.
+
+Reading never shortens a list silently: an answer that is not JSON, has no records where they should be, or repeats itself is an error.
+Writing sends once and returns a receipt; whether to try again is the engine's to decide.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from tieline.dialects.dialect import Features, Item, Page, Receipt, Since
+from tieline.dialects.pagination import pager
+from tieline.dialects.results import read_results
+from tieline.dialects.templates import Template, encode
+from tieline.mapping.paths import get, put
+from tieline.model.errors import NotThere, OutcomeUnknown, RemoteError, Undecodable
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.times import parse_moment
+from tieline.spec.connectors import Batch, ChangedSince, Connector, Find, List, Request, Resource, Upsert, Write
+from tieline.transport.caller import Caller
+from tieline.transport.http import HttpResponse
+
+_JSON = {"Content-Type": "application/json"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class RestSystem:
+    """A connection to a REST API."""
+
+    def __init__(self, name: str, connector: Connector, variables: Mapping[str, str], caller: Caller) -> None:
+        """`variables` are the connection's, with `version` among them."""
+        self.name, self.concurrency = name, caller.account.concurrency
+        self._connector, self._caller = connector, caller
+        self._variables = dict(variables)
+        self._version_query = (
+            {connector.version.param: connector.version.name}
+            if connector.version and connector.version.send == "query" and connector.version.param
+            else {}
+        )
+        self._calls: dict[int, _Call] = {}
+        self._resources = connector.resources
+
+    @property
+    def caller(self) -> Caller:
+        """What sends the requests: budget, waits, journal."""
+        return self._caller
+
+    def features(self, resource: str) -> Features:
+        """Say what a resource can do."""
+        r = self._resources[resource]
+        batch = {
+            name: b.size
+            for name in ("create", "update", "upsert", "delete")
+            if (b := getattr(r.batch, name)) is not None
+        }
+        return Features(
+            list=r.list is not None,
+            changed_since=r.list is not None and r.list.changed_since is not None,
+            get=r.get is not None,
+            find=frozenset(r.find),
+            create=r.create is not None or "create" in batch,
+            update=r.update is not None or "update" in batch,
+            upsert=r.upsert.by if r.upsert else (r.id if "upsert" in batch else None),
+            delete=r.delete is not None or "delete" in batch,
+            idempotency=self._connector.idempotency is not None,
+            whole_update=r.update is not None and r.update.whole,
+            batch=batch,
+        )
+
+    def id_of(self, resource: str, record: Record | Values) -> str | None:
+        """Return a record's id as text, or None when it has none that can be used."""
+        return text_id(get(record, self._resources[resource].id))
+
+    # -- reading
+
+    async def read(self, resource: str, since: Since | None) -> AsyncIterator[Page]:
+        """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
+        r = self._resources[resource]
+        listing = r.list
+        assert listing is not None
+        call = self._call(listing)
+        walk = pager(listing.paging)
+        changed = listing.changed_since
+        asked = dict(self._asked_since(changed, since))
+        tracker = _SinceTracker(changed, since)
+        body = encode_json(listing.body) if listing.body is not None else None
+        step = walk.first()
+        number, previous = 0, None
+        while True:
+            number += 1
+            url = step.url or call.url({}, {**asked, **step.params})
+            response = await self._caller.read(
+                listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost
+            )
+            answer = self._decode(response, f"page {number} of {resource}")
+            entries = self._entries(answer, listing, f"page {number} of {resource}")
+            tracker.see_page(response)
+            records, deleted, digest = [], [], []
+            for entry in entries:
+                record = get(entry, listing.record) if listing.record else entry
+                if not isinstance(record, dict):
+                    raise Undecodable(
+                        f"{self.name}: an entry on page {number} of {resource} is {_kind(record)}, not an object",
+                        next_step="correct `list.records` or `list.record` in the connector",
+                    )
+                id = text_id(get(record, r.id))
+                digest.append(id)
+                tracker.see(record)
+                if listing.tombstone and get(record, listing.tombstone.field) == listing.tombstone.equals:
+                    if id is not None:
+                        deleted.append(id)
+                else:
+                    records.append(record)
+            if entries and digest == previous and any(digest):
+                raise Undecodable(
+                    f"{self.name}: page {number} of {resource} repeats the page before it: the list would never end",
+                    next_step="check the paging parameters in the connector; the vendor seems to ignore them",
+                )
+            previous = digest
+            last = entries[-1] if entries else None
+            following = walk.after(url, response, answer, entries, last, digest[-1] if digest else None)
+            total = get(answer, listing.total) if listing.total else None
+            yield Page(
+                number,
+                records,
+                deleted,
+                tracker.safe(last_page=following is None),
+                total if isinstance(total, int) else None,
+            )
+            if following is None:
+                return
+            step = following
+
+    async def get(self, resource: str, id: str) -> Record | None:
+        """Return a record, or None when there is none."""
+        declared = self._resources[resource].get
+        assert declared is not None
+        call = self._call(declared)
+        try:
+            response = await self._caller.read(
+                declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost
+            )
+        except NotThere:
+            return None
+        record = self._decode(response, f"{resource} {id}")
+        record = get(record, declared.record) if declared.record else record
+        if not isinstance(record, dict):
+            raise Undecodable(
+                f"{self.name}: {resource} {id} is {_kind(record)}, not an object",
+                next_step="correct `get.record` in the connector",
+            )
+        return record
+
+    async def find(self, resource: str, field: str, value: Any) -> list[Record]:
+        """Return the records whose field has this value."""
+        declared = self._resources[resource].find[field]
+        call = self._call(declared)
+        response = await self._caller.read(
+            declared.method, call.url({"value": value}, {}), call.headers, None, declared.cost, declared.none
+        )
+        if response.status in declared.none:
+            return []
+        answer = self._decode(response, f"{resource} with {field} {value!r}")
+        entries = self._entries(answer, declared, f"{resource} with {field} {value!r}")
+        records = [get(entry, declared.record) if declared.record else entry for entry in entries]
+        return [record for record in records if isinstance(record, dict)]
+
+    def find_lag(self, resource: str, field: str) -> float:
+        """Return how many seconds a new record can be missing from `find`."""
+        return self._resources[resource].find[field].lag
+
+    async def ping(self) -> str:
+        """Make a cheap call with the credentials; return what was asked."""
+        declared: Request | None = self._connector.ping
+        if declared is not None:
+            call = self._call(declared)
+            url = call.url({}, {})
+            await self._caller.read(declared.method, url, call.headers, None, declared.cost)
+            return f"{declared.method} {declared.path}"
+        for name, r in self._resources.items():
+            if r.list is not None and r.list.method == "GET":
+                call = self._call(r.list)
+                response = await self._caller.read(
+                    "GET", call.url({}, pager(r.list.paging).first().params), call.headers, None, r.list.cost
+                )
+                self._entries(self._decode(response, name), r.list, name)
+                return f"GET {r.list.path}"
+        return "nothing: the connector declares no ping and no list"
+
+    # -- writing
+
+    async def write(self, resource: str, operation: str, item: Item) -> Receipt:
+        """Create, update, upsert or delete one record, once."""
+        r = self._resources[resource]
+        declared: Write | None = getattr(r, operation)
+        if declared is None:
+            return (await self.write_many(resource, operation, [item]))[0]
+        call = self._call(declared)
+        body, content = self._body(declared, item, operation)
+        headers = {**call.headers, **content, **self._key_header(item.key)}
+        url = call.url({"id": item.id, **_fields_for(call, declared, item)}, {})
+        response, error, journaled = await self._caller.write(
+            declared.method, url, headers, body, declared.cost, item.attempt, declared.already
+        )
+        if response is not None and response.status in declared.already:
+            return Receipt(item.id, None, journaled, already=True)
+        if error is not None:
+            if operation == "delete" and error.status in declared.gone:
+                return Receipt(item.id, None, journaled)
+            return Receipt(None, error, journaled)
+        assert response is not None
+        try:
+            return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
+        except Undecodable as undecodable:
+            # The write was accepted, but the answer can't be read: whether and as what it exists has to be looked up.
+            return Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled)
+
+    async def write_many(self, resource: str, operation: str, items: Sequence[Item]) -> list[Receipt]:
+        """Write many records in one call; one receipt each, in order."""
+        r = self._resources[resource]
+        declared: Batch = getattr(r.batch, operation)
+        call = self._call(declared)
+        entries: list[Any] = [self._entry(declared, r, item, operation) for item in items]
+        payload: Any = entries
+        if declared.wrap:
+            payload = dict(declared.constants)
+            put(payload, declared.wrap, entries)
+        headers = {**call.headers, **_JSON, **self._key_header(_key_of(items))}
+        response, error, journaled = await self._caller.write(
+            declared.method, call.url({}, {}), headers, encode_json(payload), declared.cost, items[0].attempt
+        )
+        if error is not None or response is None:
+            return [Receipt(None, error, journaled) for _ in items]
+        if declared.results is None:
+            return [Receipt(item.id or text_id(get(item.record, r.id)), None, journaled) for item in items]
+        try:
+            answer = self._decode(response, f"the batch answer for {resource}")
+            return read_results(answer, declared.results, items, r.id, journaled, self._caller.account.mask)
+        except Undecodable as undecodable:
+            return [Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled) for _ in items]
+
+    # -- details
+
+    def _call(self, declared: Request) -> _Call:
+        call = self._calls.get(id(declared))
+        if call is None:
+            call = self._calls[id(declared)] = _Call(
+                declared, self._caller.account.base_url, self._variables, self._version_query
+            )
+        return call
+
+    def _key_header(self, key: str) -> dict[str, str]:
+        return {self._connector.idempotency.header: key} if self._connector.idempotency else {}
+
+    def _body(self, declared: Write, item: Item, operation: str) -> tuple[bytes | None, dict[str, str]]:
+        if operation == "delete" and not declared.constants:
+            return None, {}
+        record: Any = item.record
+        if declared.wrap or declared.constants:
+            record = dict(declared.constants)
+            if declared.wrap:
+                put(record, declared.wrap, item.record)
+            else:
+                record.update(item.record)
+        if declared.form:
+            return urlencode({key: _form_text(value) for key, value in record.items()}, doseq=True).encode(), _FORM
+        return encode_json(record), _JSON
+
+    def _entry(self, declared: Batch, r: Resource, item: Item, operation: str) -> Any:
+        if declared.item is not None:
+            return self._shape(declared.item, item)
+        if item.id is None or operation == "create":
+            return item.record
+        if operation == "delete":
+            return item.id
+        record = dict(item.record)
+        put(record, r.id, item.id)
+        return record
+
+    def _shape(self, shape: Any, item: Item) -> Any:
+        if isinstance(shape, dict):
+            return {key: self._shape(value, item) for key, value in shape.items()}
+        if isinstance(shape, (list, tuple)):
+            return [self._shape(value, item) for value in shape]
+        if shape == "{record}":
+            return item.record
+        if shape == "{id}":
+            return item.id
+        if isinstance(shape, str) and "{" in shape:
+            return Template(shape, self._variables).fill({"id": item.id, **item.record})
+        return shape
+
+    def _new_id(self, r: Resource, declared: Write, response: HttpResponse, sent: Record) -> str | None:
+        if declared.id.header is not None:
+            location = response.headers.get(declared.id.header, "")
+            id = location.rstrip("/").rsplit("/", 1)[-1].split("?", 1)[0]
+            if not id:
+                raise Undecodable(
+                    f"{self.name}: the answer has no `{declared.id.header}` header with the new record's id"
+                )
+            return id
+        if response.body.strip():
+            answer = self._decode(response, "the answer to a write")
+            if declared.id.body is not None:
+                id_found = text_id(get(answer, declared.id.body))
+                if id_found is None:
+                    raise Undecodable(f"{self.name}: the answer has no id at `{declared.id.body}`")
+                return id_found
+            stored = get(answer, declared.record) if declared.record else answer
+            if isinstance(stored, dict) and (found := text_id(get(stored, r.id))) is not None:
+                return found
+        if (own := text_id(get(sent, r.id))) is not None:
+            return own
+        raise Undecodable(
+            f"{self.name}: the answer does not tell the id of the record",
+            next_step="declare `id:` for this write in the connector",
+        )
+
+    def _decode(self, response: HttpResponse, what: str) -> Any:
+        body = response.body
+        try:
+            return decode_json(body)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            start = body[:80].decode("utf-8", "replace").strip()
+            shape = "an HTML page" if start[:1] == "<" else "empty" if not start else "not JSON"
+            raise Undecodable(
+                self._caller.account.mask(f"{self.name}: {what} is {shape} ({error}); it begins {start!r}"),
+                status=response.status,
+            ) from None
+
+    def _entries(self, answer: Any, declared: List | Find, what: str) -> list[Any]:
+        found = get(answer, declared.records) if declared.records else answer
+        if isinstance(found, list):
+            return found
+        if found in (ABSENT, None) and declared.when_missing == "empty":
+            return []
+        if isinstance(declared, Find) and isinstance(found, dict):
+            return [found]
+        place = f"no list at `{declared.records}`" if declared.records else "no list"
+        raise Undecodable(
+            f"{self.name}: {what} has {place}, but {_kind(found)}",
+            next_step="correct `records` in the connector; if the vendor leaves it out when there are none, add `when_missing: empty`",
+        )
+
+    def _asked_since(self, changed: ChangedSince | None, since: Since | None) -> dict[str, str]:
+        if changed is None or since is None or since.mark is None:
+            return {}
+        return {changed.param: lowered_mark(since.mark, changed)}
+
+
+class _Call:
+    """A declared call with the connection's variables filled in."""
+
+    __slots__ = ("_base", "_params", "_path", "headers", "names")
+
+    def __init__(
+        self, declared: Request, base_url: str, variables: Mapping[str, str], extra: Mapping[str, str]
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._path = Template(declared.path, variables)
+        self._params = [
+            (encode(name), Template(value, variables)) for name, value in {**extra, **declared.params}.items()
+        ]
+        self.headers = {name: Template(value, variables).fill({}) for name, value in declared.headers.items()}
+        self.names = self._path.names + [name for _, template in self._params for name in template.names]
+
+    def url(self, values: Mapping[str, Any], further: Mapping[str, str]) -> str:
+        query = "&".join(
+            [f"{name}={template.fill(values)}" for name, template in self._params]
+            + [f"{encode(name)}={encode(value)}" for name, value in further.items()]
+        )
+        address = self._base + self._path.fill(values)
+        if not query:
+            return address
+        return f"{address}{'&' if '?' in address else '?'}{query}"
+
+
+def _key_of(items: Sequence[Item]) -> str:
+    # A batch is repeated only with the same records: another composition must not get this one's answer.
+    return items[0].key if len(items) == 1 else hashlib.sha256("\n".join(item.key for item in items).encode()).hexdigest()[:32]
+
+
+def _fields_for(call: _Call, declared: Write, item: Item) -> dict[str, Any]:
+    if not isinstance(declared, Upsert):
+        return {}
+    return {name: value for name in call.names if (value := get(item.record, name)) is not ABSENT}
+
+
+class _SinceTracker:
+    """Finds the mark from which the next read can start: the largest time or version seen, or the server's own mark."""
+
+    def __init__(self, changed: ChangedSince | None, since: Since | None) -> None:
+        self._changed = changed
+        self._mark = since.mark if since else None
+        self._largest: Any = comparable(self._mark, changed) if changed and self._mark is not None else None
+        self._from_header: str | None = None
+
+    def see_page(self, response: HttpResponse) -> None:
+        if self._changed and self._changed.header and self._from_header is None:
+            self._from_header = (response.headers.get(self._changed.header) or "").removeprefix("W/").strip('"') or None
+
+    def see(self, record: Record) -> None:
+        changed = self._changed
+        if changed is None or changed.field is None:
+            return
+        value = get(record, changed.field)
+        if value in (ABSENT, None, ""):
+            return
+        moment = comparable(value, changed)
+        if self._largest is None or moment > self._largest:
+            self._largest, self._mark = moment, str(value)
+
+    def safe(self, *, last_page: bool) -> Since | None:
+        changed = self._changed
+        if changed is None or not (last_page or changed.sorted):
+            return None
+        if changed.header:
+            return Since(self._from_header) if last_page and self._from_header else None
+        return Since(self._mark) if self._mark is not None else None
+
+
+def comparable(value: Any, changed: ChangedSince) -> Any:
+    """Return a mark in a form in which later is larger. Raises `Undecodable`."""
+    try:
+        if changed.format == "raw":
+            text = str(value)
+            return (0, int(text), "") if text.lstrip("-").isdigit() else (1, 0, text)
+        if changed.format in ("unix", "unix_ms"):
+            return Decimal(str(value))
+        return parse_moment(value)
+    except (ValueError, ArithmeticError) as error:
+        raise Undecodable(
+            f"`{changed.field}` is {value!r}: {error}", next_step="correct `changed_since.format` in the connector"
+        ) from None
+
+
+def lowered_mark(mark: str, changed: ChangedSince) -> str:
+    """Return what to ask for: the mark, lowered by overlap and precision, in the vendor's format."""
+    back = changed.overlap + (changed.precision if changed.field else 0.0)
+    if changed.format == "raw":
+        return str(int(mark) - changed.overlap_versions) if changed.overlap_versions and mark.isdigit() else mark
+    if changed.format in ("unix", "unix_ms"):
+        scale = 1000 if changed.format == "unix_ms" else 1
+        return format(Decimal(mark) - Decimal(str(back * scale)), "f")
+    moment = parse_moment(mark) - dt.timedelta(seconds=back)
+    if changed.format == "date":
+        return moment.date().isoformat()
+    return (
+        moment.astimezone(dt.UTC)
+        .isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
+        .replace("+00:00", "Z")
+    )
+
+
+def text_id(value: Any) -> str | None:
+    """Return an id as text, the same for a number and its digits; None for what can't be an id."""
+    if isinstance(value, str):
+        return value if value.strip() and "\x00" not in value else None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return str(int(value))
+    return None
+
+
+def _kind(value: Any) -> str:
+    if value is ABSENT:
+        return "nothing there"
+    if value is None:
+        return "null"
+    return {dict: "an object", list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
+
+
+def _form_text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return [_form_text(entry) for entry in value] if isinstance(value, list) else "" if value is None else str(value)

@@ -1,0 +1,75 @@
+"""An integration made ready to run: everything that can be worked out before the first record is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tieline.dialects.dialect import Features
+from tieline.mapping import CompiledMapping, compile_check, compile_mapping, compile_projection, compile_when, normalise_key
+from tieline.mapping.checks import Problem
+from tieline.mapping.paths import get
+from tieline.model.records import Record, Values, encode_json
+from tieline.spec.connectors import Resource
+from tieline.spec.integrations import Integration
+
+
+class CompiledIntegration:
+    """An integration, compiled. Attributes are plain, because the pipeline reads them per record."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: Integration,
+        source: Resource,
+        target: Resource,
+        target_features: Features,
+        functions: Mapping[str, Callable[..., Any]],
+        where: Callable[[str], tuple[str, int | None]],
+    ) -> None:
+        """`where` gives file and line of the rule of a destination field."""
+        self.name, self.spec = name, spec
+        self.source_connection, _, self.source_resource = spec.source.partition(".")
+        self.target_connection, _, self.target_resource = spec.target.partition(".")
+        self.target = target_features
+        self.where = where
+        self.mapping: CompiledMapping = compile_mapping(spec.map, functions=functions)
+        self.when = compile_when(spec.when) if spec.when else None
+        self.check: Callable[[Values, bool], list[Problem]] = compile_check(target.fields, self.mapping.writes)
+        watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.match.values()}
+        self.watched = tuple(sorted(watched))
+        self.project: Callable[[Record], Values] = (lambda record: record) if self.mapping.reads_all else compile_projection(self.watched)
+        self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
+        self.project_target = compile_projection(tuple({*self.mapping.writes, *spec.match}))
+        self.match = tuple(spec.match.items())
+        self.upsert = (
+            target_features.upsert is not None and list(spec.match) == [target_features.upsert] and spec.unmatched == "create" and spec.conflict == "source"
+        )
+        """The vendor itself matches: no look-up before a create is needed."""
+        self.personal = frozenset(address for fields in (source.fields, target.fields) for address, field in fields.items() if field.personal)
+        self.fingerprint = hashlib.sha256(
+            encode_json([self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match])
+        ).hexdigest()[:16]
+
+    def old_values(self, shadow: Values) -> Values:
+        """Return the flat fields of a stored source shadow."""
+        return self._project_old(shadow) if self._project_old is not None else shadow
+
+    def source_key(self, record: Record) -> str | None:
+        """Return the match key of a source record, None when a part of it is missing."""
+        return _join([normalise_key(get(record, source)) for _, source in self.match])
+
+    def target_key(self, record: Record) -> str | None:
+        """Return the match key of a destination record, None when a part of it is missing."""
+        return _join([normalise_key(get(record, target)) for target, _ in self.match])
+
+
+def _join(parts: list[str | None]) -> str | None:
+    if not parts or None in parts:
+        return None
+    return parts[0] if len(parts) == 1 else "\x1f".join(part for part in parts if part is not None)
+
+
+def _declared(rule: Any) -> Any:
+    return rule if isinstance(rule, str) else rule.model_dump(mode="json", exclude_unset=True)

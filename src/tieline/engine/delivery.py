@@ -1,0 +1,521 @@
+"""The sender: takes deliveries that are durable, writes them to the destination, and confirms each in a commit of its own kind.
+
+Deliveries of different records go side by side, those of one record one after the other. Batches where the connector has them. Each answer
+is classified once (`transport.classify`); here is decided what follows:
+
+| answer                          | what follows                                                                    |
+| ------------------------------- | ------------------------------------------------------------------------------- |
+| success                         | confirm: delivery, link and shadow in one commit                                |
+| unreachable, unavailable        | try again after 1, 2, 4 … s; after the last attempt it stays owed               |
+| outcome unknown                 | look whether it was done; idempotency key or plain update: send again; else hold |
+| whole batch refused             | halve it, until the bad record stands alone                                     |
+| unauthorised                    | halt: everything else stays owed                                                |
+| refused, stale, not there       | park                                                                            |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tieline.dialects.dialect import Item, Receipt, System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.ledger import Ledger
+from tieline.engine.matching import Matcher
+from tieline.mapping import nest
+from tieline.model.errors import OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized
+from tieline.model.records import decode_json, encode_json
+from tieline.store import journal, links, outbox
+from tieline.store.outbox import Delivery
+from tieline.sync.decide import changed_fields
+from tieline.transport.retry import TRANSIENT, wait_seconds
+
+_LONGEST_WAIT = 300.0
+"""Seconds that one delivery may be told to wait within a run; with more, it stays owed."""
+
+
+class Sender:
+    """Delivers what a run hands it. `put` waits when enough is under way, so memory is bounded."""
+
+    def __init__(
+        self, job: CompiledIntegration, target: System, ledger: Ledger, matcher: Matcher, *, store_id: str, notify: Callable[[], None] = lambda: None
+    ) -> None:
+        """`store_id` makes idempotency keys unique; `notify` is called when the counts have moved."""
+        self._job, self._target, self._ledger, self._matcher = job, target, ledger, matcher
+        self._store_id, self._notify = store_id, notify
+        self._resource = job.target_resource
+        self._ready: dict[str, deque[Delivery]] = {}
+        self._halves: deque[list[Delivery]] = deque()
+        self._line: dict[str, deque[Delivery]] = {}
+        self._retrying = 0
+        self._open = 0
+        self._flush = self._draining = False
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._waiting_puts: deque[asyncio.Future[None]] = deque()
+        self._workers: list[asyncio.Task[None]] = []
+        self._retries: set[asyncio.Task[None]] = set()
+        self._confirming: asyncio.Task[None] | None = None
+        self._to_confirm: list[tuple[Delivery, str, int | None]] = []
+        self._failures_in_a_row = 0
+        self.halted: TielineError | None = None
+        """Why nothing more is sent in this run."""
+        self.failed: BaseException | None = None
+        """An error that is not the destination's: the store, or ours."""
+        largest = max(job.target.batch.values(), default=1)
+        self._most_open = max(4 * largest * min(target.concurrency, 16), 4 * target.concurrency, 1000)
+
+    async def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Hand over deliveries that are durable. Returns when there is room for more."""
+        self._flush = False
+        for delivery in deliveries:
+            self._open += 1
+            line = self._line.get(delivery.source_id)
+            if line is None:
+                self._line[delivery.source_id] = deque()
+                self._ready.setdefault(delivery.operation, deque()).append(delivery)
+            else:
+                line.append(delivery)
+        self._wake()
+        while self._open > self._most_open and self.failed is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting_puts.append(waiter)
+            await waiter
+        if self.failed is not None:
+            raise self.failed
+
+    def flush(self) -> None:
+        """Send part-filled batches too: nothing more is expected soon."""
+        self._flush = True
+        self._wake()
+
+    async def drain(self) -> None:
+        """Wait until everything that was handed over is settled or owed. Raises what went wrong on our side."""
+        self._draining = True
+        self._wake()
+        while self._open and self.failed is None:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiting_puts.append(waiter)
+            await waiter
+        await self.close()
+        if self.failed is not None:
+            raise self.failed
+
+    async def close(self) -> None:
+        """Stop the workers; what is not settled stays in the store as it is."""
+        tasks = [*self._workers, *self._retries]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._confirming is not None:
+            await asyncio.gather(self._confirming, return_exceptions=True)
+        self._workers.clear()
+        self._retries.clear()
+
+    # -- who does what when
+
+    def _wake(self) -> None:
+        wanted = self._chunks_waiting()
+        while wanted and self._idle:
+            waiter = self._idle.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                wanted -= 1
+        for _ in range(min(wanted, self._target.concurrency - len(self._workers))):
+            self._workers.append(asyncio.create_task(self._work()))
+
+    def _chunks_waiting(self) -> int:
+        chunks = len(self._halves)
+        for operation, queue in self._ready.items():
+            if queue:
+                size = self._batch_size(operation)
+                chunks += len(queue) // size + (1 if len(queue) % size and self._send_partial else 0)
+        return chunks
+
+    @property
+    def _send_partial(self) -> bool:
+        return self._draining or self._flush or self.halted is not None
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                chunk = self._next_chunk()
+                if chunk is None:
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._idle.append(waiter)
+                    await waiter
+                else:
+                    await self._deliver(chunk)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end and say so
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failed is None:
+            self.failed = error
+        self._release_puts()
+
+    def _next_chunk(self) -> list[Delivery] | None:
+        if self._halves:
+            return self._halves.popleft()
+        if self._retrying > 2 * self._target.concurrency and self.halted is None:
+            return None
+        for operation, queue in self._ready.items():
+            if not queue:
+                continue
+            if self.halted is not None:
+                chunk = list(queue)
+                queue.clear()
+                return chunk
+            size = self._batch_size(operation)
+            if size > 1:
+                if len(queue) < size and not self._send_partial:
+                    continue
+                return [queue.popleft() for _ in range(min(size, len(queue)))]
+            return [queue.popleft()]
+        return None
+
+    def _batch_size(self, operation: str) -> int:
+        sizes = self._job.target.batch
+        if operation == "create" and self._job.upsert:
+            operation = "upsert"
+        return sizes.get(operation, 1)
+
+    def _done(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._open -= 1
+            line = self._line.get(delivery.source_id)
+            if line:
+                following = line.popleft()
+                if following.target_id is None:
+                    following.target_id = delivery.target_id
+                self._ready.setdefault(following.operation, deque()).append(following)
+            else:
+                self._line.pop(delivery.source_id, None)
+        self._release_puts()
+        self._wake()
+        self._notify()
+
+    def _release_puts(self) -> None:
+        while self._waiting_puts:
+            waiter = self._waiting_puts.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # -- one chunk
+
+    async def _deliver(self, chunk: list[Delivery]) -> None:
+        if self.halted is not None:
+            await self._leave_owed(chunk, self.halted)
+            return
+        again = [delivery for delivery in chunk if not delivery.fresh]
+        if again:
+            owed = await self._ledger.commit(lambda connection: outbox.claim(connection, [delivery.id for delivery in again]))
+            gone = [delivery for delivery in again if delivery.id not in owed]
+            if gone:
+                self._ledger.counts.superseded += sum(1 for delivery in gone if delivery.run == self._ledger.run)
+                self._done(gone)
+                chunk = [delivery for delivery in chunk if delivery.fresh or delivery.id in owed]
+        ready = []
+        for delivery in chunk:
+            delivery.fresh, delivery.state = False, "sending"
+            if delivery.operation == "create" and delivery.target_id is not None:
+                delivery.operation = "update"  # an earlier delivery of the same record has made it meanwhile
+            if delivery.doubt and not await self._settle_doubt(delivery):
+                continue
+            ready.append(delivery)
+        by_operation: dict[str, list[Delivery]] = {}
+        for delivery in ready:
+            by_operation.setdefault(delivery.operation, []).append(delivery)
+        for operation, group in by_operation.items():
+            await self._send(operation, group)
+
+    async def _send(self, operation: str, group: list[Delivery]) -> None:
+        items = [self._item(delivery) for delivery in group]
+        call = "upsert" if operation == "create" and self._job.upsert else operation
+        if self._batch_size(operation) > 1:
+            receipts = await self._target.write_many(self._resource, call, items)
+        else:
+            receipts = [await self._target.write(self._resource, call, items[0])]
+        errors = [receipt.error for receipt in receipts]
+        first = errors[0]
+        if len(group) > 1 and isinstance(first, Rejected) and all(error is first for error in errors):
+            middle = len(group) // 2
+            for delivery in group:
+                delivery.fresh = True  # its state is `sending` already
+            self._halves.extend([group[:middle], group[middle:]])
+            self._wake()
+            return
+        for delivery, receipt in zip(group, receipts, strict=True):
+            delivery.attempts += 1
+            delivery.tries += 1
+            delivery.call = receipt.call
+            if receipt.error is not None:
+                await self._failed(delivery, receipt.error)
+            elif receipt.id is None or (receipt.already and operation == "create"):
+                await self._look_up_made(delivery, receipt)
+            else:
+                self._failures_in_a_row = 0
+                self._confirm(delivery, receipt.id, receipt.call)
+
+    def _item(self, delivery: Delivery) -> Item:
+        return Item(nest(delivery.fields), delivery.target_id, f"{self._store_id}-{delivery.id}", delivery.attempts + 1)
+
+    # -- confirming
+
+    def _confirm(self, delivery: Delivery, target_id: str, call: int | None) -> None:
+        self._to_confirm.append((delivery, target_id, call))
+        if self._confirming is None or self._confirming.done():
+            self._confirming = asyncio.create_task(self._confirm_all())
+
+    async def _confirm_all(self) -> None:
+        # One commit at a time; what is answered meanwhile goes together into the next.
+        try:
+            while self._to_confirm:
+                batch, self._to_confirm = self._to_confirm, []
+                try:
+                    await self._commit_confirmed(batch)
+                except sqlite3.IntegrityError:
+                    for one in batch:
+                        try:
+                            await self._commit_confirmed([one])
+                        except sqlite3.IntegrityError:
+                            await self._hold(
+                                one[0], "already linked",
+                                f"the destination answered with the id {one[1]}, which is the counterpart of another source record already",
+                            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run must end and say so
+            self._fail(error)
+
+    async def _commit_confirmed(self, batch: list[tuple[Delivery, str, int | None]]) -> None:
+        ledger, now = self._ledger, self._ledger.clock.now()
+        integration, run = ledger.integration, ledger.run
+        settled = [(delivery.id, target_id, now, run, call, delivery.attempts) for delivery, target_id, call in batch]
+        agreed = [
+            (integration, delivery.source_id, target_id, self._agreed(delivery)) for delivery, target_id, _ in batch if delivery.operation != "delete"
+        ]
+        deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
+
+        def unit(connection: sqlite3.Connection) -> None:
+            outbox.confirm(connection, settled)
+            if agreed:
+                links.agree(connection, agreed)
+            if deleted:
+                links.remove(connection, integration, deleted)
+
+        await ledger.commit(unit)
+        counts = ledger.counts
+        for delivery, target_id, _ in batch:
+            delivery.target_id = target_id
+            if delivery.run != run:
+                counts.carried_delivered += 1
+            elif delivery.operation == "create":
+                counts.created += 1
+            elif delivery.operation == "delete":
+                counts.deleted += 1
+            else:
+                counts.updated += 1
+        self._done([delivery for delivery, _, _ in batch])
+
+    def _agreed(self, delivery: Delivery) -> bytes:
+        if delivery.agreed is None:
+            link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+            before = decode_json(link.target_shadow) if link and link.target_shadow else {}
+            delivery.agreed = encode_json({**before, **delivery.fields})
+        return delivery.agreed
+
+    # -- when it did not work
+
+    async def _failed(self, delivery: Delivery, error: RemoteError) -> None:
+        if isinstance(error, Unauthorized):
+            self._halt(error)
+            await self._leave_owed([delivery], error)
+        elif isinstance(error, RateLimited):
+            await self._wait_as_told(delivery, error)
+        elif isinstance(error, TRANSIENT):
+            await self._try_again(delivery, error)
+        else:
+            await self._park(delivery, error)
+
+    async def _wait_as_told(self, delivery: Delivery, error: RateLimited) -> None:
+        delivery.attempts -= 1
+        delivery.tries -= 1
+        wait = error.retry_after if error.retry_after is not None else wait_seconds(1, self._job.spec.retry, self._ledger.clock.random())
+        delivery.due_at = self._ledger.clock.now() + wait
+        delivery.reason = outbox.reason(error.kind, str(error), error.next_step)
+        if wait > _LONGEST_WAIT:
+            self._halt(error)
+            await self._leave_owed([delivery], error)
+            return
+        delivery.state = "owed"
+        await self._ledger.set_state(delivery)
+        self._schedule(delivery, wait)
+
+    async def _try_again(self, delivery: Delivery, error: RemoteError) -> None:
+        policy = self._job.spec.retry
+        # A request that has left may have been done, even if the answer was an error page.
+        delivery.doubt = delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
+        self._failures_in_a_row += 1
+        wait = wait_seconds(delivery.tries, policy, self._ledger.clock.random())
+        delivery.due_at = self._ledger.clock.now() + wait
+        delivery.reason = outbox.reason(error.kind, str(error), error.next_step)
+        if delivery.tries >= policy.attempts:
+            if self._failures_in_a_row >= policy.attempts:
+                self._halt(error)
+            await self._leave_owed([delivery], error)
+            return
+        if not delivery.doubt:
+            delivery.state = "owed"
+            await self._ledger.set_state(delivery)
+        else:
+            await self._ledger.set_state(delivery)  # stays `sending`: after a crash it has to be looked up
+        self._schedule(delivery, wait)
+
+    def _schedule(self, delivery: Delivery, wait: float) -> None:
+        self._retrying += 1
+        task = asyncio.create_task(self._later(delivery, wait))
+        self._retries.add(task)
+        task.add_done_callback(self._retries.discard)
+
+    async def _later(self, delivery: Delivery, wait: float) -> None:
+        await self._ledger.clock.sleep(wait)
+        self._retrying -= 1
+        self._ready.setdefault(delivery.operation, deque()).appendleft(delivery)
+        self.flush()
+
+    def _halt(self, error: TielineError) -> None:
+        if self.halted is None:
+            self.halted = error
+
+    async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError) -> None:
+        reason = outbox.reason(getattr(why, "kind", "halted"), str(why), why.next_step)
+        now = self._ledger.clock.now()
+
+        def unit(connection: sqlite3.Connection) -> None:
+            for delivery in deliveries:
+                delivery.reason = reason
+                if not delivery.doubt:  # what may have been done stays `sending`: the next run looks first
+                    delivery.state = "owed"
+                outbox.set_state(connection, delivery, now=now, run=self._ledger.run)
+
+        await self._ledger.commit(unit)
+        counts = self._ledger.counts
+        ours = sum(1 for delivery in deliveries if delivery.run == self._ledger.run)
+        counts.owed += ours
+        counts.carried_owed += len(deliveries) - ours
+        # What waits behind them stays owed too: order within a record.
+        behind = [following for delivery in deliveries for following in self._line.get(delivery.source_id, ())]
+        for delivery in deliveries:
+            self._line.pop(delivery.source_id, None)
+        self._open -= len(deliveries)
+        if behind:
+            await self._leave_owed(behind, why)
+        self._release_puts()
+        self._wake()
+        self._notify()
+
+    async def _park(self, delivery: Delivery, error: RemoteError) -> None:
+        link = f"`{self._job.name}`: {delivery.operation} of {delivery.source_id}"
+        delivery.state = "dead"
+        delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
+        call = self._call_of(delivery)
+        delivery.reason = outbox.reason(
+            error.kind, f"{link} was refused: {error}", error.next_step or "mend the record or the mapping, then `tieline dead-letters redrive` it",
+            status=error.status, answer=error.text, request=call,
+        )  # fmt: skip
+        await self._set_aside(delivery, "parked")
+
+    async def _hold(self, delivery: Delivery, kind: str, message: str) -> None:
+        delivery.state = "held"
+        delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
+        delivery.reason = outbox.reason(kind, message, "look at both systems, then `tieline dead-letters redrive` or `discard` it")
+        await self._set_aside(delivery, "held")
+
+    async def _set_aside(self, delivery: Delivery, verdict: str) -> None:
+        ledger, now = self._ledger, self._ledger.clock.now()
+
+        def unit(connection: sqlite3.Connection) -> None:
+            outbox.set_state(connection, delivery, now=now, run=ledger.run)
+            links.judge(connection, [(ledger.integration, delivery.source_id, verdict)])
+
+        await ledger.commit(unit)
+        if delivery.run != ledger.run:
+            ledger.counts.carried_parked += 1
+        elif verdict == "held":
+            ledger.counts.held += 1
+        else:
+            ledger.counts.parked += 1
+        self._done([delivery])
+
+    def _call_of(self, delivery: Delivery) -> dict[str, Any]:
+        return {"operation": delivery.operation, "id": delivery.target_id, "body": nest(delivery.fields)}
+
+    # -- when it is not known whether it worked
+
+    async def _settle_doubt(self, delivery: Delivery) -> bool:
+        """Find out whether a write was done. Return whether it still has to be sent."""
+        delivery.doubt = False
+        if delivery.operation != "create" or self._job.upsert or (self._job.target.idempotency and self._batch_size("create") == 1):
+            return True  # sending it again changes nothing that was not wanted
+        if not self._matcher.can_look:
+            if self._job.spec.unknown == "resend":
+                await self._note(delivery, "sent again without knowing", unknown="resend")
+                return True
+            await self._hold(delivery, "unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done")
+            return False
+        try:
+            found = await self._look(delivery)
+        except RemoteError as error:
+            delivery.doubt = True
+            delivery.tries += 1
+            await self._failed(delivery, error)
+            return False
+        if not found:
+            await self._note(delivery, "looked: it had not been done")
+            return True
+        await self._adopt(delivery, found, "looked: it had been done")
+        return False
+
+    async def _look_up_made(self, delivery: Delivery, receipt: Receipt) -> None:
+        """The write succeeded, or was so already, and the answer did not tell the id."""
+        if not self._matcher.can_look:
+            await self._hold(delivery, "unknown", "the destination did not tell the id of the record that it made, and can't be asked")
+            return
+        try:
+            found = await self._look(delivery)
+        except RemoteError as error:
+            await self._failed(delivery, error)
+            return
+        if found:
+            await self._adopt(delivery, found, "it was there already" if receipt.already else "its id was looked up")
+        else:
+            await self._hold(delivery, "unknown", "the destination says that the record is there, but it can't be found by its match key")
+
+    async def _look(self, delivery: Delivery) -> list[Any]:
+        values = delivery.fields
+        key = delivery.match_key or self._job.target_key(nest(values))
+        if key is None:
+            return []
+        return await self._matcher.look(key, values, fresh=True)
+
+    async def _adopt(self, delivery: Delivery, found: list[Any], event: str) -> None:
+        free = [candidate for candidate in found if candidate.linked_to in (None, delivery.source_id)]
+        if len(found) != 1 or not free:
+            ids = ", ".join(candidate.id for candidate in found)
+            await self._hold(delivery, "unmatched", f"the destination has {len(found)} records with its match key: {ids}")
+            return
+        there = free[0]
+        await self._note(delivery, event, target_id=there.id)
+        differs = changed_fields(delivery.fields, there.values)
+        if differs and self._job.target.update and self._job.spec.conflict in (None, "source"):
+            delivery.operation, delivery.target_id, delivery.fresh = "update", there.id, True
+            delivery.values, delivery.changed = differs, encode_json(differs)
+            self._ready.setdefault("update", deque()).appendleft(delivery)
+            self._wake()
+            return
+        self._confirm(delivery, there.id, delivery.call)
+
+    async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
+        event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)
+        await self._ledger.commit(lambda connection: journal.note(connection, [event]))

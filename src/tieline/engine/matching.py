@@ -1,0 +1,126 @@
+"""Finding the counterpart of a record in the destination.
+
+Three ways, cheapest first: what this project linked already (`links`), the destination's own search (`find`), and a survey, a full
+listing of the destination kept in the store for the length of the run. A survey serves a first meeting, when there would be a search for
+every record, and destinations that can't search.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tieline.dialects.dialect import System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.ledger import Ledger
+from tieline.mapping.paths import get
+from tieline.model.errors import Undecodable
+from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.store import links
+from tieline.sync.decide import Candidate
+
+_SURVEY_FROM = 200
+"""So many unlinked records on hand make a listing cheaper than searching for each."""
+
+
+class Matcher:
+    """Answers: which destination records have this match key?"""
+
+    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger) -> None:
+        self._job, self._target, self._ledger = job, target, ledger
+        self._surveyed = False
+        self._surveying = asyncio.Lock()
+        self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
+        self._gate = asyncio.Semaphore(target.concurrency)
+        self.first_meeting = False
+
+    @property
+    def can_look(self) -> bool:
+        """Whether the destination can be asked for a record by its match key."""
+        return bool(self._job.match) and (self._find_field is not None or self._job.target.list)
+
+    async def candidates(self, keys: Mapping[str, Any]) -> dict[str, list[Candidate]]:
+        """Return {match key: candidates} for {match key: the source's value of the searched field}."""
+        if not self.can_look or not keys:
+            return {}
+        if self._surveyed or self._find_field is None or (self._job.target.list and (self.first_meeting or len(keys) >= _SURVEY_FROM)):
+            await self._survey()
+            found = {
+                key: [(id, decode_json(fields)) for id, fields in rows]
+                for key, rows in links.in_directory(self._ledger.db, self._ledger.integration, list(keys)).items()
+            }
+        else:
+            found = dict(await asyncio.gather(*(self._search(key, value) for key, value in keys.items())))
+        ids = [id for rows in found.values() for id, _ in rows]
+        owners = links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
+        return {
+            key: [Candidate(id, values, owners[id].source_id if id in owners else None) for id, values in rows] for key, rows in found.items()
+        }
+
+    def searched_value(self, record: Record) -> Any:
+        """Return the value that `find` is asked for."""
+        source = dict(self._job.match).get(self._find_field or "")
+        return get(record, source) if source else None
+
+    async def look(self, key: str, values: Values, *, fresh: bool) -> list[Candidate]:
+        """Return the destination's records with this key as they are now: to settle a doubt about a write.
+
+        With `fresh`, waits until a record written just now can be seen by the search.
+        """
+        if self._find_field is not None:
+            if fresh and (lag := self._target.find_lag(self._job.target_resource, self._find_field)):
+                await self._ledger.clock.sleep(lag)
+            found = {key: (await self._search(key, values.get(self._find_field)))[1]}
+        else:
+            found = {key: []}
+            async for page in self._target.read(self._job.target_resource, None):
+                for record in page.records:
+                    if self._job.target_key(record) == key and (id := self._target.id_of(self._job.target_resource, record)) is not None:
+                        found[key].append((id, self._job.project_target(record)))
+        owners = links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
+        return [Candidate(id, there, owners[id].source_id if id in owners else None) for id, there in found[key]]
+
+    async def _search(self, key: str, value: Any) -> tuple[str, list[tuple[str, Values]]]:
+        job = self._job
+        assert self._find_field is not None
+        async with self._gate:
+            records = await self._target.find(job.target_resource, self._find_field, value)
+        found = []
+        for record in records:
+            # A vendor's search is a hint: it may match loosely, or ignore the filter altogether.
+            if job.target_key(record) == key and (id := self._target.id_of(job.target_resource, record)) is not None:
+                found.append((id, job.project_target(record)))
+        return key, found
+
+    async def _survey(self) -> None:
+        async with self._surveying:
+            if self._surveyed:
+                return
+            job, ledger = self._job, self._ledger
+            await ledger.commit(lambda connection: links.clear_directory(connection, ledger.integration))
+            async for page in self._target.read(job.target_resource, None):
+                rows = []
+                for record in page.records:
+                    key = job.target_key(record)
+                    id = self._target.id_of(job.target_resource, record)
+                    if id is None:
+                        raise Undecodable(
+                            f"{job.spec.target}: a record on page {page.number} has no id that can be used",
+                            next_step="correct `id` of the resource in the connector",
+                        )
+                    if key is not None:
+                        rows.append((key, id, encode_json(job.project_target(record))))
+                if rows:
+                    await ledger.commit(_fill(ledger.integration, rows))
+            self._surveyed = True
+
+
+def _fill(integration: int, rows: Sequence[tuple[str, str, bytes]]) -> Any:
+    def unit(connection: sqlite3.Connection) -> None:
+        links.fill_directory(connection, integration, rows)
+
+    return unit
+
+

@@ -1,0 +1,362 @@
+"""A page of records on its way to the outbox: compare with the shadows, `when`, map, check, match, decide, and one commit.
+
+Everything that a page leads to (links, deliveries, what is parked or held, and the cursor) is durable in that one commit or not at all.
+After it the deliveries are handed to the sender, and only then the next page is decided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from tieline.dialects.dialect import System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.delivery import Sender
+from tieline.engine.ledger import Ledger
+from tieline.engine.matching import Matcher
+from tieline.model.errors import MappingError, SafetyStop
+from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.spec.integrations import Archive
+from tieline.store import journal, links, outbox, runs
+from tieline.store.database import Database
+from tieline.store.links import Link
+from tieline.store.outbox import Delivery
+from tieline.sync.decide import changed_fields, identify, meet
+
+Guard = Callable[[Delivery], None]
+"""Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
+
+_SET_ASIDE = ("queued", "parked", "held", "waiting")
+"""Verdicts of records that may have an open delivery, which a later version supersedes."""
+
+
+class Pipeline:
+    """Decides what a run must write."""
+
+    def __init__(
+        self, job: CompiledIntegration, source: System, ledger: Ledger, matcher: Matcher, sender: Sender, *, lookups: dict[str, int], guard: Guard | None = None
+    ) -> None:
+        """`lookups` gives the store's number of each integration whose links the mapping uses."""
+        self._job, self._source, self._ledger, self._matcher, self._sender = job, source, ledger, matcher, sender
+        self._lookups, self._guard = lookups, guard
+        self._db: Database = ledger.db
+        self.note_only = False
+        """`start: now`: what is seen for the first time is only noted."""
+        self.compare_all = False
+        """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
+        self.deleted: list[str] = []
+
+    async def take(self, records: Sequence[Record], *, cursor: str | None = None, again: bool = False) -> None:
+        """Decide a page and commit it together with the cursor. With `again`, records are decided even if they are unchanged."""
+        job, ledger = self._job, self._ledger
+        counts, now, run = ledger.counts, ledger.clock.now(), ledger.run
+        page = _Page()
+        by_id = self._by_id(records, page)
+        known = links.of_sources(self._db, ledger.integration, list(by_id)) if by_id else {}
+        project, compare_all = job.project, self.compare_all
+        todo: list[_Change] = []
+        for source_id, record in by_id.items():
+            shadow = encode_json(project(record))
+            link = known.get(source_id)
+            if link is None:
+                if self.note_only:
+                    page.links.append(Link(source_id, None, None, shadow, None, "noted"))
+                    page.filtered += 1
+                    continue
+            elif link.source_shadow == shadow and not again and not (compare_all and link.verdict not in ("noted", "ignored", "deleted")):
+                page.unchanged += 1
+                continue
+            if job.when is not None and not again and not self._moves(record, shadow, link):
+                page.filtered += 1
+                page.links.append(Link(source_id, None, None, shadow, None, "filtered"))
+                if link is not None:
+                    page.events.append(ledger.event(source_id, "filtered", when=job.spec.when))
+                    if link.verdict in _SET_ASIDE:
+                        page.reopened.append(source_id)
+                continue
+            todo.append(_Change(source_id, record, shadow, link))
+        if todo:
+            await self._decide(todo, page)
+        for delivery in page.deliveries:
+            delivery.run, delivery.accepted_at = run, now
+            if delivery.state != "sending":
+                delivery.settled_at, delivery.settled_run = now, run
+            if self._guard is not None:
+                self._guard(delivery)
+        await ledger.commit(page.unit(ledger, now, cursor))
+        counts.pages += 1
+        counts.read += len(by_id) + page.without_id
+        counts.unchanged += page.unchanged
+        counts.filtered += page.filtered
+        counts.held += page.held
+        counts.parked += page.parked
+        counts.matched += page.matched
+        counts.repeated += len(records) - len(by_id) - page.without_id
+        await self._sender.put([delivery for delivery in page.deliveries if delivery.state == "sending"])
+
+    async def take_deletions(self, source_ids: Sequence[str]) -> None:
+        """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
+        ledger, policy = self._ledger, self._job.spec.deletes
+        known = links.of_sources(self._db, ledger.integration, source_ids) if source_ids else {}
+        gone = [link for link in known.values() if link.verdict != "deleted"]
+        ledger.counts.read += len(source_ids)
+        ledger.counts.filtered += len(source_ids) - (0 if policy == "ignore" else sum(1 for link in gone if link.target_id is not None))
+        if policy == "ignore":
+            if gone:
+                events = [ledger.event(link.source_id, "deleted in the source", deletes="ignore") for link in gone]
+                verdicts = [(ledger.integration, link.source_id, "deleted") for link in gone]
+                await ledger.commit(lambda connection: (journal.note(connection, events), links.judge(connection, verdicts)))
+            return
+        self.deleted.extend(link.source_id for link in gone if link.target_id is not None)
+        most = self._job.spec.brakes.deletes
+        if len(self.deleted) > most:
+            raise SafetyStop(
+                f"{self._job.name}: more than {most} records were deleted in the source: none of the deletions was sent",
+                next_step=f"look at them, then raise `brakes: {{deletes: {most}}}` in the integration for this run",
+            )
+
+    async def settle_deletions(self, cursor: str | None) -> None:
+        """Queue the deletions that were seen, and move the cursor with them."""
+        ledger, policy = self._ledger, self._job.spec.deletes
+        page, now = _Page(), ledger.clock.now()
+        known = links.of_sources(self._db, ledger.integration, self.deleted) if self.deleted else {}
+        for link in known.values():
+            agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
+            if isinstance(policy, Archive):
+                values = dict(policy.archive)
+                delivery = self._delivery(link.source_id, "update", link.target_id, values, agreed, {**agreed, **values})
+            else:
+                delivery = self._delivery(link.source_id, "delete", link.target_id, {}, agreed, agreed)
+            delivery.run, delivery.accepted_at = ledger.run, now
+            if self._guard is not None:
+                self._guard(delivery)
+            page.deliveries.append(delivery)
+            page.reopened.append(link.source_id)
+            page.verdicts.append((ledger.integration, link.source_id, "deleted"))
+        self.deleted = []
+        if page.deliveries or cursor is not None:
+            await ledger.commit(page.unit(ledger, now, cursor))
+            await self._sender.put(page.deliveries)
+
+    # -- deciding
+
+    def _moves(self, record: Record, shadow: bytes, link: Link | None) -> bool:
+        assert self._job.when is not None
+        if link is None:
+            return self._job.when(record, None)
+        if self.compare_all and (link.target_id is not None or link.source_shadow == shadow):
+            # The mapping has changed: linked records are brought in line, others are seen as for the first time.
+            return link.target_id is not None or self._job.when(record, None)
+        return self._job.when(record, self._job.old_values(decode_json(link.source_shadow)))
+
+    def _by_id(self, records: Sequence[Record], page: _Page) -> dict[str, Record]:
+        by_id: dict[str, Record] = {}
+        resource, id_of = self._job.source_resource, self._source.id_of
+        for record in records:
+            source_id = id_of(resource, record)
+            if source_id is None:
+                # Named by its content, so that the next run meets the same dead letter instead of making another.
+                source_id = "no-id-" + format(abs(hash_of(record)), "x")[:12]
+                page.without_id += 1
+                if not links.of_sources(self._db, self._ledger.integration, [source_id]):
+                    self._park(page, _Change(source_id, record, b"{}", None), "no-id", "the record has no id that can be used", {})
+                else:
+                    page.parked += 1
+            else:
+                by_id[source_id] = record  # a record that comes twice on a page counts once, in its last form
+        return by_id
+
+    async def _decide(self, todo: list[_Change], page: _Page) -> None:
+        job = self._job
+        found_links = self._find_lookups(todo)
+        unlinked: list[_Change] = []
+        for change in todo:
+            link = change.link
+            try:
+                change.values = job.mapping(change.record, found_links)
+            except MappingError as error:
+                self._mapping_failed(page, change, error)
+                continue
+            creating = link is None or link.target_id is None
+            problems = job.check(change.values, creating)
+            if problems:
+                self._park(page, change, "refused by our check", "; ".join(f"`{p.address}` {p.text}" for p in problems), problem=problems[0].address)
+            elif link is not None and link.target_id is not None:
+                self._update(page, change, link.target_id, decode_json(link.target_shadow) if link.target_shadow else {})
+            else:
+                unlinked.append(change)
+        if unlinked:
+            await self._meet(unlinked, page)
+
+    def _find_lookups(self, todo: Iterable[_Change]) -> dict[tuple[str, str], str | int]:
+        found: dict[tuple[str, str], str | int] = {}
+        for lookup in self._job.mapping.lookups:
+            wanted = {id for change in todo if (id := lookup.wants(change.record)) is not None}
+            number = self._lookups.get(lookup.integration)
+            if wanted and number is not None:
+                for source_id, target_id in links.targets_of(self._db, number, list(wanted)).items():
+                    found[lookup.integration, source_id] = target_id
+        return found
+
+    async def _meet(self, unlinked: list[_Change], page: _Page) -> None:
+        job, spec = self._job, self._job.spec
+        if not job.match:
+            for change in unlinked:
+                self._unmatched(page, change)
+            return
+        for change in unlinked:
+            change.key = job.source_key(change.record)
+        keys = {change.key: self._matcher.searched_value(change.record) for change in unlinked if change.key is not None}
+        twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
+        candidates = {} if job.upsert else await self._matcher.candidates(keys)
+        here: dict[str, str] = {}
+        for change in unlinked:
+            twin = twins.get(change.key or "")
+            if twin is None or twin == change.source_id:
+                twin = here.setdefault(change.key or "", change.source_id) if change.key is not None else None
+            identity = identify(change.source_id, change.key, twin, candidates.get(change.key or "", ()))
+            if identity.kind == "held":
+                self._hold(page, change, "unmatched", identity.reason)
+            elif identity.kind == "new":
+                self._unmatched(page, change)
+            else:
+                assert identity.candidate is not None
+                page.matched += 1
+                there = identity.candidate
+                meeting = meet(change.values, there.values, spec.conflict or "hold")
+                if meeting.conflicts:
+                    fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
+                    self._hold(page, change, "conflict", f"it matches {there.id}, but they differ: {fields}")
+                    continue
+                # Until the write is confirmed, the destination says what it said.
+                says = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
+                says.update({address: there.values[address] for address in meeting.write if address in there.values})
+                change.target_shadow = encode_json(says)
+                page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
+                self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
+
+    def _update(self, page: _Page, change: _Change, target_id: str, agreed: Values) -> None:
+        write = changed_fields(change.values, agreed)
+        self._queue(page, change, "update", target_id, write, agreed, {**agreed, **change.values})
+
+    def _unmatched(self, page: _Page, change: _Change) -> None:
+        unmatched = self._job.spec.unmatched or "create"
+        if unmatched == "create":
+            self._queue(page, change, "create", None, change.values, {}, change.values)
+        elif unmatched == "hold":
+            self._hold(page, change, "unmatched", "the destination has no record with its match key")
+        else:
+            page.filtered += 1
+            page.links.append(Link(change.source_id, None, change.key, change.shadow, None, "ignored"))
+            page.events.append(self._ledger.event(change.source_id, "ignored", unmatched="ignore"))
+
+    def _queue(self, page: _Page, change: _Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values) -> None:
+        link = change.link
+        if link is not None and link.verdict in _SET_ASIDE:
+            page.reopened.append(change.source_id)
+        if operation == "update" and not write:
+            page.unchanged += 1
+            page.links.append(Link(change.source_id, target_id, change.key, change.shadow, encode_json(agreed), "linked"))
+            if link is not None and link.source_shadow != change.shadow:
+                page.events.append(self._ledger.event(change.source_id, "changed, but nothing to send"))
+            return
+        if operation == "update" and self._job.target.whole_update:
+            write = change.values
+        page.links.append(Link(change.source_id, target_id, change.key, change.shadow, change.target_shadow, "queued"))
+        delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
+        delivery.source, delivery.match_key = change.record, change.key
+        page.deliveries.append(delivery)
+
+    def _delivery(self, source_id: str, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values) -> Delivery:
+        replaced = {address: before[address] for address in write if address in before}
+        return Delivery(
+            self._ledger.id("delivery"), source_id, target_id, operation, "sending", 0, 0.0,
+            changed=encode_json(write), before=encode_json(replaced) if replaced else None,
+            agreed=encode_json(agreed), values=write, fresh=True,
+        )  # fmt: skip
+
+    def _mapping_failed(self, page: _Page, change: _Change, error: MappingError) -> None:
+        if error.lookup is not None:
+            integration, id = error.lookup
+            self._hold(page, change, "waiting", f"`{error.target}` needs the counterpart of {id} in {integration}, which has none yet", verdict="waiting")
+        else:
+            self._park(page, change, "mapping", str(error), problem=error.target, value=error.value)
+
+    def _hold(self, page: _Page, change: _Change, kind: str, message: str, *, verdict: str = "held") -> None:
+        page.held += 1
+        self._set_aside(page, change, "held", verdict, outbox.reason(kind, message, "mend the cause, then `tieline dead-letters redrive` it"))
+
+    def _park(self, page: _Page, change: _Change, kind: str, message: str, detail: Any = None, *, problem: str | None = None, value: Any = None) -> None:
+        page.parked += 1
+        file, line = self._job.where(problem) if problem else (None, None)
+        why = outbox.reason(
+            kind, message, "mend the rule or the record; a later version of the record is tried by itself, or `tieline dead-letters redrive`",
+            field=problem, rule=f"{file}:{line}" if file else None, value=value,
+        )  # fmt: skip
+        self._set_aside(page, change, "dead", "parked", why)
+
+    def _set_aside(self, page: _Page, change: _Change, state: str, verdict: str, why: bytes) -> None:
+        link = change.link
+        if link is not None:
+            page.reopened.append(change.source_id)
+        page.links.append(Link(change.source_id, None, change.key, change.shadow, None, verdict))
+        page.deliveries.append(
+            Delivery(
+                self._ledger.id("delivery"), change.source_id, link.target_id if link else None, "none", state, 0, 0.0,
+                changed=encode_json(change.values) if change.values else None, record=encode_json(change.record), reason=why,
+            )
+        )  # fmt: skip
+
+
+class _Change(msgspec.Struct):
+    """A record that is not what it was, on its way through the page."""
+
+    source_id: str
+    record: Record
+    shadow: bytes
+    link: Link | None
+    values: Values = {}
+    key: str | None = None
+    target_shadow: bytes | None = None
+
+
+class _Page:
+    """What a page leads to; `unit` makes it durable."""
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+        self.deliveries: list[Delivery] = []
+        self.events: list[journal.Event] = []
+        self.reopened: list[str] = []
+        self.verdicts: list[tuple[int, str, str]] = []
+        self.unchanged = self.filtered = self.held = self.parked = self.matched = self.without_id = 0
+
+    def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
+        integration, run = ledger.integration, ledger.run
+
+        def commit(connection: sqlite3.Connection) -> None:
+            if self.links:
+                links.put(connection, integration, run, self.links)
+            if self.verdicts:
+                links.judge(connection, self.verdicts)
+            if self.reopened:
+                outbox.supersede(connection, integration, self.reopened, run=run, now=now)
+            if self.deliveries:
+                outbox.queue(connection, integration, self.deliveries)
+            if self.events:
+                journal.note(connection, self.events)
+            if cursor is not None:
+                runs.move_cursor(connection, integration, cursor)
+
+        return commit
+
+
+def hash_of(record: Record) -> int:
+    """Return a number that depends on the content alone."""
+    return int.from_bytes(hashlib.sha256(encode_json(record)).digest()[:8], "big")
+
+

@@ -1,0 +1,206 @@
+"""A plan: what a run would write, worked out by the run itself on a copy of the store that is thrown away.
+
+Because the same code decides, a plan can't differ from the run for any reason but a changed world; and because it works on a copy and has
+no destination, it can't write. `run --plan` works out the plan again, refuses when it differs, and looks at every decision of the real
+run as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from tieline.engine.run import Engine, Outcome, Wanted
+from tieline.model.errors import SafetyStop, SpecError, TielineError
+from tieline.model.errors import Complaint as _Complaint
+from tieline.model.records import decode_json, encode_json
+from tieline.store import outbox
+from tieline.store.database import Database
+from tieline.store.outbox import Delivery
+
+_FORMAT = 1
+
+
+class PlannedWrite(msgspec.Struct):
+    """One write that a run would make, or one record that it would set aside."""
+
+    source_id: str
+    operation: str
+    state: str
+    """sending: would be written; held and dead: would be set aside."""
+    target_id: str | None
+    fields: dict[str, Any]
+    before: dict[str, Any]
+    reason: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """A fingerprint of what would be written."""
+        return hashlib.sha256(encode_json([self.operation, self.state, self.target_id, self.fields])).hexdigest()
+
+
+class Plan:
+    """A finished plan. Use as a context: it holds a temporary copy of the store."""
+
+    def __init__(self, folder: tempfile.TemporaryDirectory[str], db: Database, outcome: Outcome, fingerprint: str) -> None:
+        self._folder, self._db, self.outcome, self.fingerprint = folder, db, outcome, fingerprint
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._db.close()
+        self._folder.cleanup()
+
+    def writes(self) -> Iterator[PlannedWrite]:
+        """Yield what the run would do, by source id."""
+        for row in self._db.stream(
+            "SELECT source_id, operation, state, target_id, changed, before, reason FROM delivery WHERE run = ? ORDER BY source_id, id", (self.outcome.run,)
+        ):
+            source_id, operation, state, target_id, changed, before, reason = row
+            why = decode_json(reason)["message"] if reason else None
+            yield PlannedWrite(source_id, operation, state, target_id, _json(changed), _json(before), why)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many records would be created, updated, deleted, held and parked."""
+        counts = {"create": 0, "update": 0, "delete": 0, "held": 0, "dead": 0}
+        for operation, state, number in self._db.read("SELECT operation, state, count(*) FROM delivery WHERE run = ? GROUP BY 1, 2", (self.outcome.run,)):
+            counts[operation if state == "sending" else state] += number
+        return counts
+
+    def expected(self, source_id: str) -> set[str]:
+        """Return the digests of what would be done with a record."""
+        rows = self._db.read("SELECT operation, state, target_id, changed FROM delivery WHERE run = ? AND source_id = ?", (self.outcome.run, source_id))
+        return {PlannedWrite(source_id, row[0], row[1], row[2], _json(row[3]), {}).digest for row in rows}
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON lines: a header, then one line a write."""
+        with path.open("wb") as file:
+            header = {"tieline_plan": _FORMAT, "integration": self.outcome.integration, "mapping": self.fingerprint, "counts": self.counts()}
+            file.write(encode_json(header) + b"\n")
+            for write in self.writes():
+                file.write(encode_json({**msgspec.structs.asdict(write), "digest": write.digest}) + b"\n")
+
+
+async def make_plan(open_engine: Callable[[Database], Engine], db: Database, name: str, fingerprint: str, wanted: Wanted) -> Plan:
+    """Work out what a run would write. Raises what the run would raise."""
+    folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory(prefix="tieline-plan-")
+    try:
+        copy = Path(folder.name) / "store.db"
+        db.backup_to(copy)
+        scratch = Database(copy)
+        try:
+            scratch.write(lambda connection: connection.execute("UPDATE integration SET holder = NULL, lease_until = 0"))
+            outcome = await open_engine(scratch).run(name, msgspec.structs.replace(wanted, send=False))
+            if outcome.state == "failed":
+                raise TielineError(outcome.error or "the plan could not be made", next_step=outcome.next_step)
+            return Plan(folder, scratch, outcome, fingerprint)
+        except BaseException:
+            scratch.close()
+            raise
+    except BaseException:
+        folder.cleanup()
+        raise
+
+
+def check_plan(path: Path, plan: Plan) -> None:
+    """Compare a saved plan with one made now. Raises `SafetyStop` with the first differences."""
+    header, lines = _read(path)
+    if header["integration"] != plan.outcome.integration:
+        raise SafetyStop(f"{path} is a plan of {header['integration']}", next_step=f"run {header['integration']} with it")
+    if header["mapping"] != plan.fingerprint:
+        raise SafetyStop(f"the mapping has changed since {path} was made", next_step="make the plan again and look at it")
+    differences: list[str] = []
+    for source_id, then, now in _merged(lines, plan.writes()):
+        if then is None:
+            differences.append(f"{source_id}: not in the plan; now: {_words(now)}")
+        elif now is None:
+            differences.append(f"{source_id}: planned: {_words(then)}; now: nothing to do")
+        elif then.digest != now.digest:
+            differences.append(f"{source_id}: planned: {_words(then)}; now: {_words(now)}")
+        if len(differences) > 10:
+            differences[10:] = ["… and more"]
+            break
+    if differences:
+        raise SafetyStop(
+            f"the world has changed since {path} was made; nothing was written:\n  " + "\n  ".join(differences), next_step="make the plan again and look at it"
+        )
+
+
+def guard_by(plan: Plan) -> Callable[[Delivery], None]:
+    """Return a guard that refuses whatever the plan does not hold."""
+
+    def guard(delivery: Delivery) -> None:
+        decided = PlannedWrite(delivery.source_id, delivery.operation, delivery.state, delivery.target_id, delivery.fields, {})
+        if decided.digest not in plan.expected(delivery.source_id):
+            raise SafetyStop(
+                f"record {delivery.source_id} changed while the plan was being carried out: {_words(decided)} is not in it",
+                next_step="what was written before is in the plan; make a new one for the rest",
+            )
+
+    return guard
+
+
+def _merged(
+    then: Iterable[PlannedWrite], now: Iterable[PlannedWrite]
+) -> Iterator[tuple[str, PlannedWrite | None, PlannedWrite | None]]:
+    left, right = iter(then), iter(now)
+    a, b = next(left, None), next(right, None)
+    while a is not None or b is not None:
+        if b is None or (a is not None and a.source_id.encode() < b.source_id.encode()):
+            assert a is not None
+            yield a.source_id, a, None
+            a = next(left, None)
+        elif a is None or a.source_id.encode() > b.source_id.encode():
+            yield b.source_id, None, b
+            b = next(right, None)
+        else:
+            yield a.source_id, a, b
+            a, b = next(left, None), next(right, None)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Iterator[PlannedWrite]]:
+    def bad(what: str) -> SpecError:
+        return SpecError([_Complaint(str(path), None, "", what, "make it with `tieline plan INTEGRATION --out FILE`")])
+
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise bad(f"can't be read: {error.strerror}") from None
+    try:
+        header = decode_json(file.readline())
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        header = None
+    if not isinstance(header, dict) or header.get("tieline_plan") != _FORMAT:
+        file.close()
+        raise bad("is not a plan of this version of tieline")
+
+    def lines() -> Iterator[PlannedWrite]:
+        with file:
+            for number, line in enumerate(file, 2):
+                try:
+                    entry = decode_json(line)
+                    entry.pop("digest")
+                    yield PlannedWrite(**entry)
+                except (msgspec.DecodeError, TypeError, KeyError, AttributeError):
+                    raise bad(f"line {number} is damaged") from None
+
+    return header, lines()
+
+
+def _words(write: PlannedWrite | None) -> str:
+    if write is None:
+        return "nothing"
+    if write.state != "sending":
+        return f"{'park' if write.state == 'dead' else 'hold'} ({write.reason})"
+    return f"{write.operation} {write.target_id or ''} {', '.join(f'{k}={v!r}' for k, v in list(write.fields.items())[:6])}".replace("  ", " ")
+
+
+def _json(raw: bytes | None) -> dict[str, Any]:
+    return decode_json(raw) if raw else {}

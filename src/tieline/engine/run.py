@@ -1,0 +1,376 @@
+"""One pass of an integration: take the lease, send what is still owed, read page by page, deliver, and balance the books."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import socket
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tieline.dialects.dialect import Page, Since, System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.delivery import Sender
+from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
+from tieline.engine.matching import Matcher
+from tieline.engine.pipeline import Guard, Pipeline
+from tieline.model.clock import Clock
+from tieline.model.errors import SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.records import Record, decode_json
+from tieline.store import journal, links, outbox, runs
+from tieline.store.database import Database
+from tieline.store.outbox import Delivery
+from tieline.transport.caller import CallRecord
+
+_LEDGER: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("ledger", default=None)
+
+
+def observe(record: CallRecord) -> int | None:
+    """Journal a call with the run on whose behalf it was made."""
+    ledger = _LEDGER.get()
+    return ledger.observe(record) if ledger is not None else None
+
+
+class Outcome(msgspec.Struct):
+    """How a run ended."""
+
+    integration: str
+    run: int
+    state: str
+    """green; attention (something is parked or held); owed (the destination could not take all); failed; stopped."""
+    counts: Counts
+    seconds: float
+    error: str | None = None
+    next_step: str = ""
+    open: dict[str, int] = {}
+    """Open deliveries by state, over all runs."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a run is asked to do."""
+
+    limit: int | None = None
+    """Stop after so many records; the cursor stays."""
+    only: str | None = None
+    """Only the record with this id; the cursor stays."""
+    redrive: tuple[int, ...] = ()
+    """Decide these dead letters again, and read nothing."""
+    send: bool = True
+    """Without it the run stops at the outbox: a plan."""
+
+
+class Destination(Protocol):
+    """Where decided deliveries go: the sender, or nowhere for a plan."""
+
+    halted: TielineError | None
+
+    async def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Hand over deliveries that are durable."""
+
+    def flush(self) -> None:
+        """Send part-filled batches too."""
+
+    async def drain(self) -> None:
+        """Wait until everything is settled or owed."""
+
+    async def close(self) -> None:
+        """Stop."""
+
+
+class Nowhere:
+    """The destination of a plan: the outbox is the end."""
+
+    halted: TielineError | None = None
+
+    async def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Leave them in the outbox."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    async def drain(self) -> None:
+        """Nothing waits."""
+
+    async def close(self) -> None:
+        """Nothing runs."""
+
+
+class Engine:
+    """Runs integrations over one store."""
+
+    def __init__(
+        self, db: Database, clock: Clock, systems: Mapping[str, System], jobs: Mapping[str, CompiledIntegration], *, keep_history_seconds: float = 90 * 86400.0
+    ) -> None:
+        self._db, self._clock, self._systems, self._jobs = db, clock, systems, jobs
+        self._keep_history = keep_history_seconds
+        self._stop: str | None = None
+
+    def stop(self, why: str) -> None:
+        """Ask the current run to end in good order: no new page, no new write; what is under way is waited for."""
+        self._stop = why
+
+    async def run(
+        self, name: str, wanted: Wanted = Wanted(), *, guard: Guard | None = None, progress: Callable[[Counts], None] = lambda counts: None
+    ) -> Outcome:
+        """Run an integration once. Raises `SafetyStop` when another process is running it, `StoreError` when the store can't be used."""
+        job, clock, db = self._jobs[name], self._clock, self._db
+        started, started_monotonic = clock.now(), clock.monotonic()
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        state, run = await db.commit(lambda connection: runs.begin(connection, name, holder=holder, now=started, lease_seconds=LEASE_SECONDS))
+        ledger = Ledger(db, clock, state.id, run, state.fence)
+        token = _LEDGER.set(ledger)
+        heartbeat = asyncio.create_task(self._keep_lease(ledger))
+        pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
+        ended, error, next_step = "failed", None, ""
+        try:
+            async with asyncio.timeout(job.spec.max_run):
+                await pass_.go()
+            ended, error, next_step = pass_.verdict()
+        except TimeoutError:
+            error, next_step = f"the run took longer than `max_run`, {job.spec.max_run:g} s", "run again: it goes on where it stopped"
+        except asyncio.CancelledError:
+            ended, error = "stopped", "cancelled"
+            raise
+        except TielineError as failure:
+            ended = "stopped" if self._stop else "failed"
+            error, next_step = str(failure), failure.next_step
+        except BaseException as failure:
+            error = f"an error in tieline itself: {type(failure).__name__}: {failure}"
+            raise
+        finally:
+            heartbeat.cancel()
+            await pass_.sender.close()
+            _LEDGER.reset(token)
+            with contextlib.suppress(TielineError):
+                self._close(ledger, started, ended, error, complete=pass_.complete and ended in ("green", "attention", "owed"), job=job)
+        return Outcome(name, run, ended, ledger.counts, clock.monotonic() - started_monotonic, error, next_step, outbox.count_states(db, state.id))
+
+    def _close(self, ledger: Ledger, started: float, state: str, error: str | None, *, complete: bool, job: CompiledIntegration) -> None:
+        now, counts = self._clock.now(), msgspec.to_builtins(ledger.counts)
+        calls = ledger.take_calls()
+
+        def unit(connection: sqlite3.Connection) -> None:
+            runs.guard(connection, ledger.integration, ledger.fence, now)
+            if calls:
+                journal.record_calls(connection, calls)
+            links.clear_directory(connection, ledger.integration)
+            if complete:
+                runs.complete(connection, ledger.integration, started, job.fingerprint)
+            runs.end(connection, ledger.integration, ledger.run, now=now, state=state, counts=counts, error=error)
+            journal.prune(connection, now - self._keep_history)
+
+        self._db.write(unit)
+
+    async def _keep_lease(self, ledger: Ledger) -> None:
+        while True:
+            await self._clock.sleep(LEASE_SECONDS / 4)
+            with contextlib.suppress(TielineError):
+                await ledger.commit(lambda connection: None)
+
+
+class _Pass:
+    """The steps of one run."""
+
+    def __init__(
+        self, engine: Engine, job: CompiledIntegration, ledger: Ledger, state: runs.State, wanted: Wanted, guard: Guard | None, progress: Callable[[Counts], None]
+    ) -> None:
+        self._engine, self._job, self._ledger, self._state, self._wanted = engine, job, ledger, state, wanted
+        self._progress = progress
+        source, target = engine._systems[job.source_connection], engine._systems[job.target_connection]
+        self._source = source
+        self._matcher = Matcher(job, target, ledger)
+        self._matcher.first_meeting = state.complete_at is None
+        db = ledger.db
+        store_id = db.read("SELECT value FROM meta WHERE key = 'store_id'")[0][0]
+        self.sender: Sender | Nowhere = (
+            Sender(job, target, ledger, self._matcher, store_id=store_id, notify=lambda: progress(ledger.counts)) if wanted.send else Nowhere()
+        )
+        lookups = {name: known.id for lookup in job.mapping.lookups if (known := runs.state_of(db, name := lookup.integration)) is not None}
+        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, lookups=lookups, guard=guard)
+        self._pipeline.compare_all = state.mapping is not None and state.mapping != job.fingerprint
+        self._pipeline.note_only = job.spec.start == "now" and state.complete_at is None
+        self.complete = False
+        self._short: str | None = None
+
+    async def go(self) -> None:
+        """Do it all."""
+        failure: TielineError | None = None
+        try:
+            await self._send_owed()
+            if self._wanted.redrive:
+                await self._redrive(self._wanted.redrive)
+            else:
+                await self._take_waiting()
+                await self._read()
+        except StoreError:
+            raise
+        except TielineError as error:
+            failure = error  # the source failed: what was accepted is delivered all the same
+        await self.sender.drain()
+        if failure is not None:
+            raise failure
+        self._progress(self._ledger.counts)
+
+    def verdict(self) -> tuple[str, str | None, str]:
+        """Return how the run ended: state, error, next step."""
+        counts, halted = self._ledger.counts, self.sender.halted
+        if self._engine._stop is not None:
+            return "stopped", self._engine._stop, "run again: it goes on where it stopped"
+        if self._wanted.send and not counts.balances:
+            return "failed", f"the books don't balance: read {counts.read}, accounted for {counts.settled}", "please report this as a bug of tieline"
+        if isinstance(halted, Unauthorized):
+            return "failed", str(halted), halted.next_step
+        if halted is not None:
+            return "owed", str(halted), "nothing was lost; the next run sends what is owed"
+        if self._short is not None:
+            return "failed", self._short, "run again; if it stays so, correct the paging in the connector"
+        open_ = outbox.count_states(self._ledger.db, self._ledger.integration)
+        if self._wanted.send and (open_.get("owed") or open_.get("sending")):
+            return "owed", None, "the next run sends what is owed"
+        if open_.get("held") or open_.get("dead"):
+            return "attention", None, "see `tieline dead-letters`"
+        return "green", None, ""
+
+    async def _send_owed(self) -> None:
+        if not self._wanted.send:
+            return
+        ledger, after, any_ = self._ledger, 0, False
+        while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "sending"), after=after):
+            after, any_ = chunk[-1].id, True
+            for delivery in chunk:
+                # Found on its way: the process ended before the answer was written down.
+                delivery.doubt = delivery.state == "sending"
+            await self.sender.put(chunk)
+            self._check_stopped()
+        keep = self._job.spec.unavailable.keep if self._job.spec.unavailable else None
+        if any_ and keep is not None:
+            oldest = outbox.oldest_owed(ledger.db, ledger.integration)
+            if oldest is not None and self._engine._clock.now() - oldest > keep and self._wanted.send:
+                await self.sender.drain()
+                oldest = outbox.oldest_owed(ledger.db, ledger.integration)
+                if oldest is not None:
+                    raise SafetyStop(
+                        f"{self._job.spec.target} has not taken what is owed for longer than `unavailable: keep` allows; nothing was dropped, nothing new is read",
+                        next_step="find out with the system's owner why it does not answer, or raise `keep`",
+                    )
+
+    async def _take_waiting(self) -> None:
+        """Decide again what waited for a link that may be there by now."""
+        ledger, after = self._ledger, 0
+        while chunk := outbox.open_of(ledger.db, ledger.integration, ("held",), after=after):
+            after = chunk[-1].id
+            records: list[Record] = [decode_json(d.record) for d in chunk if d.record and d.why.get("kind") == "waiting"]
+            if records:
+                await self._pipeline.take(records, again=True)
+
+    async def _redrive(self, ids: Sequence[int]) -> None:
+        records: list[Record] = []
+        for id in ids:
+            found = outbox.get(self._ledger.db, id)
+            if found is None or found[0] != self._ledger.integration or found[1].state not in ("dead", "held"):
+                raise SafetyStop(f"there is no open dead letter {id} in {self._job.name}", next_step="see `tieline dead-letters`")
+            delivery = found[1]
+            if delivery.record is None:
+                # Owed since an earlier run: its source record is not at hand any more, but what was to be written is.
+                delivery.state = "owed"
+                await self._ledger.set_state(delivery)
+                await self.sender.put([delivery])
+            else:
+                records.append(decode_json(delivery.record))
+        if records:
+            await self._pipeline.take(records, again=True)
+
+    async def _read(self) -> None:
+        job, wanted, ledger = self._job, self._wanted, self._ledger
+        if wanted.only is not None:
+            await self._read_one(wanted.only)
+            return
+        since = None
+        if self._state.cursor and not self._pipeline.compare_all and job.fingerprint == self._state.mapping:
+            since = msgspec.json.decode(self._state.cursor, type=Since)
+        deletes = job.spec.deletes != "ignore"
+        full, last_since, total = since is None or since.mark is None, None, None
+        left = wanted.limit
+        seen = 0
+        async for page in _ahead(self._source.read(job.source_resource, since), self.sender.flush):
+            records = page.records if left is None else page.records[:left]
+            last_since = page.since or last_since
+            total = page.total if page.total is not None else total
+            if total is not None:
+                ledger.counts.total = total
+            whole = left is None or len(records) == len(page.records)
+            cursor = _encoded(page.since) if page.since and whole and left is None and not deletes and job.fingerprint == self._state.mapping else None
+            await self._pipeline.take(records, cursor=cursor)
+            if page.deleted and whole:
+                await self._pipeline.take_deletions(page.deleted)
+            seen += len(page.records) + len(page.deleted)
+            self._progress(ledger.counts)
+            self._check_stopped()
+            if self.sender.halted is not None and isinstance(self.sender.halted, Unauthorized):
+                return
+            if left is not None:
+                left -= len(records)
+                if left <= 0:
+                    return
+        if left is not None:
+            return
+        # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
+        await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None)
+        if full and total is not None and seen < total:
+            self._short = f"{job.spec.source}: the source says that it has {total} records, but its pages held {seen}"
+        self.complete = True
+
+    async def _read_one(self, id: str) -> None:
+        job, source = self._job, self._source
+        if source.features(job.source_resource).get:
+            record = await source.get(job.source_resource, id)
+            if record is None:
+                raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
+            await self._pipeline.take([record])
+            return
+        async for page in source.read(job.source_resource, None):
+            found = [record for record in page.records if source.id_of(job.source_resource, record) == id]
+            if found:
+                await self._pipeline.take(found)
+                return
+        raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
+
+    def _check_stopped(self) -> None:
+        if self._engine._stop is not None:
+            if self.sender.halted is None:
+                self.sender.halted = SafetyStop(self._engine._stop)
+            raise SafetyStop(self._engine._stop, next_step="run again: it goes on where it stopped")
+
+
+async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncIterator[Page]:
+    """Yield pages while the next one is being fetched; call `idle` when a page takes long."""
+    fetching: asyncio.Task[Page | None] = asyncio.ensure_future(_next(pages))
+    try:
+        while True:
+            if not fetching.done():
+                done, _ = await asyncio.wait({fetching}, timeout=1.0)
+                if not done:
+                    idle()
+                    continue
+            page = await fetching
+            if page is None:
+                return
+            fetching = asyncio.ensure_future(_next(pages))
+            yield page
+    finally:
+        fetching.cancel()
+        await asyncio.gather(fetching, return_exceptions=True)
+
+
+async def _next(pages: AsyncIterator[Page]) -> Page | None:
+    return await anext(pages, None)
+
+
+def _encoded(since: Since) -> str:
+    return msgspec.json.encode(since).decode()
+

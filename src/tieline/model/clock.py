@@ -1,0 +1,47 @@
+"""Time, waiting and chance, always handed in: a test runs a year in seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where now, sleep and chance come from."""
+
+    def now(self) -> float:
+        """Return seconds since 1970 (UTC)."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, from an arbitrary start."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def __init__(self) -> None:
+        self._random = random.Random()  # noqa: S311 - jitter, not a secret
+
+    def now(self) -> float:
+        """Return seconds since 1970 (UTC)."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back, from an arbitrary start."""
+        return time.monotonic()
+
+    def random(self) -> float:
+        """Return a number in [0, 1)."""
+        return self._random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)

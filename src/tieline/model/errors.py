@@ -1,0 +1,160 @@
+"""The exception tree. Each error says where, what, and what to do next.
+
+TielineError
+├── SpecError            a file is wrong: mend the file
+├── MappingError         a record can't become what the destination wants: park
+├── RemoteError          a system did not do what was asked
+│   ├── Unreachable      the request never left: retry
+│   ├── Unavailable      5xx: retry
+│   ├── OutcomeUnknown   the request left, no answer came: look, then decide
+│   ├── RateLimited      429 and vendors' throttles: wait, no attempt spent
+│   ├── Unauthorized     401, 403: halt
+│   ├── Stale            409, 412: decide again
+│   ├── NotThere         404, 410
+│   ├── Rejected         other 4xx: park
+│   └── Undecodable      an answer that can't be understood
+├── SafetyStop           a brake, a lost lease, a plan that no longer holds: halt
+└── StoreError           the store can't be used
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+class TielineError(Exception):
+    """Base of every error that tieline raises on purpose; `next_step` tells a person what to do."""
+
+    next_step: str = ""
+
+    def __init__(self, message: str, *, next_step: str | None = None) -> None:
+        super().__init__(message)
+        if next_step is not None:
+            self.next_step = next_step
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing that is wrong in a file: where, what, and how to mend it."""
+
+    file: str
+    line: int | None
+    key: str
+    message: str
+    hint: str = ""
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        key = f"{self.key}: " if self.key else ""
+        return f"{where}: {key}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class SpecError(TielineError):
+    """Files that can't be used, with all complaints about them."""
+
+    next_step = "mend the files, then `tieline check`"
+
+    def __init__(self, complaints: list[Complaint]) -> None:
+        self.complaints = complaints
+        super().__init__("\n".join(map(str, complaints)))
+
+
+class MappingError(TielineError):
+    """A record that the mapping can't translate, or that the destination would refuse.
+
+    `target` is the destination's field, `rule` the rule as written; `where` (file and line) is known to the project.
+    """
+
+    next_step = "mend the rule or the record, then `tieline dead-letters redrive`"
+
+    def __init__(
+        self, target: str, problem: str, *, source: str = "", value: Any = None, lookup: tuple[str, str] | None = None
+    ) -> None:
+        self.target, self.problem, self.source, self.value = target, problem, source, value
+        self.lookup = lookup
+        """(integration, id) of the link that is missing, when that is the problem."""
+        super().__init__(f"{target}: {problem}")
+
+
+class RemoteError(TielineError):
+    """A system did not do what was asked. `text` is the vendor's own words, cut to a bounded length."""
+
+    kind = "remote"
+
+    def __init__(
+        self, message: str, *, status: int | None = None, text: str = "", next_step: str | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.status, self.text = status, text
+
+
+class Unreachable(RemoteError):
+    """The request never left this machine: it is safe to try again."""
+
+    kind, next_step = "unreachable", "look at the network and the address; tieline tries again by itself"
+
+
+class Unavailable(RemoteError):
+    """The system answered that it can't at the moment (5xx)."""
+
+    kind, next_step = "unavailable", "nothing; tieline tries again by itself"
+
+
+class OutcomeUnknown(RemoteError):
+    """The request left and no whole answer came: it may have been done."""
+
+    kind, next_step = "unknown", "nothing; tieline looks whether it was done before it writes again"
+
+
+class RateLimited(RemoteError):
+    """Too many requests. `retry_after` is in seconds, None when the vendor did not say."""
+
+    kind, next_step = "rate-limited", "nothing; tieline waits as told"
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, status: int | None = None, text: str = ""
+    ) -> None:
+        super().__init__(message, status=status, text=text)
+        self.retry_after = retry_after
+
+
+class Unauthorized(RemoteError):
+    """The credentials are refused."""
+
+    kind, next_step = "unauthorized", "renew the connection's credentials, then run again; nothing was dropped"
+
+
+class NotThere(RemoteError):
+    """The record, or the address, does not exist."""
+
+    kind = "not-there"
+
+
+class Stale(RemoteError):
+    """Something else changed the record meanwhile (409, 412)."""
+
+    kind = "stale"
+
+
+class Rejected(RemoteError):
+    """The system understood and refused."""
+
+    kind = "rejected"
+
+
+class Undecodable(RemoteError):
+    """An answer that is not what the connector declares: not JSON, cut off, too large, records not where they should be."""
+
+    kind, next_step = "undecodable", "compare the answer with the connector's declaration"
+
+
+class SafetyStop(TielineError):
+    """A run that stopped itself before doing harm."""
+
+
+class StoreError(TielineError):
+    """The store can't be read or written; nothing was accepted or confirmed meanwhile."""
+
+    next_step = "look at the disk (space, permissions) and the store's path, then run again"

@@ -1,0 +1,1 @@
+"""What people ask: how is it going (`status`), and what happened to this record (`explain`)."""

@@ -1,0 +1,113 @@
+"""Everything that happened to one record, across both systems, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tieline.model.records import decode_json
+from tieline.spec.integrations import Integration
+from tieline.store import journal, links, outbox, runs
+from tieline.store.database import Database
+from tieline.store.journal import Call
+
+
+class Moment(msgspec.Struct):
+    """One thing that happened."""
+
+    at: float
+    what: str
+    """accepted, delivered, parked, held, superseded, discarded, owed, or an event's name."""
+    text: str
+    run: int | None = None
+    delivery: int | None = None
+    fields: dict[str, Any] | None = None
+    before: dict[str, Any] | None = None
+    call: Call | None = None
+    why: dict[str, Any] | None = None
+
+
+class Story(msgspec.Struct):
+    """A record's life in one integration."""
+
+    integration: str
+    source: str
+    source_id: str
+    target: str
+    target_id: str | None
+    verdict: str
+    last_seen: dict[str, Any]
+    """The source's fields that the mapping uses, as last read."""
+    last_agreed: dict[str, Any] | None
+    """The destination's fields, as last confirmed."""
+    moments: list[Moment]
+
+
+def explain(db: Database, integrations: Mapping[str, Integration], connection: str, resource: str, id: str) -> list[Story]:
+    """Return the stories of a record, one for each integration that has met it."""
+    place = f"{connection}.{resource}"
+    stories = []
+    for name, spec in sorted(integrations.items()):
+        known = runs.state_of(db, name)
+        if known is None:
+            continue
+        if spec.source == place and (story := _story(db, name, spec, known.id, links.of_sources(db, known.id, [id]).get(id), id)):
+            stories.append(story)
+        if spec.target == place:
+            link = links.of_targets(db, known.id, [id]).get(id)
+            if link is not None and (story := _story(db, name, spec, known.id, link, link.source_id)):
+                stories.append(story)
+    return stories
+
+
+def _story(db: Database, name: str, spec: Integration, number: int, link: links.Link | None, source_id: str) -> Story | None:
+    deliveries = outbox.of_record(db, number, source_id)
+    events = journal.events_of(db, number, source_id)
+    if link is None and not deliveries and not events:
+        return None
+    calls = journal.calls_by_id(db, [d.call for d in deliveries if d.call is not None]) if deliveries else {}
+    moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
+    for delivery in deliveries:
+        moments += _moments(delivery, calls)
+    moments.sort(key=lambda moment: moment.at)
+    return Story(
+        name, spec.source, source_id, spec.target, (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None),
+        link.verdict if link else "deleted",
+        decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_shadow else None, moments,
+    )  # fmt: skip
+
+
+def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Moment]:
+    before = decode_json(delivery.before) if delivery.before else None
+    call = calls.get(delivery.call) if delivery.call is not None else None
+    why = delivery.why or None
+    where = f" of {delivery.target_id}" if delivery.target_id and delivery.operation != "create" else ""
+    accepted = Moment(delivery.accepted_at, "accepted", f"{delivery.operation}{where} was decided", delivery.run, delivery.id, delivery.fields or None, before)
+    if delivery.operation == "none":
+        accepted.text = "read; it could not be sent on"
+    if delivery.state in ("owed", "sending"):
+        text = str(why["message"]) if why else "on its way"
+        return [accepted, Moment(max(delivery.due_at, delivery.accepted_at), "owed", text, delivery.run, delivery.id, call=call, why=why)]
+    what = {"dead": "parked"}.get(delivery.state, delivery.state)
+    settled_at = delivery.settled_at if delivery.settled_at is not None else delivery.accepted_at
+    moments = [accepted]
+    if what == "delivered":
+        attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
+        moments.append(Moment(settled_at, what, f"{delivery.operation} confirmed as {delivery.target_id}{attempts}", delivery.settled_run, delivery.id, call=call))
+    else:
+        if what in ("superseded", "discarded") and why and why.get("message"):
+            # It was set aside first; that stays part of the story.
+            moments.append(Moment(delivery.accepted_at, "set aside", str(why["message"]), delivery.run, delivery.id, call=call, why=why))
+        text = {"superseded": "a later version took its place", "discarded": f"given up by hand: {(why or {}).get('discarded', '')}"}.get(
+            what, str((why or {}).get("message", ""))
+        )
+        moments.append(Moment(settled_at, what, text, delivery.settled_run, delivery.id, call=call, why=why))
+    return moments
+
+
+def _event_text(detail: str | None) -> str:
+    if not detail:
+        return ""
+    return ", ".join(f"{key}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}" for key, value in decode_json(detail.encode()).items())

@@ -1,0 +1,47 @@
+"""A connection: your account at a vendor. Credentials by reference only."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+
+from tieline.spec.base import Declared, Name
+from tieline.spec.connectors import RateLimit
+
+
+class BasicCredentials(Declared):
+    """User name and password."""
+
+    username: str
+    """The user's name, or a reference."""
+    password: str
+    """A reference to the password: `${env:NAME}` or `${file:PATH}`."""
+
+
+class Credentials(Declared):
+    """One of the connector's ways to prove who is calling."""
+
+    api_key: str | None = None
+    """A reference to the API key."""
+    bearer: str | None = None
+    """A reference to the token."""
+    basic: BasicCredentials | None = None
+    """User name and a reference to the password."""
+
+
+class Connection(Declared):
+    """Your account at a vendor."""
+
+    connector: Name
+    """The connector, by its name."""
+    environment: str = "production"
+    """One of the connector's environments."""
+    auth: Credentials = Credentials()
+    """Credentials, by reference."""
+    variables: dict[str, str] = {}
+    """What the connector asks for: an organisation, a list, a region."""
+    owner: str | None = None
+    """Who answers for this account: a person or a team."""
+    limits: tuple[RateLimit, ...] | None = None
+    """Limits of your plan, in place of the connector's."""
+    concurrency: PositiveInt | None = None
+    """Most calls at once, in place of the connector's."""

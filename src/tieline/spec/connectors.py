@@ -1,0 +1,477 @@
+"""A connector: a vendor's API as data. No secret, no customer, no code.
+
+Says where the API lives, how a caller proves itself, what it limits, and for each resource how records are listed, fetched, found
+and written, how pages follow each other, and what the fields are. `dialects` speaks it, `spec.lint` judges it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import Field as Declare
+from pydantic import PositiveFloat, PositiveInt
+
+from tieline.spec.base import Declared, Duration, Name, Path
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
+FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "language"]
+TimeFormat = Literal["rfc3339", "unix", "unix_ms", "date", "raw"]
+
+
+class ApiVersion(Declared):
+    """The version of the vendor's API that this connector was written for."""
+
+    name: str
+    """The version as the vendor spells it: `3.1`, `2024-10`."""
+    send: Literal["path", "header", "query"] = "path"
+    """Where it goes: `path` fills `{version}` in URLs; `header` and `query` send it under the name in `param`."""
+    param: str | None = None
+    """Name of the header or query parameter."""
+    retires: dt.date | None = None
+    """The day on which the vendor switches this version off, if it has said so."""
+
+
+class ApiKeyAuth(Declared):
+    """An API key in a header or in the query."""
+
+    header: str | None = None
+    """Header that carries the key, such as `X-Api-Key`."""
+    query: str | None = None
+    """Query parameter that carries the key; it is masked wherever the URL is shown."""
+    prefix: str = ""
+    """Text before the key, such as `Token `."""
+
+
+class BearerAuth(Declared):
+    """A token in the Authorization header (RFC 6750)."""
+
+    scheme: str = "Bearer"
+    """The word before the token; some vendors say `Token`."""
+
+
+class BasicAuth(Declared):
+    """User name and password (RFC 7617)."""
+
+
+class AuthMethods(Declared):
+    """The ways in which this API lets a caller prove who it is; a connection uses one of them."""
+
+    api_key: ApiKeyAuth | None = None
+    """An API key in a header or query parameter."""
+    bearer: BearerAuth | None = None
+    """A token in the Authorization header."""
+    basic: BasicAuth | None = None
+    """User name and password."""
+
+
+class RateLimit(Declared):
+    """How many requests a system accepts in a window."""
+
+    requests: PositiveInt
+    """Requests accepted per window."""
+    per: Duration = 60.0
+    """Length of the window."""
+    burst: PositiveInt | None = None
+    """How many may come at once; a tenth of the window's requests unless stated."""
+
+
+class Timeouts(Declared):
+    """How long a call may take."""
+
+    connect: Duration = 10.0
+    """Until the connection stands."""
+    read: Duration = 60.0
+    """Between two parts of the answer."""
+    total: Duration = 300.0
+    """For the whole call."""
+
+
+class Errors(Declared):
+    """Where the vendor says what went wrong."""
+
+    message: tuple[Path, ...] | Path = ()
+    """Where the text is in an error answer; several addresses are tried in order."""
+    in_success: Path | None = None
+    """An address that is only there when a 2xx answer means failure, such as `error` or `errors`."""
+    throttled: tuple[str, ...] = ()
+    """Words in an error's text that mean `too many requests`, whatever the status."""
+
+
+class Field(Declared):
+    """One field of a record."""
+
+    type: FieldType = "any"
+    """What it holds. A `number` keeps every digit; a `datetime` without an offset needs `zone`."""
+    required: bool = False
+    """A create without it is refused."""
+    nullable: bool = True
+    """Whether null may be written."""
+    read_only: bool = False
+    """The vendor sets it; a mapping can't."""
+    format: FieldFormat | None = None
+    """What a string must look like."""
+    min_length: int | None = None
+    """Fewest characters of a string, or entries of an array."""
+    max_length: int | None = None
+    """Most characters of a string, or entries of an array."""
+    minimum: float | None = None
+    """Smallest number."""
+    maximum: float | None = None
+    """Largest number."""
+    decimals: int | None = None
+    """Most digits after the point."""
+    enum: tuple[Any, ...] | None = None
+    """The only values that are accepted."""
+    zone: str | None = None
+    """Time zone of values that come without an offset, such as `Australia/Sydney`."""
+    precision: Duration | None = None
+    """Finest step of a time that the vendor keeps: `1s`, `1ms`."""
+    personal: bool = False
+    """Personal data: masked in logs and in what is shared."""
+    description: str = ""
+    """What it means, for people."""
+
+
+class PageNumber(Declared):
+    """Pages are counted: `?page=3&limit=100`."""
+
+    style: Literal["page"]
+    param: str = "page"
+    """Query parameter of the page number."""
+    start: int = 1
+    """Number of the first page."""
+    size: PositiveInt = 100
+    """Records asked for per page."""
+    size_param: str | None = None
+    """Query parameter of the page size."""
+    next: Path | None = None
+    """Where the answer names the next page's number; null or absent at the end."""
+    until: Literal["empty", "short"] = "empty"
+    """Without `next`: the last page is the first `empty` one, or the first that is `short` of `size`. `short` saves a call, and loses
+    records where the vendor caps its pages below `size` without a word."""
+
+
+class Offset(Declared):
+    """Records are counted: `?offset=200&limit=100`."""
+
+    style: Literal["offset"]
+    param: str = "offset"
+    """Query parameter of the offset."""
+    size: PositiveInt = 100
+    """Records asked for per page."""
+    size_param: str | None = "limit"
+    """Query parameter of the page size."""
+    until: Literal["empty", "short"] = "empty"
+    """The last page is the first `empty` one, or the first that is `short` of `size`. `short` saves a call, and loses records where the
+    vendor caps its pages below `size` without a word."""
+
+
+class CursorInBody(Declared):
+    """The answer holds a mark that the next request sends back."""
+
+    style: Literal["cursor"]
+    at: Path
+    """Where the mark is in the answer; null, empty or absent at the end."""
+    param: str = "cursor"
+    """Query parameter that sends it back."""
+    size: PositiveInt | None = None
+    """Records asked for per page."""
+    size_param: str | None = None
+    """Query parameter of the page size."""
+
+
+class NextUrl(Declared):
+    """The answer holds the whole address of the next page, in the body or in a header."""
+
+    style: Literal["next_url"]
+    at: Path | None = None
+    """Where it is in the body."""
+    header: str | None = None
+    """The header that holds it, such as `Next-Page`."""
+    size: PositiveInt | None = None
+    """Records asked for per page."""
+    size_param: str | None = None
+    """Query parameter of the page size."""
+
+
+class LinkHeader(Declared):
+    """A `Link: <...>; rel="next"` header (RFC 8288)."""
+
+    style: Literal["link_header"]
+    size: PositiveInt | None = None
+    """Records asked for per page."""
+    size_param: str | None = None
+    """Query parameter of the page size."""
+
+
+class Keyset(Declared):
+    """The next page starts after the last record's (time, id): nothing shifts when records come and go."""
+
+    style: Literal["keyset"]
+    time: Path
+    """Field that the list is ordered by."""
+    time_param: str
+    """Query parameter that takes the last record's time."""
+    id_param: str
+    """Query parameter that takes the last record's id, for records of the same time."""
+    size: PositiveInt = 100
+    """Records asked for per page."""
+    size_param: str | None = "limit"
+    """Query parameter of the page size."""
+
+
+Paging = Annotated[PageNumber | Offset | CursorInBody | NextUrl | LinkHeader | Keyset, Declare(discriminator="style")]
+
+
+class ChangedSince(Declared):
+    """How to ask for what changed after a point, instead of for everything."""
+
+    param: str
+    """Query parameter that takes the point."""
+    field: Path | None = None
+    """Field of the record that says when, or at which version, it changed; the next read starts after the largest seen."""
+    header: str | None = None
+    """Or: header of the first page's answer that holds the server's own mark (`ETag`, `X-Page-Generated`)."""
+    format: TimeFormat = "rfc3339"
+    """How the point is written; `raw` sends a version or mark back as it came."""
+    overlap: Duration = 0.0
+    """How far back each read reaches again, because a vendor's index can lag behind its writes."""
+    overlap_versions: int = 0
+    """The same for a version that is a whole number."""
+    precision: Duration = 1.0
+    """Finest step of the vendor's time; the read reaches back by it, so that ties at the boundary are not lost."""
+    sorted: bool = False
+    """The list comes oldest change first, so the cursor may move with each page instead of at the end."""
+
+
+class Tombstone(Declared):
+    """How a list marks a record that was deleted."""
+
+    field: Path
+    """Field to look at."""
+    equals: Any = True
+    """Its value in a deleted record."""
+
+
+class Request(Declared):
+    """A call."""
+
+    path: str
+    """Path below the environment's URL; `{id}`, the connector's variables and, where stated, fields are filled in."""
+    method: Method = "GET"
+    """HTTP method."""
+    params: dict[str, str] = {}
+    """Query parameters; variables are filled in."""
+    headers: dict[str, str] = {}
+    """Further headers."""
+    cost: PositiveInt = 1
+    """What the call takes from the limits."""
+
+
+class List(Request):
+    """All records, page by page."""
+
+    records: Path = ""
+    """Where the records are in the answer; empty when the answer is the list itself."""
+    when_missing: Literal["error", "empty"] = "error"
+    """An answer without that address is an `error`, or an `empty` page."""
+    record: Path = ""
+    """Where the record is in an entry, when it is wrapped."""
+    body: dict[str, Any] | None = None
+    """JSON body, for vendors whose list is a POST."""
+    paging: Paging | None = None
+    """How pages follow each other; without it, one answer holds all."""
+    total: Path | None = None
+    """Where the answer says how many records there are, to compare with."""
+    changed_since: ChangedSince | None = None
+    """How to ask for changes only."""
+    tombstone: Tombstone | None = None
+    """How a deleted record looks in the list."""
+
+
+class Get(Request):
+    """One record by id."""
+
+    record: Path = ""
+    """Where the record is in the answer."""
+
+
+class Find(Request):
+    """Records with a field of a given value, which `{value}` stands for."""
+
+    records: Path = ""
+    """Where the records are in the answer; one object counts as one record."""
+    when_missing: Literal["error", "empty"] = "error"
+    """An answer without that address is an `error`, or none found."""
+    record: Path = ""
+    """Where the record is in an entry, when it is wrapped."""
+    none: tuple[int, ...] = (404,)
+    """Statuses that mean `there is none`."""
+    lag: Duration = 0.0
+    """How long a new record can be missing from the answer."""
+
+
+class IdFrom(Declared):
+    """Where the id of a written record is."""
+
+    body: Path | None = None
+    """Address in the answer's body."""
+    header: str | None = None
+    """Header whose last path segment is the id, such as `Location`."""
+
+
+class Write(Request):
+    """A call that writes one record."""
+
+    method: Method = "POST"
+    wrap: Path = ""
+    """Address in the body under which the record goes; empty when the body is the record."""
+    constants: dict[str, Any] = {}
+    """Further members of the body."""
+    form: bool = False
+    """Send as `application/x-www-form-urlencoded` instead of JSON."""
+    id: IdFrom = IdFrom()
+    """Where the answer holds the id; without it, the record's own id field is taken from the answer, then from what was sent."""
+    record: Path = ""
+    """Where the answer holds the record as stored."""
+    already: tuple[int, ...] = ()
+    """Statuses that mean `it is so already`: success, and the record is looked up."""
+    gone: tuple[int, ...] = (404, 410)
+    """Statuses that mean the record is not there any more."""
+    whole: bool = False
+    """An update sends all mapped fields (for PUT), not only the changed ones."""
+
+
+class Upsert(Write):
+    """Create or update, decided by the vendor by one field."""
+
+    method: Method = "PUT"
+    by: str
+    """The field by which the vendor knows the record; `{FIELD}` may stand in the path."""
+
+
+class BatchResults(Declared):
+    """How the answer tells what became of each record."""
+
+    records: Path = ""
+    """Where the list of results is."""
+    by: Literal["position", "id"] = "position"
+    """Results are in the order of what was sent, or carry the value of `key`."""
+    key: Path = ""
+    """With `by: id`: the address, in a result, of the value that names the record."""
+    field: str = ""
+    """With `by: id`: the field that was sent and that `key` repeats; the record's id when empty."""
+    status: Path = ""
+    """Address of the status in a result."""
+    ok: tuple[Any, ...] = ()
+    """Statuses that mean success; without it, a 2xx number, or a result without `error`."""
+    id: Path = ""
+    """Address of the record's id in a result."""
+    error: tuple[Path, ...] | Path = ()
+    """Address of the error's text in a result."""
+
+
+class Batch(Request):
+    """A call that writes many records."""
+
+    method: Method = "POST"
+    size: PositiveInt = 100
+    """Most records per call."""
+    wrap: Path = ""
+    """Address in the body under which the list goes; empty when the body is the list."""
+    constants: dict[str, Any] = {}
+    """Further members of the body."""
+    item: Any = None
+    """Shape of an entry: any JSON in which `{record}` stands for the record and `{id}` for its id; the record itself when absent."""
+    results: BatchResults | None = None
+    """How the answer tells what became of each record; without it, the call's status holds for all."""
+
+
+class Batches(Declared):
+    """Writes of many records in one call."""
+
+    create: Batch | None = None
+    """Many new records."""
+    update: Batch | None = None
+    """Many known records; each entry carries its id."""
+    upsert: Batch | None = None
+    """Many records, new or known."""
+    delete: Batch | None = None
+    """Many deletions."""
+
+
+class Idempotency(Declared):
+    """A key by which the vendor recognises a repeated write and answers as it did the first time."""
+
+    header: str
+    """Header that carries the key."""
+
+
+class Resource(Declared):
+    """A collection of records: contacts, orders, members."""
+
+    title: str = ""
+    """What people call it."""
+    id: Path = "id"
+    """Field that holds the record's id."""
+    fields: dict[str, Field]
+    """The fields by address: `email`, `company.name`."""
+    list: List | None = None
+    """All records, page by page."""
+    get: Get | None = None
+    """One record by id."""
+    find: dict[str, Find] = {}
+    """Records by a field's value, by field."""
+    create: Write | None = None
+    """A new record."""
+    update: Write | None = None
+    """Some fields of a record."""
+    upsert: Upsert | None = None
+    """Create or update in one call."""
+    delete: Write | None = None
+    """Remove a record."""
+    batch: Batches = Batches()
+    """Writes of many records in one call."""
+    page: str | None = None
+    """Address of a record in the vendor's own user interface, `{id}` filled in."""
+
+
+class Connector(Declared):
+    """A vendor's API."""
+
+    connector: Name
+    """Its name, used in connections."""
+    title: str = ""
+    """What people call it."""
+    docs: str | None = None
+    """Where the vendor documents it."""
+    protocol: Literal["rest"] = "rest"
+    """How it is spoken to."""
+    version: ApiVersion | None = None
+    """The API version that is used."""
+    environments: dict[str, str]
+    """Base URLs by name: `production`, `sandbox`. https, or http to this machine itself. `${env:NAME}` and `{variable}` may stand in it."""
+    auth: AuthMethods = AuthMethods()
+    """How a caller proves who it is."""
+    variables: dict[str, str] = {}
+    """Names that a connection must give, each with what it means: `{organizer}` in paths."""
+    headers: dict[str, str] = {}
+    """Headers of every call."""
+    limits: tuple[RateLimit, ...] = ()
+    """What the vendor accepts; all of them hold."""
+    concurrency: PositiveInt = 8
+    """Most calls at once."""
+    timeouts: Timeouts = Timeouts()
+    """How long a call may take."""
+    max_answer_mib: PositiveFloat = 32.0
+    """Largest answer that is read, in MiB."""
+    errors: Errors = Errors()
+    """Where the vendor says what went wrong."""
+    idempotency: Idempotency | None = None
+    """A key that makes repeated writes harmless."""
+    ping: Request | None = None
+    """A cheap call that needs the credentials, for `check --live`."""
+    resources: dict[Name, Resource]
+    """The collections of records."""

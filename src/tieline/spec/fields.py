@@ -1,0 +1,66 @@
+"""The fields that a resource declares, asked by address: is there such a field, and which is it?"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from tieline.spec.connectors import Field, Resource
+from tieline.spec.explain import nearest
+
+Parts: TypeAlias = tuple[str | int, ...]
+
+_OPEN: Final = ("object", "array", "any")
+
+
+def parse(address: str) -> Parts:
+    """Return the keys and indices of an address. Raises `ValueError`."""
+    from tieline.mapping.paths import parse_path
+
+    return parse_path(address)
+
+
+class Fields:
+    """A resource's fields. What lies inside a field of an open type is known as far as the field is."""
+
+    def __init__(self, resource: Resource) -> None:
+        self._addresses = list(resource.fields)
+        self._by_parts: dict[Parts, tuple[str, Field]] = {}
+        for address, field in resource.fields.items():
+            try:
+                self._by_parts[_alike(parse(address))] = address, field
+            except ValueError:
+                continue  # the connector is complained of
+        try:
+            self._by_parts.setdefault(_alike(parse(resource.id)), (resource.id, Field()))
+        except ValueError:
+            pass
+        self._undeclared = not resource.fields
+
+    def problem(self, address: str) -> tuple[str, str] | None:
+        """Return what is wrong with an address, and a hint; None when the resource has such a field, or something in or around it."""
+        try:
+            parts = _alike(parse(address))
+        except ValueError as error:
+            return str(error), ""
+        if self._undeclared or self.at(address) is not None or any(known[: len(parts)] == parts for known in self._by_parts):
+            return None
+        return f"there is no field `{address}`", nearest(address, self._addresses)
+
+    def at(self, address: str) -> tuple[str, Field] | None:
+        """Return the declared field that holds an address: itself, or the open one that it lies in."""
+        parts = _alike(parse(address))
+        for length in range(len(parts), 0, -1):
+            known = self._by_parts.get(parts[:length])
+            if known is not None and (length == len(parts) or known[1].type in _OPEN):
+                return known
+        return None
+
+    def covered(self, address: str, written: list[str]) -> bool:
+        """Say whether one of the written addresses gives a field a value: as a whole, in part, or around it."""
+        parts = _alike(parse(address))
+        return any((other := _alike(parse(one)))[: len(parts)] == parts[: len(other)] for one in written)
+
+
+def _alike(parts: Parts) -> Parts:
+    """Return an address with its indices made the same: a list's entries have the same fields."""
+    return tuple(0 if isinstance(part, int) else part for part in parts)

@@ -1,0 +1,170 @@
+"""An integration: what must move, how it is mapped, matched, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag
+from pydantic import Field as Declare
+
+from tieline.spec.base import Declared, Duration, Name, Path
+
+Conversion = Literal[
+    "string",
+    "integer",
+    "number",
+    "boolean",
+    "date",
+    "datetime",
+    "phone",
+    "money",
+    "country",
+    "lower",
+    "upper",
+    "trim",
+    "email",
+]
+
+
+class Rule(Declared):
+    """How one field of the destination gets its value. The steps apply in the order of this list."""
+
+    source: Path | tuple[Path, ...] | None = Declare(default=None, alias="from")
+    """The source's field, or several with `join`, `expr` or `call`."""
+    const: Any = None
+    """A fixed value, instead of `from`."""
+    expr: str | None = None
+    """An expression over the source's fields: a safe subset of Python. `value` is the field in `from`, if there is one."""
+    call: str | None = None
+    """A function in the project's `mappings.py`, as `mappings:NAME`. It gets the value of `from` (several: in order), or the whole record."""
+    lookup: Name | None = None
+    """Another integration: the value is an id of its source, and becomes the id of the linked record."""
+    values: dict[str, Any] | None = None
+    """A table of values. A key is compared with the value as text; `true`, `false` and `null` stand for themselves."""
+    otherwise: Any = None
+    """With `values`: what any other value becomes. Without it, such a record is parked."""
+    join: str | None = None
+    """Text between the parts of several fields; absent, null and blank parts are left out."""
+    split: str | None = None
+    """Text at which the value is cut; `take` chooses the part."""
+    take: Literal["first", "last", "rest", "all"] | int = "all"
+    """With `split`: the `first` or `last` part, the `rest` after the first, `all` as a list, or a part by its number from 0."""
+    convert: Conversion | None = Declare(default=None, alias="as")
+    """What the value is turned into. `phone`: E.164. `money`: a decimal with the currency's digits. `country`: ISO 3166 alpha-2."""
+    region: str | None = None
+    """With `as: phone`: the country of numbers that are written without one, such as `AU`."""
+    zone: str | None = None
+    """With `as: date` or `datetime`: the zone of times written without one; the result is in UTC unless `to_zone` says otherwise."""
+    to_zone: str | None = None
+    """With `as: date` or `datetime`: the zone of the result."""
+    format: str | None = None
+    """With `as: date` or `datetime`: how the source writes it (strptime), `unix` or `unix_ms`."""
+    to_format: str | None = None
+    """With `as: date` or `datetime`: how the destination wants it (strftime), `unix` or `unix_ms`. RFC 3339 otherwise."""
+    currency: str | None = None
+    """With `as: money`: an ISO 4217 code, for its number of digits. More digits than that are refused, never rounded."""
+    country: Literal["alpha2", "alpha3", "name"] = "alpha2"
+    """With `as: country`: how the result is written."""
+    true: Any = None
+    """With `as: boolean`: what true is written as, when the destination wants words."""
+    false: Any = None
+    """With `as: boolean`: what false is written as."""
+    default: Any = None
+    """Value when the source's field is absent or null, or the result is."""
+    default_blank: bool = False
+    """The default also takes the place of blank text."""
+    missing: Literal["hold", "null", "absent"] = "hold"
+    """With `lookup`: what happens while the other record has no link."""
+
+
+def _rule_kind(value: Any) -> str:
+    return "path" if isinstance(value, str) else "rule"
+
+
+MapRule = Annotated[Annotated[Path, Tag("path")] | Annotated[Rule, Tag("rule")], Discriminator(_rule_kind)]
+
+
+class Example(Declared):
+    """A record, and what the mapping must make of it."""
+
+    given: dict[str, Any]
+    """A source record."""
+    expect: dict[str, Any] | None = None
+    """The destination's fields, as the mapping must make them; fields that are not named are not compared."""
+    parked: str | None = None
+    """Or: a part of the reason for which the record is parked."""
+
+
+class Unavailable(Declared):
+    """What happens while a system is down."""
+
+    keep: Duration
+    """How long changes are kept for it. After that the integration halts and says so; nothing is dropped."""
+
+
+class RetryPolicy(Declared):
+    """How often a delivery is tried again within a run after a passing failure."""
+
+    attempts: PositiveInt = 5
+    """Attempts in one run; the delivery stays owed after that, and the next run goes on."""
+    base: Duration = 1.0
+    """Wait before the second attempt; it doubles each time, with jitter."""
+    most: Duration = 300.0
+    """Longest wait between two attempts."""
+
+
+class Brakes(Declared):
+    """Limits on what one run may do by itself."""
+
+    deletes: NonNegativeInt = 10
+    """Most deletions (or archivings) in one run; with more, none is sent and the run halts."""
+
+
+class Archive(Declared):
+    """Deletes become an update."""
+
+    archive: dict[str, Any]
+    """The fields that are set, by address."""
+
+
+class Integration(Declared):
+    """What must move from one resource to another."""
+
+    purpose: str | None = None
+    """One sentence that a colleague understands: what moves, when, and why."""
+    owner: str | None = None
+    """Who must see it when this needs a person."""
+    source: str = Declare(alias="from", pattern=r"^[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*$")
+    """Where records come from: `CONNECTION.RESOURCE`."""
+    target: str = Declare(alias="to", pattern=r"^[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*$")
+    """Where they go: `CONNECTION.RESOURCE`."""
+    direction: Literal["one-way"] | None = None
+    """`one-way`: from the source to the destination."""
+    freshness: Duration | None = None
+    """How old a change may be before it has arrived; `status` and its exit code hold us to it."""
+    when: str | None = None
+    """Which changes move: an expression over `new` and `old`, with `became(FIELD, VALUE)` and `changed(FIELD)`. All, without it."""
+    start: Literal["existing", "now"] = "existing"
+    """At the first run, what is there counts as changed (`existing`), or is only noted (`now`)."""
+    match: dict[str, str] = {}
+    """How a record finds its counterpart before they are linked: the destination's field, and the source's. All must agree."""
+    unmatched: Literal["create", "hold", "ignore"] | None = None
+    """What happens to a record without a counterpart."""
+    conflict: Literal["source", "target", "fill_empty", "hold"] | None = None
+    """When a counterpart is found and its values differ: the source's win, the target's stay, only empty ones are filled, or a person decides."""
+    deletes: Literal["ignore", "delete"] | Archive = "ignore"
+    """What a deletion in the source does in the destination."""
+    unavailable: Unavailable | None = None
+    """What happens while a system is down."""
+    unknown: Literal["hold", "resend"] = "hold"
+    """When an answer was lost and nothing can tell whether the write was done: hold for a person, or send again and risk a double."""
+    retry: RetryPolicy = RetryPolicy()
+    """How often a delivery is tried again."""
+    brakes: Brakes = Brakes()
+    """Limits on what one run may do by itself."""
+    max_run: Duration = 86400.0
+    """Longest time of one run."""
+    map: dict[str, MapRule]
+    """The destination's fields, each with a field of the source or a rule."""
+    tests: tuple[Example, ...] = ()
+    """Examples of the mapping; `tieline check` runs them."""

@@ -1,0 +1,106 @@
+"""Judgements over a connection: does it give its connector what that asks for, and can its references be resolved?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from tieline.model.errors import Complaint
+from tieline.spec.connections import Connection, Credentials
+from tieline.spec.connectors import Connector
+from tieline.spec.explain import nearest
+from tieline.spec.findings import Findings
+from tieline.spec.lint_connectors import gaps
+from tieline.spec.reader import Project
+from tieline.spec.references import ReferenceProblem, check_url, resolve, unresolved
+from tieline.spec.shape import listed
+from tieline.spec.source import Key
+
+Keys = tuple[Key, ...]
+METHODS = tuple(Credentials.model_fields)
+
+
+def lint_connection(
+    project: Project, found: Findings, connection: Connection, environ: Mapping[str, str]
+) -> list[Complaint]:
+    """Return what is wrong with a connection."""
+    connector = project.connectors.get(connection.connector)
+    if connector is None:
+        if ("connector", connection.connector) not in project.broken:
+            others = [name for kind, name in project.broken if kind == "connector"]
+            hint = nearest(connection.connector, [*project.connectors, *others])
+            message = f"there is no connector `{connection.connector}`"
+            found.error(("connector",), message, hint if hint.startswith("did") else f"write connectors/{connection.connector}.yaml")
+    else:
+        _method(found, connection, connector)
+        _variables(found, connection, connector)
+        _environment(project, found, connection, connector, environ)
+    for keys, text in _referring(connection):
+        for problem in unresolved(text, project.folder, environ):
+            found.warning(keys, problem)
+    return found.complaints
+
+
+def _method(found: Findings, connection: Connection, connector: Connector) -> None:
+    given = [name for name in METHODS if getattr(connection.auth, name) is not None]
+    offered = [name for name in METHODS if getattr(connector.auth, name) is not None]
+    words = listed([f"`{name}`" for name in offered])
+    for name in given:
+        if name not in offered:
+            what = f"takes {words}" if offered else "takes no credentials"
+            found.error(("auth", name), f"connector `{connector.connector}` {what}")
+    if offered and not given:
+        found.error(("auth",), f"are missing: connector `{connector.connector}` takes {words}", _sample(offered[0]))
+    if len(given) > 1:
+        found.error(("auth",), f"one way is enough, and there are {len(given)}", f"keep one of {words}")
+
+
+def _sample(method: str) -> str:
+    value = '{username: NAME, password: "${env:PASSWORD}"}' if method == "basic" else '"${env:NAME}"'
+    return f"such as `auth: {{{method}: {value}}}`"
+
+
+def _variables(found: Findings, connection: Connection, connector: Connector) -> None:
+    for name, meaning in connector.variables.items():
+        if name not in connection.variables:
+            what = f": {meaning}" if meaning else ""
+            found.error(("variables", name), f"is missing{what}", f"such as `variables: {{{name}: ...}}`")
+        elif not connection.variables[name].strip():
+            found.error(("variables", name), "is blank")
+    for name in connection.variables:
+        if name not in connector.variables:
+            message = f"connector `{connector.connector}` has no such variable"
+            found.error(("variables", name), message, nearest(name, connector.variables))
+
+
+def _environment(
+    project: Project, found: Findings, connection: Connection, connector: Connector, environ: Mapping[str, str]
+) -> None:
+    url = connector.environments.get(connection.environment)
+    if url is None:
+        message = f"connector `{connector.connector}` has no environment `{connection.environment}`"
+        found.error(("environment",), message, nearest(connection.environment, connector.environments))
+        return
+    for problem in unresolved(url, project.folder, environ):
+        found.warning(("environment",), problem)
+    version = {"version": connector.version.name} if connector.version else {}
+    try:
+        for name, value in {**connection.variables, **version}.items():
+            url = url.replace(f"{{{name}}}", resolve(value, project.folder, environ))
+        url = resolve(url, project.folder, environ)
+    except ReferenceProblem:
+        return
+    if not gaps(url) and (wrong := check_url(url)):
+        found.error(("environment",), f"the address of `{connection.environment}` can't be used: {wrong}")
+
+
+def _referring(connection: Connection) -> Iterator[tuple[Keys, str]]:
+    """Yield the texts in which references are resolved."""
+    auth = connection.auth
+    for name, text in (("api_key", auth.api_key), ("bearer", auth.bearer)):
+        if text is not None:
+            yield ("auth", name), text
+    if auth.basic is not None:
+        yield ("auth", "basic", "username"), auth.basic.username
+        yield ("auth", "basic", "password"), auth.basic.password
+    for name, text in connection.variables.items():
+        yield ("variables", name), text

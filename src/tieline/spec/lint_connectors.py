@@ -1,0 +1,290 @@
+"""Judgements over a connector: do its parts fit together, and can every gap in every address be filled?"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tieline.model.errors import Complaint
+from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, NextUrl, Request, Resource, Upsert, Write
+from tieline.spec.explain import nearest
+from tieline.spec.fields import Fields, parse
+from tieline.spec.findings import Findings
+from tieline.spec.references import check_url_template
+from tieline.spec.source import Key
+
+_GAP: Final = re.compile(r"(?<!\$)\{([^{}]*)\}")
+Keys = tuple[Key, ...]
+
+
+def lint_connector(found: Findings, connector: Connector, written: Mapping[str, Any]) -> list[Complaint]:
+    """Return what is wrong with a connector. `written` is what stands in its file."""
+    judge = _Judge(found, connector)
+    judge.environments()
+    judge.version()
+    judge.auth(written)
+    for name, resource in connector.resources.items():
+        judge.resource(("resources", name), resource)
+    if connector.ping is not None:
+        judge.request(("ping",), connector.ping, frozenset())
+    for name in connector.headers:
+        judge.gaps(("headers", name), connector.headers[name], frozenset())
+    judge.unused()
+    return found.complaints
+
+
+def gaps(text: str) -> list[str]:
+    """Return the names in braces, references aside."""
+    return [match[1] for match in _GAP.finditer(text)]
+
+
+class _Judge:
+    def __init__(self, found: Findings, connector: Connector) -> None:
+        self._found, self._connector = found, connector
+        self._used: set[str] = set()
+
+    # -- the whole connector
+
+    def environments(self) -> None:
+        if not self._connector.environments:
+            self._found.error(("environments",), "there is no environment", "add: `production: https://api.example.com`")
+        for name, url in self._connector.environments.items():
+            keys = ("environments", name)
+            if problem := check_url_template(url):
+                self._found.error(keys, problem)
+            elif "?" in url or "#" in url:
+                self._found.error(keys, "a base URL ends before `?` and `#`", "put parameters into each call's `params`")
+            self.gaps(keys, url, frozenset())
+
+    def version(self) -> None:
+        version = self._connector.version
+        if version is None:
+            return
+        if version.send == "path":
+            if version.param is not None:
+                hint = "write `send: header` or `send: query`, or take `param` out"
+                self._found.error(("version", "param"), "is only used with a header or query parameter", hint)
+        elif not version.param:
+            what = "header" if version.send == "header" else "query parameter"
+            self._found.error(("version", "param"), f"is missing: which {what} carries the version?", "such as `param: api-version`")
+
+    def auth(self, written: Mapping[str, Any]) -> None:
+        key = self._connector.auth.api_key
+        if key is not None and (key.header is None) == (key.query is None):
+            message = "is sent in a header or in a query parameter: one of `header` and `query`"
+            self._found.error(("auth", "api_key"), message, "such as `header: X-Api-Key`")
+        methods = written.get("auth")
+        for name, value in methods.items() if isinstance(methods, dict) else ():
+            if value is None:
+                self._found.error(("auth", name), "says nothing, and so declares nothing", f"write `{name}: {{}}`")
+
+    def unused(self) -> None:
+        for name, meaning in self._connector.variables.items():
+            if name not in self._used:
+                hint = f"write `{{{name}}}` where it belongs, or take it out"
+                self._found.warning(("variables", name), "no address, parameter or header uses it", hint)
+            if name in ("id", "value", "version", "record"):
+                self._found.error(("variables", name), f"`{{{name}}}` already means something else", "choose another name")
+            if not meaning.strip():
+                self._found.warning(("variables", name), "doesn't say what it means", "those who connect must find the value")
+        version = self._connector.version
+        if version is not None and version.send == "path" and "version" not in self._used:
+            hint = "write `{version}` in an address, or `send: header`"
+            self._found.warning(("version",), "is never sent", hint)
+
+    # -- resources
+
+    def resource(self, at: Keys, resource: Resource) -> None:
+        fields = Fields(resource)
+        if not resource.fields:
+            hint = "name the fields that mappings use"
+            self._found.warning((*at, "fields"), "no field is declared, so no mapping can be checked", hint)
+        for address, field in resource.fields.items():
+            self._field((*at, "fields", address), address, field)
+        for way, request, names in _requests(resource):
+            self.request((*at, *way), request, names)
+            if isinstance(request, Write):
+                self._write((*at, *way), request)
+        self._list(at, resource, fields)
+        for field_name, find in resource.find.items():
+            self._find((*at, "find", field_name), field_name, find, fields)
+        for way_name in ("get", "update", "delete"):
+            one: Request | None = getattr(resource, way_name)
+            if one is not None and "id" not in _filled(one):
+                hint = f"such as `path: {one.path.split('?')[0].rstrip('/')}/{{id}}`"
+                self._found.error((*at, way_name), f"never sends `{{id}}`, so it can't say which record to {way_name}", hint)
+        if resource.upsert is not None:
+            self._upsert((*at, "upsert"), resource.upsert, fields)
+        for way_name in ("create", "update", "upsert", "delete"):
+            batch: Batch | None = getattr(resource.batch, way_name)
+            if batch is not None:
+                self._batch((*at, "batch", way_name), batch, fields)
+        if resource.page is not None:
+            self.gaps((*at, "page"), resource.page, frozenset({"id"}))
+
+    def _field(self, at: Keys, address: str, field: Field) -> None:
+        try:
+            if not parse(address):
+                self._found.error(at, "a field needs a name")
+        except ValueError as error:
+            self._found.error(at, str(error))
+        for least, most in (("min_length", "max_length"), ("minimum", "maximum")):
+            low, high = getattr(field, least), getattr(field, most)
+            if low is not None and high is not None and low > high:
+                self._found.error((*at, least), f"{low} is more than `{most}`, {high}")
+        for name in ("min_length", "max_length", "decimals"):
+            if (number := getattr(field, name)) is not None and number < 0:
+                self._found.error((*at, name), "can't be below 0")
+        if field.required and field.read_only:
+            self._found.error((*at, "required"), "what the vendor sets can't be required of us", "take one of them out")
+        if field.enum is not None and not field.enum:
+            self._found.error((*at, "enum"), "no value would be accepted", "list the values, or take it out")
+        if field.zone is not None:
+            self._zone((*at, "zone"), field.zone)
+
+    def _zone(self, at: Keys, zone: str) -> None:
+        try:
+            zoneinfo.ZoneInfo(zone)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+            self._found.error(at, f"there is no time zone `{zone}`", nearest(zone, zoneinfo.available_timezones()))
+
+    def _list(self, at: Keys, resource: Resource, fields: Fields) -> None:
+        listing = resource.list
+        if listing is None:
+            return
+        at = (*at, "list")
+        if isinstance(listing.paging, NextUrl) and (listing.paging.at is None) == (listing.paging.header is None):
+            message = "the next address is in the body or in a header: one of `at` and `header`"
+            self._found.error((*at, "paging"), message)
+        if isinstance(listing.paging, Keyset):
+            self._has((*at, "paging", "time"), listing.paging.time, fields)
+        changed = listing.changed_since
+        if changed is not None:
+            if changed.field is not None:
+                self._has((*at, "changed_since", "field"), changed.field, fields)
+            elif changed.header is None:
+                message = "from where does the next read start? one of `field` and `header` is needed"
+                self._found.error((*at, "changed_since"), message, "such as `field: updated_at`")
+        if listing.tombstone is not None:
+            self._has((*at, "tombstone", "field"), listing.tombstone.field, fields)
+        if listing.body is not None and listing.method == "GET":
+            self._found.error((*at, "body"), "a GET has no body", "write `method: POST`")
+
+    def _find(self, at: Keys, name: str, find: Find, fields: Fields) -> None:
+        self._has(at, name, fields)
+        if "value" not in _filled(find):
+            hint = f"such as `params: {{{name}: '{{value}}'}}`"
+            self._found.error(at, "never sends `{value}`, so it can't find anything", hint)
+
+    def _write(self, at: Keys, write: Write) -> None:
+        if write.id.body is not None and write.id.header is not None:
+            self._found.error((*at, "id"), "the id is in the body or in a header: one of `body` and `header`")
+        for keys, text in _texts(write.constants):
+            if gaps(text):
+                self._found.warning((*at, "constants", *keys), f"`{text}` is sent as it stands: nothing is filled in here")
+
+    def _upsert(self, at: Keys, upsert: Upsert, fields: Fields) -> None:
+        self._has((*at, "by"), upsert.by, fields)
+        for name in _filled(upsert) - self._known():
+            if problem := fields.problem(name):
+                message = f"`{{{name}}}` is neither a variable nor a field"
+                self._found.error((*at, "path"), message, problem[1])
+
+    def _batch(self, at: Keys, batch: Batch, fields: Fields) -> None:
+        for keys, text in _texts(batch.item):
+            names = gaps(text)
+            if "record" in names and text != "{record}":
+                self._found.error((*at, "item", *keys), "`{record}` stands for the whole record, so it stands alone")
+            for name in names:
+                if name not in ("record", "id") and name not in self._known() and fields.problem(name):
+                    message = f"`{{{name}}}` is none of `record`, `id`, a variable and a field"
+                    self._found.error((*at, "item", *keys), message)
+                self._used.add(name)
+        if batch.constants and not batch.wrap:
+            self._found.error((*at, "constants"), "needs `wrap`: a list has no further members", "such as `wrap: records`")
+        results = batch.results
+        if results is None:
+            return
+        if results.by == "id" and not results.key:
+            hint = "such as `key: id`"
+            self._found.error((*at, "results", "key"), "is missing: which value in a result names the record?", hint)
+        if results.field:
+            self._has((*at, "results", "field"), results.field, fields)
+
+    # -- calls
+
+    def request(self, at: Keys, request: Request, names: frozenset[str]) -> None:
+        """Judge a call; `names` are what it can fill in besides variables. None when fields are judged elsewhere."""
+        if "://" in request.path:
+            self._found.error((*at, "path"), "is an address, not a path", "the address is in `environments`; begin with `/`")
+        elif request.path and request.path[0] not in "/?{":
+            self._found.error((*at, "path"), "begins with `/`", f"write `/{request.path}`")
+        if not isinstance(request, Upsert):
+            self.gaps((*at, "path"), request.path, names)
+            for name, text in request.params.items():
+                self.gaps((*at, "params", name), text, names)
+        else:
+            self._used |= _filled(request)
+        for name, text in request.headers.items():
+            self.gaps((*at, "headers", name), text, frozenset())
+
+    def gaps(self, at: Keys, text: str, names: frozenset[str]) -> None:
+        """Complain of gaps in a text that nothing fills."""
+        for name in gaps(text):
+            self._used.add(name)
+            if name in names or name in self._known():
+                continue
+            if name in _ELSEWHERE:
+                self._found.error(at, f"`{{{name}}}` is not known here", _ELSEWHERE[name])
+            elif not name:
+                self._found.error(at, "`{}` names nothing")
+            else:
+                hint = nearest(name, sorted(names | self._known()))
+                also = hint if hint.startswith("did") else f"declare `{name}` under `variables`"
+                self._found.error(at, f"`{{{name}}}` is not a variable of this connector", also)
+
+    def _known(self) -> frozenset[str]:
+        version = {"version"} if self._connector.version is not None else set()
+        return frozenset(self._connector.variables) | version
+
+    def _has(self, at: Keys, address: str, fields: Fields) -> None:
+        if problem := fields.problem(address):
+            self._found.error(at, *problem)
+
+
+def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str]]]:
+    """Yield every call, where it stands, and what it can fill in besides variables."""
+    known = {"get": "id", "update": "id", "delete": "id"}
+    for way in ("list", "get", "create", "update", "upsert", "delete"):
+        if (request := getattr(resource, way)) is not None:
+            yield (way,), request, frozenset({known[way]}) if way in known else frozenset()
+    for field, find in resource.find.items():
+        yield ("find", field), find, frozenset({"value"})
+    for way in ("create", "update", "upsert", "delete"):
+        if (batch := getattr(resource.batch, way)) is not None:
+            yield ("batch", way), batch, frozenset()
+
+
+def _filled(request: Request) -> set[str]:
+    return {name for text in (request.path, *request.params.values()) for name in gaps(text)}
+
+
+def _texts(value: Any) -> Iterator[tuple[Keys, str]]:
+    if isinstance(value, str):
+        yield (), value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from (((key, *keys), text) for keys, text in _texts(item))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from (((index, *keys), text) for keys, text in _texts(item))
+
+
+_ELSEWHERE: Final = {
+    "id": "a record's id is known to `get`, `update` and `delete`",
+    "value": "`find` has a value to look for",
+    "version": "declare `version`",
+    "record": "the record is known to a batch's `item`",
+}

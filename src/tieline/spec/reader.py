@@ -1,0 +1,315 @@
+"""A project folder as declared values: which files there are, and all that is wrong with them at once.
+
+    tieline.yaml                 the project
+    connectors/NAME.yaml         vendors' APIs; those that come with tieline need no file
+    connections.yaml             accounts
+    integrations/NAME.yaml       what must move; the file's name is the integration's
+    mappings.py                  functions for mappings
+
+`spec.source` reads a file, `spec.explain` says what is wrong in it, `spec.lint` judges how the files fit together.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from tieline.model.errors import Complaint, SpecError
+from tieline.model.secret import MASK, Redactor
+from tieline.spec.connections import Connection
+from tieline.spec.connectors import Connector
+from tieline.spec.explain import NAME_WORDS, read_as
+from tieline.spec.functions import Functions
+from tieline.spec.integrations import Integration
+from tieline.spec.literals import literal_secrets
+from tieline.spec.project import ProjectFile
+from tieline.spec.source import Key, Source, dotted, read_source
+
+PROJECT_FILES: Final = ("tieline.yaml", "tieline.yml")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+Kind: TypeAlias = Literal["project", "connector", "connection", "integration"]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder, read."""
+
+    folder: Path
+    file: ProjectFile
+    connectors: Mapping[str, Connector]
+    """Connectors by name: the project's own, and those built in that a connection uses."""
+    connections: Mapping[str, Connection]
+    integrations: Mapping[str, Integration]
+    """Integrations by the name of their file."""
+    functions: Mapping[str, Callable[..., Any]]
+    """What `mappings.py` defines, as `mappings:NAME`; the file is run when a function is first asked for."""
+    sources: Mapping[tuple[Kind, str], tuple[Source, tuple[Key, ...]]] = field(repr=False)
+    """The file of each thing, and the keys under which it stands there."""
+    broken: frozenset[tuple[Kind, str]] = frozenset()
+    """What is there but could not be read; nothing is said about those who refer to it. Empty in a project that is used."""
+
+    def where(self, kind: Kind, name: str, *keys: Key) -> tuple[str, int]:
+        """Return file and line of a key, or of its nearest parent: `where("integration", "leads", "map", "email")`."""
+        source, inside = self.sources[kind, name]
+        return source.name, source.line(*inside, *keys)
+
+    def complaint(
+        self, kind: Kind, name: str, keys: tuple[Key, ...], message: str, hint: str = "", *, severity: str = "error"
+    ) -> Complaint:
+        """Return a complaint about a key, with its file and line."""
+        source, inside = self.sources[kind, name]
+        return source.complaint((*inside, *keys), message, hint, severity=severity)
+
+
+def find_project_folder(start: Path) -> Path:
+    """Return the folder with a `tieline.yaml`: this one or the nearest above it. Raises `SpecError`."""
+    start = Path(os.path.abspath(start))  # noqa: PTH100 - resolve() would follow a link out of the folder somebody is in
+    for folder in (start, *start.parents):
+        if any((folder / name).exists() for name in PROJECT_FILES):
+            return folder
+    raise _no_project(start)
+
+
+def read_project(folder: Path, *, check: bool = True, environ: Mapping[str, str] | None = None) -> Project:
+    """Read a project, and unless told otherwise judge it as a whole. Raises `SpecError` with every error in every file."""
+    reading = _Reading(folder)
+    project = reading.read()
+    if check and not reading.literals:
+        reading.complaints += _judge(project, environ)
+    errors = [complaint for complaint in reading.finished() if complaint.severity == "error"]
+    if errors:
+        raise SpecError(errors)
+    return project
+
+
+def read_project_with_complaints(
+    folder: Path, environ: Mapping[str, str] | None = None
+) -> tuple[Project | None, list[Complaint]]:
+    """Read and judge a project without raising: errors and warnings, by file and line. The project is None when a file can't be used."""
+    reading = _Reading(folder)
+    try:
+        project = reading.read()
+    except SpecError as error:
+        return None, error.complaints
+    usable = not any(complaint.severity == "error" for complaint in reading.complaints)
+    if not reading.literals:
+        reading.complaints += _judge(project, environ)
+    return project if usable else None, reading.finished()
+
+
+def _judge(project: Project, environ: Mapping[str, str] | None) -> list[Complaint]:
+    from tieline.spec.lint import lint  # lint reads projects, so it can't come first
+
+    return lint(project, os.environ if environ is None else environ)
+
+
+def _no_project(folder: Path) -> SpecError:
+    error = SpecError([Complaint("tieline.yaml", None, "", f"there is none in {folder}, nor in a folder above it")])
+    error.next_step = "go to a project's folder, or begin one here with `tieline init`"
+    return error
+
+
+class _Reading:
+    """One reading of a folder: what was found, and what is wrong."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sources: dict[tuple[Kind, str], tuple[Source, tuple[Key, ...]]] = {}
+        self._broken: set[tuple[Kind, str]] = set()
+        self.complaints: list[Complaint] = []
+        self.literals: set[str] = set()
+        """Secrets that stand in the files: never shown, whatever else is complained of."""
+
+    def read(self) -> Project:
+        if not any((self._folder / name).exists() for name in PROJECT_FILES):
+            raise _no_project(self._folder)
+        file = self._project_file()
+        connectors = dict(self._connectors())
+        connections = dict(self._connections())
+        for connection in connections.values():
+            if connection.connector not in connectors:
+                connectors.update(self._built_in(connection.connector))
+        integrations = dict(self._integrations())
+        return Project(
+            self._folder,
+            file,
+            connectors,
+            connections,
+            integrations,
+            Functions(self._folder),
+            self._sources,
+            frozenset(self._broken),
+        )
+
+    def finished(self) -> list[Complaint]:
+        """Return the complaints by file and line, without the secrets that somebody wrote."""
+        redactor = Redactor(self.literals)
+        masked = [
+            Complaint(c.file, c.line, redactor.mask(c.key), redactor.mask(c.message), redactor.mask(c.hint), c.severity)
+            for c in self.complaints
+        ]
+        return sorted(dict.fromkeys(masked), key=lambda c: (c.file, c.line or 0, c.key, c.message))
+
+    # -- the four kinds of files
+
+    def _project_file(self) -> ProjectFile:
+        path = self._only(*PROJECT_FILES)
+        source = self._source(path) if path is not None else None
+        if path is not None and source is None:
+            source = Source(path.name, None, (1, None))
+        elif source is not None:
+            file, wrong = read_as(ProjectFile, source, (), source.value, self._mask)
+            self.complaints += wrong
+            if file is not None:
+                self._sources["project", ""] = source, ()
+                return file
+        assert source is not None
+        self._sources["project", ""] = source, ()
+        self._broken.add(("project", ""))
+        return ProjectFile(project="unreadable")
+
+    def _connectors(self) -> Iterator[tuple[str, Connector]]:
+        seen: dict[str, str] = {}
+        for path in self._files("connectors"):
+            source = self._source(path)
+            if source is None:
+                self._broken.add(("connector", path.stem))
+                continue
+            connector, wrong = read_as(Connector, source, (), source.value, self._mask)
+            self.complaints += wrong
+            written = source.value.get("connector") if isinstance(source.value, dict) else None
+            name = written if isinstance(written, str) else path.stem
+            if name in seen:
+                what = f"`{name}` is declared in {seen[name]} too"
+                self.complaints.append(source.complaint(("connector",), what, "keep one, or rename one"))
+                continue
+            seen[name] = source.name
+            self._sources["connector", name] = source, ()
+            if connector is None:
+                self._broken.add(("connector", name))
+            else:
+                yield name, connector
+
+    def _built_in(self, name: str) -> Iterator[tuple[str, Connector]]:
+        if ("connector", name) in self._broken:
+            return
+        path = Path(str(resources.files("tieline") / "connectors" / f"{name}.yaml"))
+        if not path.is_file():
+            return
+        source, wrong = read_source(path, f"tieline/connectors/{path.name}")
+        connector = None
+        if source is not None:
+            connector, more = read_as(Connector, source, (), source.value, self._mask)
+            wrong += more
+            self._sources["connector", name] = source, ()
+        self.complaints += wrong
+        if connector is None:
+            self._broken.add(("connector", name))
+        else:
+            yield name, connector
+
+    def _connections(self) -> Iterator[tuple[str, Connection]]:
+        path = self._only("connections.yaml", "connections.yml")
+        if path is None:
+            return
+        source = self._source(path, credentials=True)
+        if source is None or not (source.value is None or isinstance(source.value, dict)):
+            self._broken.add(("connection", "*"))
+            if source is not None:
+                expected = "expected a map of connections, each under its name"
+                self.complaints.append(source.complaint((), expected, "such as `crm: {connector: crm}`"))
+            return
+        for name, value in (source.value or {}).items():
+            self._sources["connection", name] = source, (name,)
+            connection, wrong = read_as(Connection, source, (name,), value, self._mask)
+            if not _NAME.fullmatch(name):
+                wrong.append(source.complaint((name,), f"expected {NAME_WORDS}"))
+            self.complaints += wrong
+            if connection is None:
+                self._broken.add(("connection", name))
+            else:
+                yield name, connection
+
+    def _integrations(self) -> Iterator[tuple[str, Integration]]:
+        seen: dict[str, str] = {}
+        for path in self._files("integrations"):
+            name = path.stem
+            source = self._source(path)
+            shown = f"integrations/{path.name}"
+            if not _NAME.fullmatch(name):
+                wrong = f"the file's name is the integration's: expected {NAME_WORDS}"
+                self.complaints.append(Complaint(shown, 1, "", wrong, "rename the file"))
+            if name in seen:
+                self.complaints.append(Complaint(shown, 1, "", f"`{name}` is declared in {seen[name]} too", "keep one of them"))
+                continue
+            seen[name] = shown
+            integration = None
+            if source is not None:
+                integration, complaints = read_as(Integration, source, (), source.value, self._mask)
+                self.complaints += complaints
+                self._sources["integration", name] = source, ()
+            if integration is None:
+                self._broken.add(("integration", name))
+            else:
+                yield name, integration
+
+    # -- files
+
+    def _source(self, path: Path, *, credentials: bool = False) -> Source | None:
+        name = path.relative_to(self._folder).as_posix()
+        source, wrong = read_source(path, name)
+        self.complaints += wrong
+        if source is not None:
+            complaints, literals = literal_secrets(source, credentials=credentials)
+            self.complaints += complaints
+            self.literals.update(literals)
+        return source
+
+    def _mask(self, text: str) -> str:
+        return MASK if text in self.literals else Redactor(self.literals).mask(text) if self.literals else text
+
+    def _only(self, *names: str) -> Path | None:
+        """Return the file that goes by one of these names."""
+        there = [self._folder / name for name in names if os.path.lexists(self._folder / name)]
+        if len(there) > 1:
+            self.complaints.append(Complaint(names[1], 1, "", f"{names[0]} is there too", "keep one of them"))
+        return there[0] if there else None
+
+    def _files(self, folder: str) -> list[Path]:
+        """Return the YAML files of a folder, by name; those in folders below it would not be read, so they are complained of."""
+        top = self._folder / folder
+        if not os.path.lexists(top):
+            return []
+        try:
+            entries = sorted(top.iterdir())
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            self.complaints.append(Complaint(folder, None, "", f"can't be read: {reason}", "a folder belongs here"))
+            return []
+        files = []
+        for path in entries:
+            if path.name.startswith("."):
+                continue
+            if path.suffix in (".yaml", ".yml"):
+                files.append(path)
+            elif path.suffix.lower() in (".yaml", ".yml", ".json") or _holds_yaml(path):
+                what = "is not read: a file here ends in .yaml, and folders are not looked into"
+                name = path.relative_to(self._folder).as_posix()
+                self.complaints.append(Complaint(name, None, "", what, f"move it to {folder}/NAME.yaml", "warning"))
+        return files
+
+
+def _holds_yaml(path: Path) -> bool:
+    try:
+        return path.is_dir() and any(entry.suffix in (".yaml", ".yml") for entry in path.iterdir())
+    except OSError:
+        return False
+
+
+__all__ = ["Kind", "Project", "dotted", "find_project_folder", "read_project", "read_project_with_complaints"]

@@ -1,0 +1,278 @@
+"""One SQLite file, written by one thread.
+
+A unit of work is a plain function of a connection. Units that wait at the same time share one commit, so many small writers cost one
+sync to disk; when one of them fails, all are undone and each runs again by itself, and only the failing one gets the error.
+The caller's thread reads through a connection of its own and never waits for a writer (WAL).
+
+Every statement of the hot path covers many rows (`insert`, `update_from`): one step in C, outside the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import queue
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from tieline.model.errors import StoreError
+
+T = TypeVar("T")
+Unit = Callable[[sqlite3.Connection], T]
+Row = tuple[Any, ...]
+_MOST_PARAMETERS: Final = 30_000  # SQLite's own limit is 32,766
+_SCHEMA_VERSION: Final = 1
+
+
+class Database:
+    """An open store. `commit` is for coroutines, `write` for plain code, `read` for both."""
+
+    def __init__(self, path: Path | str, *, threaded: bool = True) -> None:
+        """Open or create the file at `path`. Without `threaded`, units run at once on the caller's thread (simulations)."""
+        self.path = Path(path)
+        self._threaded = threaded
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = _connect(self.path)
+            _migrate(self._writer, self.path)
+            self._reader = _connect(self.path)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the store {self.path} can't be opened: {error}") from error
+        self._work: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what was handed in, then close."""
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join()
+            self._thread = None
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA optimize")
+        self._writer.close()
+        self._reader.close()
+
+    def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of a query over what is committed."""
+        try:
+            return self._reader.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+
+    def stream(self, statement: str, parameters: Sequence[Any] = ()) -> Iterable[Row]:
+        """Yield the rows of a query over what is committed, a few at a time."""
+        connection = _connect(self.path)
+        try:
+            yield from connection.execute(statement, parameters)
+        finally:
+            connection.close()
+
+    def write(self, unit: Unit[T]) -> T:
+        """Run a unit in a commit of its own and return what it returns."""
+        with self._lock:
+            return self._one(unit)
+
+    async def commit(self, unit: Unit[T]) -> T:
+        """Run a unit and return what it returns, once it is safely on disk."""
+        if not self._threaded:
+            return self.write(unit)
+        loop = asyncio.get_running_loop()
+        job = _Job(unit, loop, loop.create_future())
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_loop, name="tieline-store", daemon=True)
+            self._thread.start()
+        self._work.put(job)
+        # A caller that is cancelled stops waiting; the unit is committed all the same.
+        return await asyncio.shield(job.done)  # type: ignore[no-any-return]
+
+    def backup_to(self, path: Path) -> None:
+        """Copy what is committed into another file."""
+        with contextlib.closing(sqlite3.connect(path)) as copy:
+            self._reader.backup(copy)
+
+    def _write_loop(self) -> None:
+        while (job := self._work.get()) is not None:
+            jobs = [job]
+            last = False
+            with contextlib.suppress(queue.Empty):
+                while len(jobs) < 64:
+                    more = self._work.get_nowait()
+                    if more is None:
+                        last = True
+                        break
+                    jobs.append(more)
+            with self._lock:
+                self._together(jobs)
+            if last:
+                return
+
+    def _together(self, jobs: list[_Job]) -> None:
+        try:
+            results = self._one(lambda connection: [job.unit(connection) for job in jobs])
+        except BaseException as error:
+            if len(jobs) == 1:
+                jobs[0].settle(None, error)
+                return
+            for job in jobs:
+                self._together([job])
+            return
+        for job, result in zip(jobs, results, strict=True):
+            job.settle(result, None)
+
+    def _one(self, unit: Unit[T]) -> T:
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = unit(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+        return result
+
+
+class _Job:
+    __slots__ = ("done", "loop", "unit")
+
+    def __init__(self, unit: Unit[Any], loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any]) -> None:
+        self.unit, self.loop, self.done = unit, loop, done
+
+    def settle(self, result: Any, error: BaseException | None) -> None:
+        def set_it() -> None:
+            if self.done.done():
+                return
+            if error is not None:
+                self.done.set_exception(error)
+            else:
+                self.done.set_result(result)
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self.loop.call_soon_threadsafe(set_it)
+
+
+def insert(connection: sqlite3.Connection, into: str, width: int, rows: Sequence[Row], tail: str = "") -> None:
+    """Insert rows of `width` columns: `into` is `INTO table (columns)`, `tail` what follows the values (`ON CONFLICT …`)."""
+    most = _MOST_PARAMETERS // width
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
+        connection.execute(
+            f"INSERT {into} VALUES {_placeholders(width, len(part))} {tail}", [cell for row in part for cell in row]
+        )
+
+
+def update_from(connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[Row]) -> int:
+    """Run `UPDATE … FROM (VALUES …) AS v WHERE …`, `{values}` standing for the values; return how many rows changed."""
+    most = _MOST_PARAMETERS // width
+    changed = 0
+    for start in range(0, len(rows), most):
+        part = rows[start : start + most]
+        filled = statement.replace("{values}", f"(VALUES {_placeholders(width, len(part))})")
+        changed += connection.execute(filled, [cell for row in part for cell in row]).rowcount
+    return changed
+
+
+def reserve(connection: sqlite3.Connection, name: str, count: int) -> int:
+    """Reserve `count` ids of a sequence and return the first."""
+    row = connection.execute(
+        "UPDATE sequence SET next = next + ? WHERE name = ? RETURNING next - ?", (count, name, count)
+    ).fetchone()
+    return int(row[0])
+
+
+@functools.lru_cache(maxsize=512)
+def _placeholders(width: int, count: int) -> str:
+    return ",".join(["(" + ",".join("?" * width) + ")"] * count)
+
+
+@functools.lru_cache(maxsize=512)
+def marks(count: int) -> str:
+    """Return `?,?,…` for an IN list."""
+    return ",".join("?" * count)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=30.0, cached_statements=512
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a commit that was reported survives a power cut
+    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA temp_store = FILE")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > _SCHEMA_VERSION:
+        raise StoreError(
+            f"the store {path} has schema {version}; this tieline knows up to {_SCHEMA_VERSION}",
+            next_step="use the tieline that wrote it, or a newer one; nothing was changed",
+        )
+    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        raise StoreError(
+            f"{path} is a SQLite file, but not a tieline store",
+            next_step="give another path under `store:` in tieline.yaml",
+        )
+    if version == _SCHEMA_VERSION:
+        return
+    folder = resources.files("tieline.store") / "migrations"
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])  # another process may have been faster
+        for number in range(version + 1, _SCHEMA_VERSION + 1):
+            for statement in _statements((folder / f"{number:04}.sql").read_text("utf-8")):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('store_id', ?)", (uuid.uuid4().hex[:12],))
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterable[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    text = str(error)
+    if "full" in text:
+        return StoreError(
+            f"the disk is full: {path} can't grow; nothing was accepted or confirmed since",
+            next_step="free some space, then run again",
+        )
+    if "locked" in text or "busy" in text:
+        return StoreError(
+            f"the store {path} is locked by another process",
+            next_step="find out who holds it (a backup, an open shell?), then run again",
+        )
+    if "malformed" in text or "not a database" in text:
+        return StoreError(
+            f"the store {path} is damaged or no SQLite file: {text}",
+            next_step="restore it from a backup; keep the damaged file",
+        )
+    return StoreError(f"the store {path} can't be used: {text}")

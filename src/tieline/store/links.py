@@ -1,0 +1,143 @@
+"""Which record is which, and what both sides said when they last agreed.
+
+A link exists from the moment a source record is first seen; it has a `target_id` once a counterpart is known. Shadows are JSON bytes,
+compared as bytes: a side has changed when it no longer says what it said.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tieline.store.database import Database, insert, marks, update_from
+
+
+class Link(NamedTuple):
+    """One row: see the migration for the columns."""
+
+    source_id: str
+    target_id: str | None
+    match_key: str | None
+    source_shadow: bytes
+    target_shadow: bytes | None
+    verdict: str
+
+
+_COLUMNS = "source_id, target_id, match_key, source_shadow, target_shadow, verdict"
+
+
+def of_sources(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, Link]:
+    """Return the links of these source records, by source id."""
+    rows = db.read(
+        f"SELECT {_COLUMNS} FROM link WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
+        (integration, *source_ids),
+    )
+    return {row[0]: Link._make(row) for row in rows}
+
+
+def of_targets(db: Database, integration: int, target_ids: Sequence[str]) -> dict[str, Link]:
+    """Return the links of these destination records, by target id."""
+    rows = db.read(
+        f"SELECT {_COLUMNS} FROM link WHERE integration = ? AND target_id IN ({marks(len(target_ids))})",
+        (integration, *target_ids),
+    )
+    return {row[1]: Link._make(row) for row in rows}
+
+
+def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, str]:
+    """Return {match key: source id} of the links that hold one of these keys."""
+    return dict(
+        db.read(
+            f"SELECT match_key, source_id FROM link WHERE integration = ? AND match_key IN ({marks(len(keys))})",
+            (integration, *keys),
+        )
+    )
+
+
+def targets_of(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, str]:
+    """Return {source id: target id} of those that are linked: what a look-up needs."""
+    rows = db.read(
+        f"SELECT source_id, target_id FROM link WHERE integration = ? AND target_id IS NOT NULL AND source_id IN ({marks(len(source_ids))})",
+        (integration, *source_ids),
+    )
+    return dict(rows)
+
+
+def count(db: Database, integration: int) -> dict[str, int]:
+    """Return how many source records have each verdict."""
+    return dict(db.read("SELECT verdict, count(*) FROM link WHERE integration = ? GROUP BY verdict", (integration,)))
+
+
+def put(connection: sqlite3.Connection, integration: int, run: int, links: Iterable[Link]) -> None:
+    """Write what a page decided; a known counterpart and its shadow are kept where the new row has none."""
+    insert(
+        connection,
+        "INTO link (integration, source_id, target_id, match_key, source_shadow, target_shadow, verdict, seen_run)",
+        8,
+        [(integration, *link, run) for link in links],
+        """ON CONFLICT (integration, source_id) DO UPDATE SET
+             target_id = coalesce(excluded.target_id, target_id), match_key = coalesce(excluded.match_key, match_key),
+             source_shadow = excluded.source_shadow, target_shadow = coalesce(excluded.target_shadow, target_shadow),
+             verdict = excluded.verdict, seen_run = excluded.seen_run""",
+    )
+
+
+def agree(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
+    """Record (integration, source id, target id, target shadow) of confirmed deliveries.
+
+    Raises `sqlite3.IntegrityError` when a target is already the counterpart of another source record.
+    """
+    update_from(
+        connection,
+        """UPDATE link SET target_id = v.column3, target_shadow = v.column4,
+             verdict = CASE verdict WHEN 'queued' THEN 'linked' ELSE verdict END
+           FROM {values} AS v WHERE link.integration = v.column1 AND link.source_id = v.column2""",
+        4,
+        rows,
+    )
+
+
+def judge(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, str]]) -> None:
+    """Set (integration, source id, verdict)."""
+    update_from(
+        connection,
+        "UPDATE link SET verdict = v.column3 FROM {values} AS v WHERE link.integration = v.column1 AND link.source_id = v.column2",
+        3,
+        rows,
+    )
+
+
+def remove(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    """Forget links: their records are gone on both sides."""
+    connection.execute(
+        f"DELETE FROM link WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
+        (integration, *source_ids),
+    )
+
+
+def fill_directory(connection: sqlite3.Connection, integration: int, rows: Sequence[tuple[str, str, bytes]]) -> None:
+    """Note (match key, target id, fields as JSON) of destination records, for the first meeting."""
+    insert(
+        connection,
+        "INTO directory",
+        4,
+        [(integration, *row) for row in rows],
+        "ON CONFLICT DO UPDATE SET fields = excluded.fields",
+    )
+
+
+def in_directory(db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[tuple[str, bytes]]]:
+    """Return {match key: [(target id, fields as JSON)]}."""
+    found: dict[str, list[tuple[str, bytes]]] = {}
+    for key, target_id, fields in db.read(
+        f"SELECT key, target_id, fields FROM directory WHERE integration = ? AND key IN ({marks(len(keys))})",
+        (integration, *keys),
+    ):
+        found.setdefault(key, []).append((target_id, fields))
+    return found
+
+
+def clear_directory(connection: sqlite3.Connection, integration: int) -> None:
+    """Empty the directory of an integration."""
+    connection.execute("DELETE FROM directory WHERE integration = ?", (integration,))

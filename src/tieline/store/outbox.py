@@ -1,0 +1,202 @@
+"""Deliveries: what is owed to a destination, from the commit that accepted it until it is settled; kept afterwards as history.
+
+    owed ──▶ sending ──▶ delivered
+     ▲          │  └────▶ dead ──▶ superseded (redriven, or a later version came) │ discarded
+     └──────────┘         held ──▶ superseded │ discarded
+
+`sending` is written before the first byte leaves: whatever is found in that state after a crash may have been done, and is looked up
+before it is sent again. A fresh delivery is inserted as `sending`, because it is handed to the sender at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tieline.model.records import decode_json, encode_json
+from tieline.store.database import Database, Row, insert, marks, update_from
+
+OPEN = ("owed", "sending", "held", "dead")
+
+
+class Delivery(msgspec.Struct):
+    """One write that is owed."""
+
+    id: int
+    source_id: str
+    target_id: str | None
+    operation: str
+    state: str
+    run: int
+    accepted_at: float
+    changed: bytes | None = None
+    before: bytes | None = None
+    record: bytes | None = None
+    attempts: int = 0
+    due_at: float = 0.0
+    settled_at: float | None = None
+    settled_run: int | None = None
+    call: int | None = None
+    reason: bytes | str | None = None
+
+    agreed: bytes | None = None
+    """Not stored here: the destination's shadow once this is delivered."""
+    doubt: bool = False
+    """Not stored: it may have been done already."""
+    fresh: bool = False
+    """Not stored: decided by this run, and in state `sending` since its commit."""
+    values: dict[str, Any] | None = None
+    """Not stored: `changed`, decoded."""
+    source: dict[str, Any] | None = None
+    """Not stored: the source record."""
+    match_key: str | None = None
+    """Not stored: the record's match key."""
+    tries: int = 0
+    """Not stored: attempts in this run."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields to be written, by address."""
+        if self.values is None:
+            self.values = decode_json(self.changed) if self.changed else {}
+        return self.values
+
+    @property
+    def why(self) -> dict[str, Any]:
+        """Why it is held, dead, superseded or still owed."""
+        return decode_json(self.reason) if self.reason else {}
+
+
+_COLUMNS = "id, source_id, target_id, operation, state, run, accepted_at, changed, before, record, attempts, due_at, settled_at, settled_run, call, reason"
+
+
+def queue(connection: sqlite3.Connection, integration: int, deliveries: Sequence[Delivery]) -> None:
+    """Insert what a page decided."""
+    insert(
+        connection,
+        "INTO delivery (integration, id, source_id, target_id, operation, state, run, accepted_at, changed, before, record, settled_at, settled_run, reason)",
+        14,
+        [
+            (
+                integration, d.id, d.source_id, d.target_id, d.operation, d.state, d.run, d.accepted_at,
+                d.changed, d.before, d.record, d.settled_at, d.settled_run, d.reason,
+            )
+            for d in deliveries
+        ],
+    )  # fmt: skip
+
+
+def supersede(
+    connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, before: int, run: int, now: float
+) -> list[int]:
+    """Settle the open deliveries of these records that are older than delivery `before` and not on their way; return their ids."""
+    rows = connection.execute(
+        f"""UPDATE delivery SET state = 'superseded', settled_at = ?, settled_run = ?
+            WHERE integration = ? AND state IN ('owed', 'held', 'dead') AND source_id IN ({marks(len(source_ids))}) RETURNING id""",
+        (now, run, integration, *source_ids),
+    )
+    return [row[0] for row in rows]
+
+
+def confirm(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, float, int, int | None, int]]) -> None:
+    """Settle (id, target id, at, run, call, attempts) as delivered."""
+    update_from(
+        connection,
+        """UPDATE delivery SET state = 'delivered', target_id = v.column2, settled_at = v.column3, settled_run = v.column4,
+             call = v.column5, attempts = v.column6, reason = NULL
+           FROM {values} AS v WHERE delivery.id = v.column1""",
+        6,
+        rows,
+    )
+
+
+def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float, run: int) -> None:
+    """Write the state, attempts, due time, call and reason that a delivery has now; held, dead and discarded ones are settled."""
+    settled = delivery.state not in ("owed", "sending")
+    connection.execute(
+        """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
+             operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ? WHERE id = ?""",
+        (
+            delivery.state, delivery.attempts, delivery.due_at, delivery.call, delivery.reason, delivery.record,
+            delivery.operation, delivery.target_id, now if settled else None, run if settled else None, delivery.id,
+        ),
+    )  # fmt: skip
+
+
+def claim(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
+    """Mark owed deliveries as sending, before anything leaves; return those that were still owed."""
+    rows = connection.execute(
+        f"UPDATE delivery SET state = 'sending' WHERE state IN ('owed', 'sending') AND id IN ({marks(len(ids))}) RETURNING id",
+        tuple(ids),
+    )
+    return {row[0] for row in rows}
+
+
+def open_of(
+    db: Database, integration: int, states: Sequence[str] = OPEN, *, after: int = 0, limit: int = 1000
+) -> list[Delivery]:
+    """Return open deliveries in order, `limit` at a time, after an id."""
+    rows = db.read(
+        f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND state IN ({marks(len(states))}) AND id > ? ORDER BY id LIMIT ?",
+        (integration, *states, after, limit),
+    )
+    return [_make(row) for row in rows]
+
+
+def of_record(db: Database, integration: int, source_id: str) -> list[Delivery]:
+    """Return every delivery of a record, oldest first."""
+    return [
+        _make(row)
+        for row in db.read(
+            f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND source_id = ? ORDER BY id",
+            (integration, source_id),
+        )
+    ]
+
+
+def get(db: Database, id: int) -> tuple[int, Delivery] | None:
+    """Return (integration, delivery)."""
+    rows = db.read(f"SELECT integration, {_COLUMNS} FROM delivery WHERE id = ?", (id,))
+    return (rows[0][0], _make(rows[0][1:])) if rows else None
+
+
+def count_states(db: Database, integration: int) -> dict[str, int]:
+    """Return how many deliveries are in each open state."""
+    return dict(
+        db.read(
+            "SELECT state, count(*) FROM delivery WHERE integration = ? AND state IN ('owed', 'sending', 'held', 'dead') GROUP BY state",
+            (integration,),
+        )
+    )
+
+
+def balance(db: Database, integration: int) -> dict[str, int]:
+    """Return how many accepted changes are in each state: the whole of promise 1."""
+    return dict(db.read("SELECT state, count(*) FROM delivery WHERE integration = ? GROUP BY state", (integration,)))
+
+
+def oldest_owed(db: Database, integration: int) -> float | None:
+    """Return when the oldest change was accepted that has not arrived yet and is not waiting for a person."""
+    rows = db.read(
+        "SELECT min(accepted_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'sending')", (integration,)
+    )
+    return rows[0][0] if rows else None
+
+
+def reason(kind: str, message: str, next_step: str = "", **more: Any) -> bytes:
+    """Return the JSON of why a delivery is where it is."""
+    return encode_json(
+        {
+            "kind": kind,
+            "message": message,
+            "next": next_step,
+            **{key: value for key, value in more.items() if value is not None},
+        }
+    )
+
+
+def _make(row: Row) -> Delivery:
+    return Delivery(*row)

@@ -1,0 +1,139 @@
+"""Integrations as the store knows them: cursor, mapping fingerprint, the lease of the one runner; and their runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from tieline.model.errors import SafetyStop
+from tieline.store.database import Database
+
+
+class State(msgspec.Struct):
+    """What the store knows of an integration."""
+
+    id: int
+    name: str
+    cursor: str | None
+    mapping: str | None
+    complete_at: float | None
+    fence: int
+    holder: str | None
+    lease_until: float
+
+
+class Run(msgspec.Struct):
+    """One pass of an integration."""
+
+    id: int
+    integration: int
+    started_at: float
+    ended_at: float | None
+    state: str
+    counts: dict[str, int]
+    error: str | None
+
+
+_STATE = "id, name, cursor, mapping, complete_at, fence, holder, lease_until"
+
+
+def state_of(db: Database, name: str) -> State | None:
+    """Return what is known of an integration, if it has ever run."""
+    rows = db.read(f"SELECT {_STATE} FROM integration WHERE name = ?", (name,))
+    return State(*rows[0]) if rows else None
+
+
+def names(db: Database) -> dict[int, str]:
+    """Return {id: name} of every integration that has ever run."""
+    return dict(db.read("SELECT id, name FROM integration"))
+
+
+def begin(
+    connection: sqlite3.Connection, name: str, *, holder: str, now: float, lease_seconds: float
+) -> tuple[State, int]:
+    """Take the lease and open a run; return the state and the run's id. Raises `SafetyStop` while another process runs it."""
+    connection.execute("INSERT INTO integration (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
+    row = connection.execute(f"SELECT {_STATE} FROM integration WHERE name = ?", (name,)).fetchone()
+    state = State(*row)
+    if state.holder is not None and state.lease_until > now:
+        raise SafetyStop(
+            f"{name} is being run by {state.holder} (seen {max(0.0, lease_seconds - (state.lease_until - now)):.0f} s ago)",
+            next_step=f"wait until it ends; if that process is dead, its lease ends in {state.lease_until - now:.0f} s",
+        )
+    connection.execute(
+        "UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE integration = ? AND ended_at IS NULL",
+        (now, state.id),
+    )
+    connection.execute(
+        "UPDATE integration SET fence = fence + 1, holder = ?, lease_until = ? WHERE id = ?",
+        (holder, now + lease_seconds, state.id),
+    )
+    run = connection.execute(
+        "INSERT INTO run (integration, started_at, state) VALUES (?, ?, 'running') RETURNING id", (state.id, now)
+    ).fetchone()[0]
+    state.fence += 1
+    return state, int(run)
+
+
+def guard(connection: sqlite3.Connection, integration: int, fence: int, lease_until: float) -> None:
+    """Renew the lease inside a commit. Raises `SafetyStop` when another process has taken it: the commit must not happen."""
+    changed = connection.execute(
+        "UPDATE integration SET lease_until = ? WHERE id = ? AND fence = ? AND holder IS NOT NULL",
+        (lease_until, integration, fence),
+    ).rowcount
+    if changed != 1:
+        raise SafetyStop(
+            "another process has taken over this integration; this one stops and commits nothing more",
+            next_step="see `tieline status`; make sure that only one runner is scheduled",
+        )
+
+
+def move_cursor(connection: sqlite3.Connection, integration: int, cursor: str) -> None:
+    """Record how far the source has been read."""
+    connection.execute("UPDATE integration SET cursor = ? WHERE id = ?", (cursor, integration))
+
+
+def complete(connection: sqlite3.Connection, integration: int, started_at: float, mapping: str) -> None:
+    """Record that a run which started then has read everything, with this mapping."""
+    connection.execute(
+        "UPDATE integration SET complete_at = ?, mapping = ? WHERE id = ?", (started_at, mapping, integration)
+    )
+
+
+def end(
+    connection: sqlite3.Connection,
+    integration: int,
+    run: int,
+    *,
+    now: float,
+    state: str,
+    counts: dict[str, int],
+    error: str | None,
+) -> None:
+    """Close a run and give the lease back."""
+    connection.execute(
+        "UPDATE run SET ended_at = ?, state = ?, counts = ?, error = ? WHERE id = ?",
+        (now, state, msgspec.json.encode(counts).decode(), error, run),
+    )
+    connection.execute("UPDATE integration SET holder = NULL, lease_until = 0 WHERE id = ?", (integration,))
+
+
+def latest(db: Database, integration: int, count: int = 1) -> list[Run]:
+    """Return the latest runs, newest first."""
+    rows = db.read(
+        "SELECT id, integration, started_at, ended_at, state, counts, error FROM run WHERE integration = ? ORDER BY id DESC LIMIT ?",
+        (integration, count),
+    )
+    return [_run(row) for row in rows]
+
+
+def get(db: Database, run: int) -> Run | None:
+    """Return a run."""
+    rows = db.read("SELECT id, integration, started_at, ended_at, state, counts, error FROM run WHERE id = ?", (run,))
+    return _run(rows[0]) if rows else None
+
+
+def _run(row: tuple[Any, ...]) -> Run:
+    return Run(*row[:5], counts=msgspec.json.decode(row[5]), error=row[6])

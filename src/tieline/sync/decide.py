@@ -1,0 +1,87 @@
+"""From a change to what must be written: which fields, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from tieline.model.records import ABSENT, Values
+
+ConflictPolicy = Literal["source", "target", "fill_empty", "hold"]
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values mean the same: `true` is not 1, but 5 and 5.0 are one number."""
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
+
+
+def changed_fields(values: Values, agreed: Values) -> Values:
+    """Return the fields that differ from what was agreed. A field that is absent in `values` is never cleared."""
+    return {address: value for address, value in values.items() if address not in agreed or not same(agreed[address], value)}
+
+
+class Meeting(NamedTuple):
+    """What follows when two records are found to be the same thing."""
+
+    write: Values
+    agreed: Values
+    """The destination's shadow if nothing had to be written: what the source says, or what both said already."""
+    conflicts: list[tuple[str, Any, Any]]
+    """(address, the source's value, the destination's) where a person must decide."""
+
+
+def meet(values: Values, there: Values, policy: ConflictPolicy) -> Meeting:
+    """Compare a mapped record with its newly found counterpart.
+
+    Fields that agree are left alone. A field that the destination keeps against the source counts as agreed: only a later change in
+    the source is sent.
+    """
+    write: Values = {}
+    conflicts: list[tuple[str, Any, Any]] = []
+    for address, value in values.items():
+        current = there.get(address, ABSENT)
+        if same(current, value) or (isinstance(current, str) and isinstance(value, str) and current.strip() == value.strip()):
+            continue
+        if policy == "source" or (policy == "fill_empty" and current in (ABSENT, None, "")):
+            write[address] = value
+        elif policy == "hold":
+            conflicts.append((address, value, None if current is ABSENT else current))
+    return Meeting(write, dict(values), conflicts)
+
+
+class Candidate(NamedTuple):
+    """A destination record that has the same match key."""
+
+    id: str
+    values: Values
+    linked_to: str | None
+    """The source record that it is linked to already."""
+
+
+class Identity(NamedTuple):
+    """The answer to: which destination record is this?"""
+
+    kind: Literal["matched", "new", "held"]
+    candidate: Candidate | None = None
+    reason: str = ""
+
+
+def identify(source_id: str, key: str | None, twin: str | None, candidates: Sequence[Candidate]) -> Identity:
+    """Decide which destination record a source record is: one, none, or not to be told.
+
+    `twin` is another source record with the same match key. Ambiguous is never created.
+    """
+    if key is None:
+        return Identity("held", reason="it has no match key: nobody can tell whether the destination has it already")
+    free = [candidate for candidate in candidates if candidate.linked_to in (None, source_id)]
+    if twin is not None and twin != source_id:
+        return Identity("held", reason=f"source record {twin} has the same match key")
+    if len(free) == 1 and len(candidates) == 1:
+        return Identity("matched", free[0])
+    if not candidates:
+        return Identity("new")
+    ids = ", ".join(candidate.id for candidate in candidates[:5])
+    if not free:
+        owner = candidates[0].linked_to
+        return Identity("held", reason=f"its counterpart {ids} is linked to source record {owner} already")
+    return Identity("held", reason=f"{len(candidates)} records of the destination have the same match key: {ids}")

@@ -1,0 +1,183 @@
+"""Calls on behalf of one connection: credentials, budget, concurrency, retries of reads, and a line in the journal for each.
+
+Writes are sent once: what to do after a failure depends on the delivery, and is decided in `engine.delivery`. Only a 429 is waited out
+here for both, because it spends no attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from tieline.model.clock import Clock
+from tieline.model.errors import RateLimited, RemoteError, Undecodable
+from tieline.spec.connectors import Errors, RateLimit, Timeouts
+from tieline.spec.integrations import RetryPolicy
+from tieline.transport.budget import Budget
+from tieline.transport.classify import error_of
+from tieline.transport.http import HttpRequest, HttpResponse, Transport
+from tieline.transport.retry import TRANSIENT, wait_seconds
+
+
+class CallRecord(msgspec.Struct):
+    """One request and what came of it, as handed to the observer. Times in seconds, sizes in bytes; nothing in it is secret."""
+
+    at: float
+    connection: str
+    method: str
+    url: str
+    status: int | None
+    seconds: float
+    waited: float
+    sent: int
+    received: int
+    attempt: int
+    failure: str | None = None
+    answer: str | None = None
+
+
+class Account(msgspec.Struct, frozen=True):
+    """A connection ready for use: where, as whom, how much. Not shown anywhere: it holds credentials."""
+
+    name: str
+    base_url: str
+    headers: Mapping[str, str]
+    secret_headers: Mapping[str, str]
+    secret_query: Mapping[str, str]
+    limits: tuple[RateLimit, ...]
+    concurrency: int
+    timeouts: Timeouts
+    most_bytes: int
+    errors: Errors
+    mask: Callable[[str], str]
+
+    def __repr__(self) -> str:
+        return f"Account({self.name!r}, {self.base_url!r})"
+
+
+READ_RETRIES = RetryPolicy()
+_MOST_THROTTLE_WAIT = 24 * 3600.0
+_GUESS_SECONDS = 2.0
+
+
+class Caller:
+    """Sends requests of one account."""
+
+    def __init__(
+        self, account: Account, transport: Transport, clock: Clock, retries: RetryPolicy = READ_RETRIES
+    ) -> None:
+        self.account = account
+        self._transport, self._clock, self._retries = transport, clock, retries
+        self.budget = Budget(account.limits, clock)
+        self._gate = asyncio.Semaphore(account.concurrency)
+        self._headers = {**account.headers, **account.secret_headers}
+        self._origin = _origin(account.base_url)
+        self.observe: Callable[[CallRecord], int | None] = lambda record: None
+        """Called for each request; may return the id under which it was journaled."""
+
+    async def read(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        cost: int,
+        accept: tuple[int, ...] = (),
+    ) -> HttpResponse:
+        """Send a call that changes nothing; passing failures are tried again. Statuses in `accept` are answers, not errors."""
+        attempt = 0
+        while True:
+            attempt += 1
+            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept)
+            if error is None and response is not None:
+                return response
+            assert error is not None
+            if not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts:
+                raise error
+            await self._clock.sleep(wait_seconds(attempt, self._retries, self._clock.random()))
+
+    async def write(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        cost: int,
+        attempt: int,
+        accept: tuple[int, ...] = (),
+    ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
+        """Send a call that changes something, once; return (answer, error, id of the journaled call)."""
+        return await self._send(method, url, headers, body, cost, attempt, accept)
+
+    def same_origin(self, url: str) -> bool:
+        """Whether credentials may go to this address."""
+        return _origin(url) == self._origin
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        cost: int,
+        attempt: int,
+        accept: tuple[int, ...],
+    ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
+        clock, account = self._clock, self.account
+        if not self.same_origin(url):
+            raise Undecodable(
+                f"{account.name}: the address {account.mask(url)} is not on {account.base_url}: it was not followed, the credentials stay here",
+                next_step="if the vendor really moved, change the environment's URL in the connector",
+            )
+        if account.secret_query:
+            url = _with_query(url, account.secret_query)
+        request = HttpRequest(method, url, {**self._headers, **headers} if headers else self._headers, body)
+        throttled = 0.0
+        while True:
+            async with self._gate:
+                waited = await self.budget.take(cost)
+                at, started = clock.now(), clock.monotonic()
+                response: HttpResponse | None = None
+                error: RemoteError | None
+                try:
+                    response = await self._transport.send(request, account.timeouts, account.most_bytes)
+                except RemoteError as failure:
+                    error = failure
+                else:
+                    error = None if response.status in accept else error_of(response, account.errors, at)
+                record = CallRecord(
+                    at, account.name, method, account.mask(url), response.status if response else None, clock.monotonic() - started, waited,
+                    len(body) if body else 0, len(response.body) if response else 0, attempt,
+                )  # fmt: skip
+                if error is not None:
+                    record.failure = error.kind
+                    record.answer = account.mask(error.text or str(error))
+                    error.args = (account.mask(f"{account.name}: {method} {_short(url)}: {error}"),)
+                    error.text = account.mask(error.text)
+                call = self.observe(record)
+            if not isinstance(error, RateLimited):
+                return response, error, call
+            wait = error.retry_after
+            if wait is None:
+                wait = min(_GUESS_SECONDS * 2 ** min(throttled, 6), 120.0) * (0.5 + 0.5 * clock.random())
+            throttled += 1
+            if wait > _MOST_THROTTLE_WAIT:
+                return response, error, call
+            self.budget.pause(wait)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _with_query(url: str, query: Mapping[str, str]) -> str:
+    return url + ("&" if "?" in url else "?") + urlencode(query)
+
+
+def _short(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.path + (f"?{parts.query}" if parts.query else "")

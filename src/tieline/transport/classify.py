@@ -1,0 +1,130 @@
+"""What an answer means: one table from status to error, used for every call.
+
+| answer                                   | error          | what the engine does                       |
+| ---------------------------------------- | -------------- | ------------------------------------------ |
+| no connection                            | Unreachable    | retry                                      |
+| sent, no whole answer                    | OutcomeUnknown | reads: retry; writes: look, then decide    |
+| 429, or words that the connector names   | RateLimited    | wait as told, no attempt spent             |
+| 503 with Retry-After                     | RateLimited    | the same                                   |
+| other 5xx, 408, 425                      | Unavailable    | retry                                      |
+| 401, 403                                 | Unauthorized   | halt                                       |
+| 404, 410                                 | NotThere       | park                                       |
+| 409, 412                                 | Stale          | park                                       |
+| other 4xx                                | Rejected       | park                                       |
+| 3xx                                      | Rejected       | park: the address has moved                |
+| 2xx with the connector's `in_success`    | Rejected       | park                                       |
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import email.utils
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from tieline.mapping.paths import get
+from tieline.model.errors import NotThere, RateLimited, Rejected, RemoteError, Stale, Unauthorized, Unavailable
+from tieline.model.records import ABSENT, decode_json
+from tieline.spec.connectors import Errors
+from tieline.transport.http import HttpResponse
+
+_MOST_TEXT = 500
+_TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+def error_of(response: HttpResponse, errors: Errors, now: float) -> RemoteError | None:
+    """Return what went wrong, or None when the answer is a success."""
+    status = response.status
+    if 200 <= status < 300:
+        return _hidden_failure(response, errors, now) if errors.in_success else None
+    text = vendor_text(response, errors)
+    said = f"{status}: {text}" if text else str(status)
+    if status == 429 or (status == 503 and "Retry-After" in response.headers) or _says_throttled(text, errors):
+        return RateLimited(said, retry_after=retry_after_seconds(response.headers, now), status=status, text=text)
+    kind: type[RemoteError]
+    if status >= 500 or status in (408, 425):
+        kind = Unavailable
+    elif status in (401, 403):
+        kind = Unauthorized
+    elif status in (404, 410):
+        kind = NotThere
+    elif status in (409, 412):
+        kind = Stale
+    elif status < 400:
+        return Rejected(
+            f"{status}: moved to {response.headers.get('Location', 'an address that was not given')}",
+            status=status,
+            next_step="correct the connector's path",
+        )
+    else:
+        kind = Rejected
+    return kind(said, status=status, text=text)
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the Retry-After header in seconds from now, in both forms (RFC 9110, 10.2.3); None without one that can be read."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return max(0.0, moment.timestamp() - now)
+
+
+def vendor_text(response: HttpResponse, errors: Errors) -> str:
+    """Return the vendor's own words in an error answer: from the declared addresses, else the body without its markup, cut."""
+    body = response.body
+    if not body:
+        return ""
+    if body.lstrip()[:1] in (b"{", b"["):
+        try:
+            answer = decode_json(body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            return error_text(answer, errors.message) or body[:_MOST_TEXT].decode("utf-8", "replace")
+    return " ".join(_TAGS.sub(" ", body[:20_000].decode("utf-8", "replace")).split())[:_MOST_TEXT]
+
+
+def error_text(answer: Any, addresses: tuple[str, ...] | str) -> str:
+    """Return the text at the first address that has one, cut."""
+    for address in (addresses,) if isinstance(addresses, str) else addresses:
+        found = get(answer, address) if address else answer
+        if found is not ABSENT and found not in (None, "", [], {}):
+            text = (
+                found if isinstance(found, str) else msgspec.json.encode(found, enc_hook=str).decode("utf-8", "replace")
+            )
+            return text[:_MOST_TEXT]
+    return ""
+
+
+def _says_throttled(text: str, errors: Errors) -> bool:
+    lowered = text.casefold()
+    return any(word.casefold() in lowered for word in errors.throttled)
+
+
+def _hidden_failure(response: HttpResponse, errors: Errors, now: float) -> RemoteError | None:
+    check: Callable[[Any], Any] = lambda answer: get(answer, errors.in_success or "")  # noqa: E731
+    try:
+        found = check(decode_json(response.body)) if response.body else ABSENT
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if found is ABSENT or found in (None, "", [], {}, False):
+        return None
+    text = vendor_text(response, errors)
+    if _says_throttled(text, errors):
+        return RateLimited(
+            text, retry_after=retry_after_seconds(response.headers, now), status=response.status, text=text
+        )
+    return Rejected(f"{response.status}, but it says: {text}", status=response.status, text=text)

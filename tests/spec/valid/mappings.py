@@ -1,0 +1,6 @@
+"""Functions for the rules."""
+
+
+def tags(value):
+    """Tell where a member came from."""
+    return ["crm", *(value or [])]

@@ -161,7 +161,7 @@ def drt_home(url: str) -> Path:
 def tieline(job: Job, url: str) -> list[Contestant]:
     """Return tieline as a contestant: an integration of `bench/project`, copied to a place of its own.
 
-    The copy brings no store, so that making it again is a fresh start; BENCH_URL is the vendor's address.
+    The copy brings no store, so that making it again is a fresh start.
     """
     if not TIELINE.exists():
         return []
@@ -170,8 +170,8 @@ def tieline(job: Job, url: str) -> list[Contestant]:
     if not (HERE / "project/tieline.yaml").exists():
         return []
 
-    project, env = WORK / "project", {"BENCH_URL": url}
-    integration = {"unchanged": "batch", "memory": "batch"}.get(job.name, job.name)
+    project, env = WORK / "project", {"BENCH_VENDOR": url}
+    integration = {"unchanged": "batch", "memory": "batch", "limited": "one"}.get(job.name, job.name)
     command = [str(TIELINE), "run", integration]
 
     def start_afresh() -> None:

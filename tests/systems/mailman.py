@@ -10,7 +10,7 @@ from typing import Any
 
 from systems import calls
 from systems.calls import Answer
-from systems.server import Command, Installed, Recipe, Site, free_port, started
+from systems.server import INSIDE, Command, Installed, Recipe, Site, free_port, started
 
 _numbers = itertools.count(1)
 
@@ -95,6 +95,9 @@ def _configure(site: Site) -> Command:
 def _prepare(installed: Installed) -> None:
     """Make the database, which takes Mailman's migrations one after the other."""
     settings = _write_settings(installed.prepared, free_port())
+    # Imported by a .pth file, because Mailman keeps PYTHONPATH from the processes it starts.
+    shutil.copy(INSIDE / "mailman_python313.py", installed.packages)
+    (installed.packages / "mailman_python313.pth").write_text("import mailman_python313\n")
     installed.run(installed.script("mailman"), "-C", settings, "--run-as-root", "info")
 
 
@@ -133,8 +136,8 @@ lmtp_port: {free_port()}
 RECIPE = Recipe(
     name="mailman",
     version="3.3.10",
-    # What Mailman declares, but for nntplib, which it wants on Python 3.13 and which no longer exists. SQLAlchemy 2.1
-    # makes every question for a member a 500, falcon 4.1 does not start.
+    # What Mailman declares, but for nntplib: it wants a package of that name on Python 3.13, where the module left the
+    # standard library, and the package is called otherwise. SQLAlchemy 2.1 makes every question for a member a 500.
     requirements=(
         "aiosmtpd==1.4.6",
         "alembic==1.20.1",
@@ -152,6 +155,7 @@ RECIPE = Recipe(
         "passlib==1.7.4",
         "python-dateutil==4.0.0",
         "requests==2.34.2",
+        "standard-nntplib==3.13.0; python_version >= '3.13'",
         "SQLAlchemy==2.0.58",
         "zope.component==7.1",
         "zope.configuration==7.1",

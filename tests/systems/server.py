@@ -64,6 +64,11 @@ class Installed:
         return self.home / "venv" / "bin" / "python"
 
     @property
+    def packages(self) -> Path:
+        """The folder of the packages in that environment."""
+        return next((self.home / "venv" / "lib").glob("python3.*/site-packages"))
+
+    @property
     def prepared(self) -> Path:
         """The folder of what every start begins with."""
         return self.home / "prepared"

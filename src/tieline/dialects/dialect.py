@@ -23,6 +23,8 @@ class Page(msgspec.Struct):
 
     number: int
     records: list[Record]
+    ids: list[str | None]
+    """The id of each, as text; None where it has none that can be used."""
     deleted: list[str]
     """Ids of records that the source says are gone."""
     since: Since | None = None

@@ -19,6 +19,7 @@ from tieline.dialects.dialect import Features, Item, Page, Receipt, Since
 from tieline.dialects.pagination import pager
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode
+from tieline.mapping.access import compile_get
 from tieline.mapping.paths import get, put
 from tieline.model.errors import NotThere, OutcomeUnknown, RemoteError, Undecodable
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
@@ -46,6 +47,7 @@ class RestSystem:
         )
         self._calls: dict[int, _Call] = {}
         self._resources = connector.resources
+        self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
 
     @property
     def caller(self) -> Caller:
@@ -76,7 +78,7 @@ class RestSystem:
 
     def id_of(self, resource: str, record: Record | Values) -> str | None:
         """Return a record's id as text, or None when it has none that can be used."""
-        return text_id(get(record, self._resources[resource].id))
+        return text_id(self._id_at[resource](record))
 
     # -- reading
 
@@ -91,6 +93,7 @@ class RestSystem:
         asked = dict(self._asked_since(changed, since))
         tracker = _SinceTracker(changed, since)
         body = encode_json(listing.body) if listing.body is not None else None
+        id_at = self._id_at[resource]
         step = walk.first()
         number, previous = 0, None
         while True:
@@ -102,7 +105,10 @@ class RestSystem:
             answer = self._decode(response, f"page {number} of {resource}")
             entries = self._entries(answer, listing, f"page {number} of {resource}")
             tracker.see_page(response)
-            records, deleted, digest = [], [], []
+            records: list[Record] = []
+            ids: list[str | None] = []
+            deleted: list[str] = []
+            digest: list[str | None] = []
             for entry in entries:
                 record = get(entry, listing.record) if listing.record else entry
                 if not isinstance(record, dict):
@@ -110,14 +116,16 @@ class RestSystem:
                         f"{self.name}: an entry on page {number} of {resource} is {_kind(record)}, not an object",
                         next_step="correct `list.records` or `list.record` in the connector",
                     )
-                id = text_id(get(record, r.id))
+                id = text_id(id_at(record))
                 digest.append(id)
-                tracker.see(record)
-                if listing.tombstone and get(record, listing.tombstone.field) == listing.tombstone.equals:
+                if tracker.by_field:
+                    tracker.see(record)
+                if listing.tombstone is not None and get(record, listing.tombstone.field) == listing.tombstone.equals:
                     if id is not None:
                         deleted.append(id)
                 else:
                     records.append(record)
+                    ids.append(id)
             if entries and digest == previous and any(digest):
                 raise Undecodable(
                     f"{self.name}: page {number} of {resource} repeats the page before it: the list would never end",
@@ -130,6 +138,7 @@ class RestSystem:
             yield Page(
                 number,
                 records,
+                ids,
                 deleted,
                 tracker.safe(last_page=following is None),
                 total if isinstance(total, int) else None,
@@ -239,7 +248,8 @@ class RestSystem:
         if error is not None or response is None:
             return [Receipt(None, error, journaled) for _ in items]
         if declared.results is None:
-            return [Receipt(item.id or text_id(get(item.record, r.id)), None, journaled) for item in items]
+            id_at = self._id_at[resource]
+            return [Receipt(item.id or text_id(id_at(item.record)), None, journaled) for item in items]
         try:
             answer = self._decode(response, f"the batch answer for {resource}")
             return read_results(answer, declared.results, items, r.id, journaled, self._caller.account.mask)
@@ -398,6 +408,7 @@ class _SinceTracker:
 
     def __init__(self, changed: ChangedSince | None, since: Since | None) -> None:
         self._changed = changed
+        self.by_field = changed is not None and changed.field is not None
         self._mark = since.mark if since else None
         self._largest: Any = comparable(self._mark, changed) if changed and self._mark is not None else None
         self._from_header: str | None = None

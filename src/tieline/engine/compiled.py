@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tieline.dialects.dialect import Features
-from tieline.mapping import CompiledMapping, compile_check, compile_mapping, compile_projection, compile_when, normalise_key
+from tieline.mapping import CompiledMapping, compile_check, compile_get, compile_mapping, compile_nest, compile_projection, compile_when, normalise_key
 from tieline.mapping.checks import Problem
-from tieline.mapping.paths import get
 from tieline.model.records import Record, Values, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.integrations import Integration
@@ -43,6 +42,9 @@ class CompiledIntegration:
         self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
         self.project_target = compile_projection(tuple({*self.mapping.writes, *spec.match}))
         self.match = tuple(spec.match.items())
+        self._source_parts = [compile_get(source) for _, source in self.match]
+        self._target_parts = [compile_get(target) for target, _ in self.match]
+        self.nest = compile_nest(self.mapping.writes)
         self.upsert = (
             target_features.upsert is not None and list(spec.match) == [target_features.upsert] and spec.unmatched == "create" and spec.conflict == "source"
         )
@@ -58,17 +60,18 @@ class CompiledIntegration:
 
     def source_key(self, record: Record) -> str | None:
         """Return the match key of a source record, None when a part of it is missing."""
-        return _join([normalise_key(get(record, source)) for _, source in self.match])
+        return _key(self._source_parts, record)
 
     def target_key(self, record: Record) -> str | None:
         """Return the match key of a destination record, None when a part of it is missing."""
-        return _join([normalise_key(get(record, target)) for target, _ in self.match])
+        return _key(self._target_parts, record)
 
 
-def _join(parts: list[str | None]) -> str | None:
-    if not parts or None in parts:
-        return None
-    return parts[0] if len(parts) == 1 else "\x1f".join(part for part in parts if part is not None)
+def _key(parts: list[Callable[[Record], Any]], record: Record) -> str | None:
+    if len(parts) == 1:
+        return normalise_key(parts[0](record))
+    keys = [normalise_key(part(record)) for part in parts]
+    return "\x1f".join(key for key in keys if key is not None) if keys and None not in keys else None
 
 
 def _declared(rule: Any) -> Any:

@@ -25,7 +25,6 @@ from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
-from tieline.mapping import nest
 from tieline.model.errors import OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, links, outbox
@@ -260,7 +259,7 @@ class Sender:
                 self._confirm(delivery, receipt.id, receipt.call)
 
     def _item(self, delivery: Delivery) -> Item:
-        return Item(nest(delivery.fields), delivery.target_id, f"{self._store_id}-{delivery.id}", delivery.attempts + 1)
+        return Item(self._job.nest(delivery.fields), delivery.target_id, f"{self._store_id}-{delivery.id}", delivery.attempts + 1)
 
     # -- confirming
 
@@ -292,15 +291,13 @@ class Sender:
         ledger, now = self._ledger, self._ledger.clock.now()
         integration, run = ledger.integration, ledger.run
         settled = [(delivery.id, target_id, now, run, call, delivery.attempts) for delivery, target_id, call in batch]
-        agreed = [
-            (integration, delivery.source_id, target_id, self._agreed(delivery)) for delivery, target_id, _ in batch if delivery.operation != "delete"
-        ]
+        made = [(integration, d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
+        changed = [(integration, d.source_id, target_id, self._agreed(d)) for d, target_id, _ in batch if not d.shadowed and d.operation != "delete"]
         deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled)
-            if agreed:
-                links.agree(connection, agreed)
+            links.agree(connection, made, changed)
             if deleted:
                 links.remove(connection, integration, deleted)
 
@@ -449,7 +446,7 @@ class Sender:
         self._done([delivery])
 
     def _call_of(self, delivery: Delivery) -> dict[str, Any]:
-        return {"operation": delivery.operation, "id": delivery.target_id, "body": nest(delivery.fields)}
+        return {"operation": delivery.operation, "id": delivery.target_id, "body": self._job.nest(delivery.fields)}
 
     # -- when it is not known whether it worked
 
@@ -494,7 +491,7 @@ class Sender:
 
     async def _look(self, delivery: Delivery) -> list[Any]:
         values = delivery.fields
-        key = delivery.match_key or self._job.target_key(nest(values))
+        key = delivery.match_key or self._job.target_key(self._job.nest(values))
         if key is None:
             return []
         return await self._matcher.look(key, values, fresh=True)

@@ -15,7 +15,7 @@ from typing import Any
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
-from tieline.mapping.paths import get
+from tieline.mapping import compile_get
 from tieline.model.errors import Undecodable
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import links
@@ -33,6 +33,7 @@ class Matcher:
         self._surveyed = False
         self._surveying = asyncio.Lock()
         self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
+        self._searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
         self._gate = asyncio.Semaphore(target.concurrency)
         self.first_meeting = False
 
@@ -61,8 +62,7 @@ class Matcher:
 
     def searched_value(self, record: Record) -> Any:
         """Return the value that `find` is asked for."""
-        source = dict(self._job.match).get(self._find_field or "")
-        return get(record, source) if source else None
+        return self._searched(record) if self._searched is not None else None
 
     async def look(self, key: str, values: Values, *, fresh: bool) -> list[Candidate]:
         """Return the destination's records with this key as they are now: to settle a doubt about a write.
@@ -76,8 +76,8 @@ class Matcher:
         else:
             found = {key: []}
             async for page in self._target.read(self._job.target_resource, None):
-                for record in page.records:
-                    if self._job.target_key(record) == key and (id := self._target.id_of(self._job.target_resource, record)) is not None:
+                for id, record in zip(page.ids, page.records, strict=True):
+                    if id is not None and self._job.target_key(record) == key:
                         found[key].append((id, self._job.project_target(record)))
         owners = links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
         return [Candidate(id, there, owners[id].source_id if id in owners else None) for id, there in found[key]]
@@ -102,9 +102,8 @@ class Matcher:
             await ledger.commit(lambda connection: links.clear_directory(connection, ledger.integration))
             async for page in self._target.read(job.target_resource, None):
                 rows = []
-                for record in page.records:
+                for id, record in zip(page.ids, page.records, strict=True):
                     key = job.target_key(record)
-                    id = self._target.id_of(job.target_resource, record)
                     if id is None:
                         raise Undecodable(
                             f"{job.spec.target}: a record on page {page.number} has no id that can be used",

@@ -50,12 +50,12 @@ class Pipeline:
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
         self.deleted: list[str] = []
 
-    async def take(self, records: Sequence[Record], *, cursor: str | None = None, again: bool = False) -> None:
-        """Decide a page and commit it together with the cursor. With `again`, records are decided even if they are unchanged."""
+    async def take(self, records: Sequence[Record], ids: Sequence[str | None], *, cursor: str | None = None, again: bool = False, pages: int = 1) -> None:
+        """Decide records and commit them together with the cursor. With `again`, they are decided even if they are unchanged."""
         job, ledger = self._job, self._ledger
         counts, now, run = ledger.counts, ledger.clock.now(), ledger.run
         page = _Page()
-        by_id = self._by_id(records, page)
+        by_id = self._by_id(records, ids, page)
         known = links.of_sources(self._db, ledger.integration, list(by_id)) if by_id else {}
         project, compare_all = job.project, self.compare_all
         todo: list[_Change] = []
@@ -88,7 +88,7 @@ class Pipeline:
             if self._guard is not None:
                 self._guard(delivery)
         await ledger.commit(page.unit(ledger, now, cursor))
-        counts.pages += 1
+        counts.pages += pages
         counts.read += len(by_id) + page.without_id
         counts.unchanged += page.unchanged
         counts.filtered += page.filtered
@@ -153,11 +153,11 @@ class Pipeline:
             return link.target_id is not None or self._job.when(record, None)
         return self._job.when(record, self._job.old_values(decode_json(link.source_shadow)))
 
-    def _by_id(self, records: Sequence[Record], page: _Page) -> dict[str, Record]:
+    def _by_id(self, records: Sequence[Record], ids: Sequence[str | None], page: _Page) -> dict[str, Record]:
+        if None not in ids:
+            return dict(zip(ids, records, strict=True))  # type: ignore[arg-type]  # a record that comes twice counts once, in its last form
         by_id: dict[str, Record] = {}
-        resource, id_of = self._job.source_resource, self._source.id_of
-        for record in records:
-            source_id = id_of(resource, record)
+        for source_id, record in zip(ids, records, strict=True):
             if source_id is None:
                 # Named by its content, so that the next run meets the same dead letter instead of making another.
                 source_id = "no-id-" + format(abs(hash_of(record)), "x")[:12]
@@ -167,7 +167,7 @@ class Pipeline:
                 else:
                     page.parked += 1
             else:
-                by_id[source_id] = record  # a record that comes twice on a page counts once, in its last form
+                by_id[source_id] = record
         return by_id
 
     async def _decide(self, todo: list[_Change], page: _Page) -> None:
@@ -266,17 +266,21 @@ class Pipeline:
             return
         if operation == "update" and self._job.target.whole_update:
             write = change.values
-        page.links.append(Link(change.source_id, target_id, change.key, change.shadow, change.target_shadow, "queued"))
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
+        # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
+        delivery.shadowed = operation == "create" and (link is None or link.verdict != "queued")
+        target_shadow = delivery.agreed if delivery.shadowed else change.target_shadow
+        page.links.append(Link(change.source_id, target_id, change.key, change.shadow, target_shadow, "queued"))
         delivery.source, delivery.match_key = change.record, change.key
         page.deliveries.append(delivery)
 
     def _delivery(self, source_id: str, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values) -> Delivery:
-        replaced = {address: before[address] for address in write if address in before}
+        replaced = {address: before[address] for address in write if address in before} if before else None
+        changed = encode_json(write)
         return Delivery(
             self._ledger.id("delivery"), source_id, target_id, operation, "sending", 0, 0.0,
-            changed=encode_json(write), before=encode_json(replaced) if replaced else None,
-            agreed=encode_json(agreed), values=write, fresh=True,
+            changed=changed, before=encode_json(replaced) if replaced else None,
+            agreed=changed if agreed is write else encode_json(agreed), values=write, fresh=True,
         )  # fmt: skip
 
     def _mapping_failed(self, page: _Page, change: _Change, error: MappingError) -> None:

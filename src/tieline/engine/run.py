@@ -35,6 +35,9 @@ def observe(record: CallRecord) -> int | None:
     ledger = _LEDGER.get()
     return ledger.observe(record) if ledger is not None else None
 
+_PAGES_AHEAD = 8
+_RECORDS_TOGETHER = 1000
+
 
 class Outcome(msgspec.Struct):
     """How a run ended."""
@@ -266,7 +269,11 @@ class _Pass:
             after = chunk[-1].id
             records: list[Record] = [decode_json(d.record) for d in chunk if d.record and d.why.get("kind") == "waiting"]
             if records:
-                await self._pipeline.take(records, again=True)
+                await self._again(records)
+
+    async def _again(self, records: Sequence[Record]) -> None:
+        id_of, resource = self._source.id_of, self._job.source_resource
+        await self._pipeline.take(records, [id_of(resource, record) for record in records], again=True)
 
     async def _redrive(self, ids: Sequence[int]) -> None:
         records: list[Record] = []
@@ -283,7 +290,7 @@ class _Pass:
             else:
                 records.append(decode_json(delivery.record))
         if records:
-            await self._pipeline.take(records, again=True)
+            await self._again(records)
 
     async def _read(self) -> None:
         job, wanted, ledger = self._job, self._wanted, self._ledger
@@ -295,23 +302,30 @@ class _Pass:
             since = msgspec.json.decode(self._state.cursor, type=Since)
         deletes = job.spec.deletes != "ignore"
         full, last_since, total = since is None or since.mark is None, None, None
-        left = wanted.limit
-        seen = 0
-        async for page in _ahead(self._source.read(job.source_resource, since), self.sender.flush):
-            records = page.records if left is None else page.records[:left]
-            last_since = page.since or last_since
-            total = page.total if page.total is not None else total
-            if total is not None:
-                ledger.counts.total = total
-            whole = left is None or len(records) == len(page.records)
-            cursor = _encoded(page.since) if page.since and whole and left is None and not deletes and job.fingerprint == self._state.mapping else None
-            await self._pipeline.take(records, cursor=cursor)
-            if page.deleted and whole:
-                await self._pipeline.take_deletions(page.deleted)
-            seen += len(page.records) + len(page.deleted)
+        left, seen = wanted.limit, 0
+        records: list[Record]
+        ids: list[str | None]
+        deleted: list[str]
+        cursor: str | None
+        may_move = left is None and not deletes and job.fingerprint == self._state.mapping
+        async for pages in _ahead(self._source.read(job.source_resource, since), self.sender.flush):
+            records, ids, deleted, cursor = [], [], [], None
+            for page in pages:
+                records += page.records
+                ids += page.ids
+                deleted += page.deleted
+                if page.since is not None:
+                    last_since = page.since
+                    cursor = _encoded(page.since) if may_move else None
+                if page.total is not None:
+                    ledger.counts.total = total = page.total
+            seen += len(records) + len(deleted)
+            await self._pipeline.take(records[:left], ids[:left], cursor=cursor, pages=len(pages))
+            if deleted and left is None:
+                await self._pipeline.take_deletions(deleted)
             self._progress(ledger.counts)
             self._check_stopped()
-            if self.sender.halted is not None and isinstance(self.sender.halted, Unauthorized):
+            if isinstance(self.sender.halted, Unauthorized):
                 return
             if left is not None:
                 left -= len(records)
@@ -331,12 +345,11 @@ class _Pass:
             record = await source.get(job.source_resource, id)
             if record is None:
                 raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
-            await self._pipeline.take([record])
+            await self._pipeline.take([record], [source.id_of(job.source_resource, record)])
             return
         async for page in source.read(job.source_resource, None):
-            found = [record for record in page.records if source.id_of(job.source_resource, record) == id]
-            if found:
-                await self._pipeline.take(found)
+            if id in page.ids:
+                await self._pipeline.take([page.records[page.ids.index(id)]], [id])
                 return
         raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
 
@@ -347,28 +360,48 @@ class _Pass:
             raise SafetyStop(self._engine._stop, next_step="run again: it goes on where it stopped")
 
 
-async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncIterator[Page]:
-    """Yield pages while the next one is being fetched; call `idle` when a page takes long."""
-    fetching: asyncio.Task[Page | None] = asyncio.ensure_future(_next(pages))
+async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncIterator[list[Page]]:
+    """Yield the pages that have come while the last ones were dealt with; call `idle` when the next takes long.
+
+    A fast source so gets few large commits, a slow one is never waited for. At most a handful of pages is held.
+    """
+    queue: asyncio.Queue[Page | BaseException | None] = asyncio.Queue(_PAGES_AHEAD)
+
+    async def fetch() -> None:
+        try:
+            async for page in pages:
+                await queue.put(page)
+        except Exception as error:  # noqa: BLE001 - raised again where the pages are used
+            await queue.put(error)
+        else:
+            await queue.put(None)
+
+    fetching = asyncio.create_task(fetch())
     try:
+        entry: Page | BaseException | None
         while True:
-            if not fetching.done():
-                done, _ = await asyncio.wait({fetching}, timeout=1.0)
-                if not done:
+            if queue.empty():
+                waiting = asyncio.ensure_future(queue.get())
+                while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
                     idle()
-                    continue
-            page = await fetching
-            if page is None:
+                entry = waiting.result()
+            else:
+                entry = queue.get_nowait()
+            together: list[Page] = []
+            while isinstance(entry, Page):
+                together.append(entry)
+                if queue.empty() or sum(len(page.records) for page in together) >= _RECORDS_TOGETHER:
+                    break
+                entry = queue.get_nowait()
+            if together:
+                yield together
+            if isinstance(entry, BaseException):
+                raise entry
+            if entry is None:
                 return
-            fetching = asyncio.ensure_future(_next(pages))
-            yield page
     finally:
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
-
-
-async def _next(pages: AsyncIterator[Page]) -> Page | None:
-    return await anext(pages, None)
 
 
 def _encoded(since: Since) -> str:

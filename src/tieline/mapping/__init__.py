@@ -1,5 +1,6 @@
 """One record into another: addresses, rules, expressions and conversions. Pure: no I/O, no clock, no chance."""
 
+from tieline.mapping.access import compile_get, compile_nest
 from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
 from tieline.mapping.keys import normalise_key
@@ -15,7 +16,9 @@ __all__ = [
     "Problem",
     "Step",
     "compile_check",
+    "compile_get",
     "compile_mapping",
+    "compile_nest",
     "compile_projection",
     "compile_when",
     "flatten",

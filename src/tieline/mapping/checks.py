@@ -51,6 +51,8 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "date": (str,),
     "datetime": (str,),
 }
+_PLAIN: Final = frozenset({str, int, bool, dict, list})
+"""Classes whose every value JSON can hold; a decimal may be NaN."""
 _WANTED: Final = {
     "string": "text",
     "integer": "a whole number",
@@ -92,8 +94,7 @@ def _emit(source: Source, address: str, field: Field) -> None:
         test = _test(source, field)
         if field.nullable and not field.required:
             test = f"x is None or ({test})"
-        if test != "True":
-            source.line(f"if not ({test}): found += {judge}(x)")
+        source.line(f"if not ({test}): found += {judge}(x)")
     if field.required:
         missing = source.bind(_missing(parse_path(address), written=True))
         source.line(f"elif creating: found.append({missing})")
@@ -134,7 +135,7 @@ def _test(source: Source, field: Field) -> str:
         "boolean": [f"x.__class__ is {kinds['bool']}"],
         "object": [f"x.__class__ is {kinds['dict']}"],
         "array": [f"x.__class__ is {kinds['list']}"],
-        "any": [],
+        "any": [f"x.__class__ in {source.bind(_PLAIN)}"],
     }[field.type]
     if field.type in ("string", "array"):
         least = max(field.min_length or 0, 1 if field.required else 0)
@@ -162,7 +163,7 @@ def _test(source: Source, field: Field) -> str:
         tests.append(f"x in {source.bind(frozenset(entry for entry in field.enum if isinstance(entry, str)))}")
     if field.type == "any" and (field.required or _limits(field)):
         return "False"
-    return " and ".join(tests) or "True"
+    return " and ".join(tests)
 
 
 def _limits(field: Field) -> bool:
@@ -205,6 +206,9 @@ def _objections(field: Field, value: Any) -> Iterator[str]:
             yield "is not a time with an offset (RFC 3339)" if field.zone is None else "is not a time (RFC 3339)"
         if field.format is not None and not blank and not _FORMATS[field.format][0].fullmatch(value):
             yield f"is not {_FORMATS[field.format][1]}"
+    if isinstance(value, (Decimal, float)) and not Decimal(value).is_finite():
+        yield "is not a finite number"
+        return
     yield from _size_objections(field, value)
     if field.enum is not None and not any(same(value, _plain(entry)) for entry in field.enum):
         yield "is not one of the values that are accepted"
@@ -219,9 +223,6 @@ def _size_objections(field: Field, value: Any) -> Iterator[str]:
             yield f"has {len(value)} {unit}, at most {field.max_length} are accepted"
     if isinstance(value, (int, Decimal, float)) and not isinstance(value, bool):
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-        if not number.is_finite():
-            yield "is not a finite number"
-            return
         if field.minimum is not None and number < _bound(field.minimum):
             yield f"is less than {_bound(field.minimum)}"
         if field.maximum is not None and number > _bound(field.maximum):

@@ -6,15 +6,15 @@ The steps, in order: `from`; `split` or `join`; `expr` or `call`; `values`; `loo
 * null stays null and skips the steps, unless the table of values has a key `null`;
 * blank stays blank as text, and is null where no blank can be: for a number, a time, an id, an address.
 
-`default` then takes the place of absent and null, with `default_blank` of blank as well: written explicitly as null, of
-absent.
+`default` then takes the place of absent and null, and with `default_blank` of blank; `default: null` makes absent null.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from tieline.mapping import conversions, countries, money, phones, times
@@ -27,6 +27,7 @@ from tieline.spec.integrations import Rule
 Functions = Mapping[str, Callable[..., Any]]
 
 _MISS: Final = object()
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # 007 is a code, not a number
 _PARTNERS: Final = {
     "otherwise": ("values",),
     "take": ("split",),
@@ -220,14 +221,10 @@ def _table(values: dict[str, Any], otherwise: Any) -> Callable[[Any], Any]:
     numbers: dict[Decimal, Any] = {}
     for key, result in values.items():
         known[key] = settled(result)
-        try:
-            number = Decimal(key)
-        except InvalidOperation:
-            continue
-        if number.is_finite() and key.isascii():
-            if number in numbers:
+        if _NUMBER.fullmatch(key):
+            if Decimal(key) in numbers:
                 raise ValueError(f"`values` has `{key}` twice, as the same number")
-            numbers[number] = known[key]
+            numbers[Decimal(key)] = known[key]
     fresh = settled if any(isinstance(value, (list, dict)) for value in (*known.values(), otherwise)) else None
 
     def find(value: Any) -> Any:

@@ -49,14 +49,14 @@ def check_format(format: str, *, reading: bool) -> None:  # noqa: A002 - the key
         raise ValueError(f"`{format}` holds no directive such as %Y")
     if "Z" in directives:
         raise ValueError("%Z is a name that several zones share; leave it out and state `zone`, or use %z")
+    if reading and not directives & _YEAR:
+        raise ValueError(f"`{format}` holds no year")
     try:
         text = _SAMPLE.strftime(format)
         if reading:
             dt.datetime.strptime(text, format)  # noqa: DTZ007 - only whether it can be read at all
     except (ValueError, UnicodeError):
         raise ValueError(f"`{format}` is not a format of dates") from None
-    if reading and not directives & _YEAR:
-        raise ValueError(f"`{format}` holds no year")
 
 
 def converter(

@@ -179,7 +179,7 @@ def _spellings(char: str) -> str:
     forms = {re.escape(char), "".join(f"%{octet}" for octet in octets), "".join(rf"\\+x{octet}" for octet in octets)}
     # Escapes of any depth: an answer in a log line in a report is escaped three times.
     forms |= {"".join(rf"\\+u{unit}" for unit in _utf16(char)), rf"&#0*{ord(char)};", rf"&#x0*{ord(char):x};"}
-    forms |= _NAMED.get(char, set())
+    forms |= {rf"\\+U{ord(char):08x}", rf"\\+x{ord(char):02x}"} | _NAMED.get(char, set())
     spelled = "|".join(sorted(forms, key=len, reverse=True))
     return rf"\\*(?i:{spelled})" if char != "\\" else r"(?i:\\+|%5c|&#0*92;|&#x0*5c;)"
 
@@ -199,6 +199,8 @@ _NAMED: Final = {
     "\n": {r"\\+n"},
     "\r": {r"\\+r"},
     "\t": {r"\\+t"},
+    "\b": {r"\\+b"},
+    "\f": {r"\\+f"},
 }
 
 

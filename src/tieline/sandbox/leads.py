@@ -25,7 +25,7 @@ FIRST_ID: Final = 6_917_529_027_641_081_856
 ID_STEP: Final = 4096
 
 _FIRST_DAY: Final = dt.datetime(2026, 1, 5, 22, 30, tzinfo=dt.UTC)
-_SPAN_MS: Final = 90 * 86_400_000
+_SPAN_SECONDS: Final = 90 * 86_400
 _DOMAINS: Final = ("example.com", "Example.com", "example.net", "example.org", "mail.example", "Office.Example")
 _UNACCENTED: Final = str.maketrans({"ł": "l", "Ł": "L", "ß": "ss", "đ": "d", "Đ": "D", " ": "", "-": ""})
 
@@ -45,14 +45,14 @@ def stamp(seconds: float) -> str:
 
 
 def make_leads(count: int, seed: int) -> Iterator[Record]:
-    """Make that many leads; of every five, two are qualified."""
+    """Make that many leads; of every five, two are qualified. With another count, the same people come first."""
     people = _People(random.Random(seed))  # noqa: S311 - made-up people, no secrets
     rng = random.Random(seed + 1)  # noqa: S311 - the same
     clock = _FIRST_DAY.timestamp()
     for number in range(count):
         # Every 50th lead begins an import: ten leads that share one time, to the millisecond.
         if number % 50 >= 10:
-            clock += rng.randrange(1, max(2, 2 * _SPAN_MS // count)) / 1000
+            clock += 0.001 + rng.random() * 2 * _SPAN_SECONDS / count
         yield people.lead(number, rng, clock)
 
 

@@ -51,13 +51,20 @@ def read_as(
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint: the known word that was probably meant, or the words there are."""
     words = list(dict.fromkeys(known))
-    same = {"".join(sorted(known.lower())): known for known in reversed(words)}  # `form` for `from`, `get` for `GET`
-    if close := same.get("".join(sorted(word.lower()))) or next(iter(difflib.get_close_matches(word, words, 1, 0.6)), None):
-        return f"did you mean `{close}`?"
+    if hint := meant(word, words):
+        return hint
     if not words:
         return "there is none"
     more = f" and {len(words) - 12} more" if len(words) > 12 else ""
     return "known: " + ", ".join(words[:12]) + more
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Return a hint with the known word that was probably meant, or nothing."""
+    words = list(known)
+    same = {"".join(sorted(known.lower())): known for known in reversed(words)}  # `form` for `from`, `get` for `GET`
+    close = same.get("".join(sorted(word.lower()))) or next(iter(difflib.get_close_matches(word, words, 1, 0.6)), None)
+    return f"did you mean `{close}`?" if close else ""
 
 
 def found(value: Any, mask: Callable[[str], str] = str) -> str:
@@ -309,12 +316,13 @@ def _mend(shape: Shape, value: Any) -> str:
     """Return how to write what was probably meant."""
     if isinstance(shape, OneOf) and isinstance(value, str):
         choices = [choice for option in shape.shapes if isinstance(option, Leaf) for choice in option.choices]
-        return close if choices and (close := nearest(value, choices)).startswith("did") else ""
+        return meant(value, choices)
     if not isinstance(shape, Leaf):
         return ""
+    if value is None and "null" in shape.choices:
+        return 'put it in quotes: "null"'
     if shape.kind == "choice" and isinstance(value, str):
-        close = nearest(value, shape.choices)
-        return close if close.startswith("did") else ""
+        return meant(value, shape.choices)
     if shape.kind in ("text", "address") and value is not None and not isinstance(value, dict | list):
         shown = str(value).lower() if isinstance(value, bool) else value
         return f'put it in quotes: "{shown}"'

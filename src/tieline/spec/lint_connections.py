@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from tieline.model.errors import Complaint
 from tieline.spec.connections import Connection, Credentials
 from tieline.spec.connectors import Connector
-from tieline.spec.explain import nearest
+from tieline.spec.explain import meant, nearest
 from tieline.spec.findings import Findings
 from tieline.spec.lint_connectors import gaps
 from tieline.spec.reader import Project
-from tieline.spec.references import ReferenceProblem, check_url, resolve, unresolved
+from tieline.spec.references import ReferenceProblem, check_url, check_url_template, resolve, unresolved
 from tieline.spec.shape import listed
 from tieline.spec.source import Key
 
@@ -27,11 +27,13 @@ def lint_connection(
     if connector is None:
         if ("connector", connection.connector) not in project.broken:
             others = [name for kind, name in project.broken if kind == "connector"]
-            hint = nearest(connection.connector, [*project.connectors, *others])
-            message = f"there is no connector `{connection.connector}`"
-            found.error(("connector",), message, hint if hint.startswith("did") else f"write connectors/{connection.connector}.yaml")
+            name = connection.connector
+            hint = meant(name, [*project.connectors, *others]) or f"write connectors/{name}.yaml"
+            found.error(("connector",), f"there is no connector `{name}`", hint)
     else:
-        _method(found, connection, connector)
+        written = project.sources["connector", connection.connector][0].value.get("auth")
+        if None not in (written or {}).values():  # which says nothing, and is complained of there
+            _method(found, connection, connector)
         _variables(found, connection, connector)
         _environment(project, found, connection, connector, environ)
     for keys, text in _referring(connection):
@@ -49,7 +51,7 @@ def _method(found: Findings, connection: Connection, connector: Connector) -> No
             what = f"takes {words}" if offered else "takes no credentials"
             found.error(("auth", name), f"connector `{connector.connector}` {what}")
     if offered and not given:
-        found.error(("auth",), f"are missing: connector `{connector.connector}` takes {words}", _sample(offered[0]))
+        found.error(("auth",), f"credentials are missing: connector `{connector.connector}` takes {words}", _sample(offered[0]))
     if len(given) > 1:
         found.error(("auth",), f"one way is enough, and there are {len(given)}", f"keep one of {words}")
 
@@ -63,7 +65,7 @@ def _variables(found: Findings, connection: Connection, connector: Connector) ->
     for name, meaning in connector.variables.items():
         if name not in connection.variables:
             what = f": {meaning}" if meaning else ""
-            found.error(("variables", name), f"is missing{what}", f"such as `variables: {{{name}: ...}}`")
+            found.error(("variables", name), f"is missing{what}", f"add `variables: {{{name}: ...}}`")
         elif not connection.variables[name].strip():
             found.error(("variables", name), "is blank")
     for name in connection.variables:
@@ -76,12 +78,16 @@ def _environment(
     project: Project, found: Findings, connection: Connection, connector: Connector, environ: Mapping[str, str]
 ) -> None:
     url = connector.environments.get(connection.environment)
+    if url is None and not connector.environments:
+        return
     if url is None:
         message = f"connector `{connector.connector}` has no environment `{connection.environment}`"
         found.error(("environment",), message, nearest(connection.environment, connector.environments))
         return
     for problem in unresolved(url, project.folder, environ):
         found.warning(("environment",), problem)
+    if not all(map(str.strip, connection.variables.values())):
+        return
     version = {"version": connector.version.name} if connector.version else {}
     try:
         for name, value in {**connection.variables, **version}.items():
@@ -89,7 +95,7 @@ def _environment(
         url = resolve(url, project.folder, environ)
     except ReferenceProblem:
         return
-    if not gaps(url) and (wrong := check_url(url)):
+    if check_url_template(connector.environments[connection.environment]) is None and (wrong := check_url(url)):
         found.error(("environment",), f"the address of `{connection.environment}` can't be used: {wrong}")
 
 

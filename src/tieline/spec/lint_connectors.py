@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, NextUrl, Request, Resource, Upsert, Write
-from tieline.spec.explain import nearest
+from tieline.spec.explain import meant
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.references import check_url_template
@@ -148,7 +148,7 @@ class _Judge:
         try:
             zoneinfo.ZoneInfo(zone)
         except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-            self._found.error(at, f"there is no time zone `{zone}`", nearest(zone, zoneinfo.available_timezones()))
+            self._found.error(at, f"there is no time zone `{zone}`", meant(zone, sorted(zoneinfo.available_timezones())))
 
     def _list(self, at: Keys, resource: Resource, fields: Fields) -> None:
         listing = resource.list
@@ -241,9 +241,8 @@ class _Judge:
             elif not name:
                 self._found.error(at, "`{}` names nothing")
             else:
-                hint = nearest(name, sorted(names | self._known()))
-                also = hint if hint.startswith("did") else f"declare `{name}` under `variables`"
-                self._found.error(at, f"`{{{name}}}` is not a variable of this connector", also)
+                hint = meant(name, sorted(names | self._known())) or f"declare `{name}` under `variables`"
+                self._found.error(at, f"`{{{name}}}` is not a variable of this connector", hint)
 
     def _known(self) -> frozenset[str]:
         version = {"version"} if self._connector.version is not None else set()

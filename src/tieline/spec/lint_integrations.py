@@ -51,8 +51,8 @@ def resource_of(
     if connection is None:
         unread = ("connection", "*") in project.broken or ("connection", connection_name) in project.broken
         if found is not None and not unread:
-            hint = nearest(connection_name, project.connections)
-            hint = hint if project.connections else "write it into connections.yaml"
+            known = [*project.connections, *(name for kind, name in project.broken if kind == "connection")]
+            hint = nearest(connection_name, known) if known else "write it into connections.yaml"
             found.error((key,), f"there is no connection `{connection_name}`", hint)
         return None
     connector = project.connectors.get(connection.connector)

@@ -34,6 +34,7 @@ def lint_rules(project: Project, found: Findings, integration: Integration) -> l
     judge.required()
     if not any(complaint.severity == "error" for complaint in found.complaints):
         judge.values()
+    if not any(complaint.severity == "error" for complaint in found.complaints):
         for index, example in enumerate(integration.tests):
             judge.example(("tests", index), example)
     return found.complaints
@@ -106,7 +107,7 @@ class _Judge:
             ("to", self._integration.target, other.target),
         ):
             here, there = ours.partition(".")[0], theirs.partition(".")[0]
-            if here != there:
+            if here != there and here in self._project.connections:
                 message = f"`{name}` links records {key} `{there}`, and this rule needs them {key} `{here}`"
                 self._found.error(keys, message, "look up an integration between the same two connections")
 
@@ -139,7 +140,13 @@ class _Judge:
             if isinstance(rule, Rule) and not (rule.convert or rule.expr or rule.call or rule.lookup or rule.join or rule.split):
                 for keys, value in _outcomes(rule):
                     for problem in self._refused({target: value}, create=False):
-                        self._found.error(("map", target, *keys), f"{shown(value)} would be refused: {problem}")
+                        hint = self._accepted(target, value)
+                        self._found.error(("map", target, *keys), f"{shown(value)} would be refused: {problem}", hint)
+
+    def _accepted(self, target: str, value: Any) -> str:
+        known = self._target.at(target) if self._target is not None else None
+        words = known[1].enum if known is not None else None
+        return nearest(str(value), map(str, words)) if words else ""
 
     def _refused(self, values: Mapping[str, Any], *, create: bool) -> list[str]:
         """Return why the other system would refuse a record."""

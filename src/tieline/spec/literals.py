@@ -21,7 +21,8 @@ from tieline.spec.source import Key, Source
 _MEND: Final = "put it into an environment variable and write ${env:NAME}"
 _IN_URL: Final = re.compile(r"://[^/\s:@?#]*:((?!\$\{|\{)[^/\s@]+)@")
 _GAP: Final = re.compile(r"\$?\{[^{}]*\}")
-_CREDENTIALS: Final = {("auth", "api_key"), ("auth", "bearer"), ("basic", "password")}
+_OPEN: Final = {"username"}
+"""What stands among credentials and is none."""
 _SENT: Final = {"headers", "params", "constants", "body", "const", "archive", "item"}
 _ALWAYS: Final = re.compile(r"(?:.*[_.])?(?:password|passwd|pwd|passphrase|secret|authorization|private_key|cookie)")
 _PERHAPS: Final = re.compile(r"(?:.*[_.])?(?:token|api_?key|access_key|auth_?key|credentials?|signature|key)")
@@ -33,11 +34,14 @@ def literal_secrets(source: Source, *, credentials: bool = False) -> tuple[list[
     complaints: list[Complaint] = []
     literals: list[str] = []
     for keys, text in _texts(source.value, ()):
-        if problem := _problem(keys, text, credentials=credentials):
+        problem = _problem(keys, text, credentials=credentials)
+        wrong = misspelled(text)
+        if problem:
             literals.append(text)
-            complaints.append(source.complaint(keys, problem, _MEND))
-        elif wrong := misspelled(text):
+        if wrong:
             complaints.append(source.complaint(keys, wrong))
+        elif problem:
+            complaints.append(source.complaint(keys, problem, _MEND))
     return complaints, literals
 
 
@@ -52,7 +56,7 @@ def _texts(value: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...],
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _texts(item, (*keys, index))
-    elif isinstance(value, int | Decimal) and not isinstance(value, bool) and keys[-2:] in _CREDENTIALS:
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool) and "auth" in keys:
         yield keys, str(value)  # a password of digits only
 
 
@@ -63,15 +67,15 @@ def _problem(keys: tuple[Key, ...], text: str, *, credentials: bool) -> str:
         return "this looks like a secret"
     if (match := _IN_URL.search(text)) and not is_reference(match[1]):
         return "there is a password in this address"
-    if credentials and keys[-2:] in _CREDENTIALS:
+    if credentials and "auth" in keys[1:] and keys[-1] not in _OPEN:
         return "" if is_reference(text) else "a secret must not be written here"
-    sent = _SENT | {"variables", "auth"} if credentials else _SENT
-    if not sent.intersection(keys[:-1]) or not isinstance(keys[-1], str):
+    sent = _SENT | {"variables"} if credentials else _SENT
+    if not keys or not isinstance(keys[-1], str) or not (sent.intersection(keys[:-1]) or keys[-1] == "const"):
         return ""
     rest = _SCHEME.sub("", _GAP.sub("", text)).strip()  # what a gap stands for is not in the file
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|-", "_", keys[-1]).lower()
-    if keys[-1] == "const":
-        name = str(keys[-2]).lower()
+    if keys[-1] == "const" and len(keys) > 1:
+        name = str(keys[-2]).lower()  # the field that gets it
     if _ALWAYS.fullmatch(name) and rest and not _GAP.search(text):
         return "this looks like a secret"
     if _PERHAPS.fullmatch(name) and is_random(rest):

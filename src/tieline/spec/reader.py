@@ -125,6 +125,7 @@ class _Reading:
         self.complaints: list[Complaint] = []
         self.literals: set[str] = set()
         """Secrets that stand in the files: never shown, whatever else is complained of."""
+        self._redactor = Redactor()
 
     def read(self) -> Project:
         if not any((self._folder / name).exists() for name in PROJECT_FILES):
@@ -149,10 +150,9 @@ class _Reading:
 
     def finished(self) -> list[Complaint]:
         """Return the complaints by file and line, without the secrets that somebody wrote."""
-        redactor = Redactor(self.literals)
+        mask = self._redactor.mask
         masked = [
-            Complaint(c.file, c.line, redactor.mask(c.key), redactor.mask(c.message), redactor.mask(c.hint), c.severity)
-            for c in self.complaints
+            Complaint(c.file, c.line, mask(c.key), mask(c.message), mask(c.hint), c.severity) for c in self.complaints
         ]
         return sorted(dict.fromkeys(masked), key=lambda c: (c.file, c.line or 0, c.key, c.message))
 
@@ -230,6 +230,7 @@ class _Reading:
             connection, wrong = read_as(Connection, source, (name,), value, self._mask)
             if not _NAME.fullmatch(name):
                 wrong.append(source.complaint((name,), f"expected {NAME_WORDS}"))
+                connection = None
             self.complaints += wrong
             if connection is None:
                 self._broken.add(("connection", name))
@@ -269,10 +270,12 @@ class _Reading:
             complaints, literals = literal_secrets(source, credentials=credentials)
             self.complaints += complaints
             self.literals.update(literals)
+            for literal in literals:
+                self._redactor.add(literal)
         return source
 
     def _mask(self, text: str) -> str:
-        return MASK if text in self.literals else Redactor(self.literals).mask(text) if self.literals else text
+        return MASK if text in self.literals else self._redactor.mask(text)
 
     def _only(self, *names: str) -> Path | None:
         """Return the file that goes by one of these names."""

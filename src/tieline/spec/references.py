@@ -68,8 +68,10 @@ def resolve_secret(text: str, folder: Path, environ: Mapping[str, str]) -> Secre
 
 
 def unresolved(text: str, folder: Path, environ: Mapping[str, str]) -> list[str]:
-    """Return what keeps the references in a text from being resolved, one sentence each; nothing is shown of their values."""
-    problems = []
+    """Return what keeps the references in a text from being resolved, one sentence each; no value is shown."""
+    problems: list[str] = []
+    if misspelled(text):
+        return problems  # which is an error wherever it stands, set or not
     for match in _REFERENCE.finditer(text):
         try:
             resolve(match[0], folder, environ)
@@ -88,8 +90,8 @@ def _from_environment(reference: str, name: str, folder: Path, environ: Mapping[
 
 
 def _from_file(reference: str, name: str, folder: Path, environ: Mapping[str, str]) -> str:
-    path = folder / Path(name).expanduser()
     try:
+        path = folder / Path(name).expanduser()
         if not path.is_file():
             raise ReferenceProblem(f"the file of `{reference}` is not there")
         with path.open("rb") as file:

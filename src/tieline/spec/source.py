@@ -131,6 +131,7 @@ class _Builder:
         self._name = name
         self._next: Callable[[], Any] = self._parser.get_event
         self._anchors: dict[str, tuple[Any, Place, int]] = {}
+        self._path: list[Key] = []
         self._count = self._repeated = 0
         self.complaints: list[Complaint] = []
 
@@ -183,7 +184,9 @@ class _Builder:
         values: list[Any] = []
         places: dict[Key, Place] = {}
         while type(event := self._next()) is not on.SequenceEndEvent:
+            self._path.append(len(values))
             value, places[len(values)] = self._build(event, depth + 1)
+            self._path.pop()
             values.append(value)
         return values, (_line(start), places)
 
@@ -205,14 +208,16 @@ class _Builder:
                 key = None
             if not isinstance(key, str):
                 raise _Wrong(line, "a key must be text", "quote a text that begins with `{`, `[` or `*`")
+            self._path.append(key)
             value, (_, inside) = self._build(self._next(), depth + 1)
+            self._path.pop()
             if key == "<<" and type(event) is on.ScalarEvent and not event.style:
                 merged.append((value, (line, inside)))
                 continue
             if key in values:
                 first = places[key][0]
                 message = f"`{key}` is written twice, first in line {first}"
-                self.complaints.append(Complaint(self._name, line, key, message, "keep one of them"))
+                self.complaints.append(Complaint(self._name, line, dotted((*self._path, key)), message, "keep one of them"))
             values[key], places[key] = value, (line, inside)
         for value, place in merged:
             self._merge(values, places, value, place)

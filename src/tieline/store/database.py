@@ -216,6 +216,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a commit that was reported survives a power cut
     connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA wal_autocheckpoint = 8192")  # 32 MiB: pages that many commits touch are copied back once
     connection.execute("PRAGMA temp_store = FILE")
     return connection
 

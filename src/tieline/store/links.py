@@ -83,19 +83,16 @@ def put(connection: sqlite3.Connection, integration: int, run: int, links: Itera
     )
 
 
-def agree(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, str, bytes]]) -> None:
-    """Record (integration, source id, target id, target shadow) of confirmed deliveries.
+def agree(connection: sqlite3.Connection, made: Sequence[tuple[int, str, str]], changed: Sequence[tuple[int, str, str, bytes]]) -> None:
+    """Record what was confirmed: (integration, source id, target id) of records that were made, the target shadow as well of others.
 
-    Raises `sqlite3.IntegrityError` when a target is already the counterpart of another source record.
+    A record's shadow is written when its creation is queued, and holds once it has a target id. Raises `sqlite3.IntegrityError` when a
+    target is already the counterpart of another source record.
     """
-    update_from(
-        connection,
-        """UPDATE link SET target_id = v.column3, target_shadow = v.column4,
-             verdict = CASE verdict WHEN 'queued' THEN 'linked' ELSE verdict END
-           FROM {values} AS v WHERE link.integration = v.column1 AND link.source_id = v.column2""",
-        4,
-        rows,
-    )
+    verdict = "verdict = CASE verdict WHEN 'queued' THEN 'linked' ELSE verdict END"
+    where = "FROM {values} AS v WHERE link.integration = v.column1 AND link.source_id = v.column2"
+    update_from(connection, f"UPDATE link SET target_id = v.column3, {verdict} {where}", 3, made)
+    update_from(connection, f"UPDATE link SET target_id = v.column3, target_shadow = v.column4, {verdict} {where}", 4, changed)
 
 
 def judge(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, str]]) -> None:

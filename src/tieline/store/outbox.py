@@ -48,6 +48,8 @@ class Delivery(msgspec.Struct):
     """Not stored: it may have been done already."""
     fresh: bool = False
     """Not stored: decided by this run, and in state `sending` since its commit."""
+    shadowed: bool = False
+    """Not stored: its link holds the destination's shadow already."""
     values: dict[str, Any] | None = None
     """Not stored: `changed`, decoded."""
     source: dict[str, Any] | None = None

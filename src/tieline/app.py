@@ -1,7 +1,7 @@
 """The composition root: opens a project folder and hands every part what it needs.
 
-    with Tieline.open(Path(".")) as project:
-        outcome = await project.run("qualified-leads")
+with Tieline.open(Path(".")) as project:
+    outcome = await project.run("qualified-leads")
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ class Tieline:
         if name is None:
             return known
         if name not in known:
-            raise TielineError(f"there is no integration `{name}`", next_step=f"there {'is' if len(known) == 1 else 'are'}: {', '.join(known) or 'none'}")
+            raise TielineError(
+                f"there is no integration `{name}`", next_step=f"there {'is' if len(known) == 1 else 'are'}: {', '.join(known) or 'none'}"
+            )
         return [name]
 
     def owner(self, name: str) -> str | None:
@@ -102,7 +104,13 @@ class Tieline:
         target_connection, _, target_resource = spec.target.partition(".")
         features = self.system(target_connection).features(target_resource)
         return CompiledIntegration(
-            name, spec, source, target, features, self.project.functions, lambda field: self.project.where("integration", name, "map", field)
+            name,
+            spec,
+            source,
+            target,
+            features,
+            self.project.functions,
+            lambda field: self.project.where("integration", name, "map", field),
         )
 
     def system(self, connection: str) -> RestSystem:
@@ -151,7 +159,9 @@ class Tieline:
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""
         if connection not in self.project.connections:
-            raise TielineError(f"there is no connection `{connection}`", next_step=f"there are: {', '.join(sorted(self.project.connections))}")
+            raise TielineError(
+                f"there is no connection `{connection}`", next_step=f"there are: {', '.join(sorted(self.project.connections))}"
+            )
         resources = self.project.connectors[self.project.connections[connection].connector].resources
         if resource not in resources:
             raise TielineError(f"`{connection}` has no resource `{resource}`", next_step=f"it has: {', '.join(sorted(resources))}")
@@ -179,7 +189,9 @@ class Tieline:
         for variable, value in variables.items():
             url = url.replace("{" + variable + "}", value)
         if wrong := check_url(url):
-            raise TielineError(f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="mend the environment's URL in the connector")
+            raise TielineError(
+                f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="mend the environment's URL in the connector"
+            )
         headers = {"Accept": "application/json", "User-Agent": "tieline", **connector.headers}
         version = connector.version
         if version is not None and version.send == "header" and version.param:
@@ -235,4 +247,3 @@ class _Lazily(Mapping[str, T]):
 
 def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
-

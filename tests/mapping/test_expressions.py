@@ -129,8 +129,7 @@ def test_an_expression_that_can_not_be_answered_names_the_field(text, problem):
 numbers = st.recursive(
     st.sampled_from(["a", "b", "c", "0", "1", "17"]),
     lambda inner: (
-        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "//", "%"]), inner)
-        | st.builds("(-{})".format, inner)
+        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*", "//", "%"]), inner) | st.builds("(-{})".format, inner)
     ),
     max_leaves=8,
 )
@@ -138,10 +137,7 @@ questions = st.recursive(
     st.builds("({} {} {})".format, numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), numbers)
     | st.builds("({} < {} <= {})".format, numbers, numbers, numbers)
     | st.builds("({} in [{}, {}])".format, numbers, numbers, numbers),
-    lambda inner: (
-        st.builds("({} {} {})".format, inner, st.sampled_from(["and", "or"]), inner)
-        | st.builds("(not {})".format, inner)
-    ),
+    lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from(["and", "or"]), inner) | st.builds("(not {})".format, inner),
     max_leaves=4,
 )
 fields = st.fixed_dictionaries(dict.fromkeys("abc", st.integers(-50, 50)))
@@ -249,9 +245,7 @@ ESCAPES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name", ["object", "print", "lower", "Exception", "out", "record_get", "ABSENT", "step", "_f1"]
-)
+@pytest.mark.parametrize("name", ["object", "print", "lower", "Exception", "out", "record_get", "ABSENT", "step", "_f1"])
 def test_a_name_is_never_more_than_a_field(name):
     """The function around the expression has names too; none of them is in reach."""
     assert ABSENT is run(name)

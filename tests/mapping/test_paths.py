@@ -18,9 +18,7 @@ records = st.recursive(
     lambda inner: st.dictionaries(keys, leaves | inner, max_size=3),
     max_leaves=8,
 )
-paths = st.tuples(keys).flatmap(
-    lambda first: st.lists(keys | st.integers(0, 4), max_size=4).map(lambda rest: (*first, *rest))
-)
+paths = st.tuples(keys).flatmap(lambda first: st.lists(keys | st.integers(0, 4), max_size=4).map(lambda rest: (*first, *rest)))
 
 
 @given(paths)

@@ -42,10 +42,7 @@ EXPRESSIONS = {
         value == "x" or any(value == entry and isinstance(value, bool) == isinstance(entry, bool) for entry in ("y", 1))
     ),
 }
-CONVERSIONS = {
-    name: getattr(convert, name)
-    for name in ("string", "integer", "number", "boolean", "lower", "upper", "trim", "email")
-}
+CONVERSIONS = {name: getattr(convert, name) for name in ("string", "integer", "number", "boolean", "lower", "upper", "trim", "email")}
 IDS = {("companies", "x"): 7, ("companies", "1"): "a1"}
 
 
@@ -174,9 +171,7 @@ def rules(draw):
         keys["from_"] = draw(addresses)
         if draw(st.booleans()):
             keys |= {"split": ",", "take": draw(st.sampled_from(["first", "last", "rest", "all", 0, 1, 2]))}
-        step = draw(
-            st.sampled_from([{}, {}, {"call": "mappings:wrap"}, {"expr": draw(st.sampled_from([*EXPRESSIONS]))}])
-        )
+        step = draw(st.sampled_from([{}, {}, {"call": "mappings:wrap"}, {"expr": draw(st.sampled_from([*EXPRESSIONS]))}]))
         keys |= step
     elif kind == "several":
         keys["from_"] = (draw(addresses), draw(addresses))
@@ -186,9 +181,7 @@ def rules(draw):
     else:
         keys["call"] = "mappings:count"
     if draw(st.booleans()):
-        keys["values"] = draw(
-            st.sampled_from([{"x": "hot", "1": "one", "true": 1}, {"null": "n", "": None}, {"5": ["five"], "y": None}])
-        )
+        keys["values"] = draw(st.sampled_from([{"x": "hot", "1": "one", "true": 1}, {"null": "n", "": None}, {"5": ["five"], "y": None}]))
         if draw(st.booleans()):
             keys["otherwise"] = draw(st.sampled_from([None, "other", 5]))
     if draw(st.booleans()):
@@ -273,10 +266,7 @@ def test_absent_stays_absent_and_null_stays_null_through_every_step(keys):
         ({"as_": "trim"}, ""),
         ({"lookup": "companies"}, None),
         ({"values": {" ": "blank"}}, "blank"),
-        *(
-            ({"as_": name}, None)
-            for name in ("integer", "number", "boolean", "email", "phone", "date", "datetime", "country")
-        ),
+        *(({"as_": name}, None) for name in ("integer", "number", "boolean", "email", "phone", "date", "datetime", "country")),
         ({"as_": "money", "currency": "EUR"}, None),
     ],
 )
@@ -385,8 +375,6 @@ def test_everything_that_is_wrong_with_a_mapping_is_told_at_once():
         FUNCTIONS,
     )
 
-    assert [*"abcdefghijklmno", "p..q", "r.s", "u", "v", "w", "x", "y", "z", "z", "t[1]"] == [
-        target for target, _ in wrong
-    ]
+    assert [*"abcdefghijklmno", "p..q", "r.s", "u", "v", "w", "x", "y", "z", "z", "t[1]"] == [target for target, _ in wrong]
     with pytest.raises(ValueError, match=r"^a: `const` stands alone.*; b: needs one of"):
         compile_mapping({"a": rule(from_="x", const=1), "b": rule(default=1)})

@@ -52,9 +52,7 @@ def test_a_change_moves_when_its_condition_holds(text, new, old, moves):
 
 def test_a_condition_says_which_fields_must_be_kept():
     """What is not kept of a record can't be `old` the next time."""
-    assert ("a.b", "phone", "score", "status") == compile_when(
-        "became('status', 'won') and changed('phone') or new.score > old.a.b"
-    ).reads
+    assert ("a.b", "phone", "score", "status") == compile_when("became('status', 'won') and changed('phone') or new.score > old.a.b").reads
 
 
 def test_a_condition_that_can_not_be_asked_of_a_value_stops_the_record():

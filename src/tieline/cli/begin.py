@@ -40,7 +40,13 @@ def init(folder: Path | None, template: str | None) -> None:
         names["owner"] = typer.prompt("Who answers for it (a mail address)", default="", show_default=False)
     copy_template(template, folder, names)
     if output.json_mode:
-        output.json({"folder": str(folder), "template": template, "files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())})
+        output.json(
+            {
+                "folder": str(folder),
+                "template": template,
+                "files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()),
+            }
+        )
         return
     for path in sorted(folder.rglob("*")):
         if path.is_file():

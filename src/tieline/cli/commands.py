@@ -22,7 +22,9 @@ letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person
 app.add_typer(letters, name="dead-letters")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Folder = Annotated[Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)]
+Folder = Annotated[
+    Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)
+]
 Integration = Annotated[Optional[str], typer.Argument(help="The integration; all of them without it.", show_default=False)]  # noqa: UP045 - typer reads it
 OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
 Letters = Annotated[Optional[list[int]], typer.Argument(help="Dead letters by number.", show_default=False)]  # noqa: UP045
@@ -78,7 +80,9 @@ def plan(
 @app.command()
 def run(
     integration: Integration = None,
-    plan: Annotated[Optional[Path], typer.Option("--plan", help="Carry out a saved plan; refused when the world has changed.", show_default=False)] = None,  # noqa: UP045
+    plan: Annotated[
+        Optional[Path], typer.Option("--plan", help="Carry out a saved plan; refused when the world has changed.", show_default=False)
+    ] = None,  # noqa: UP045
     limit: Annotated[Optional[int], typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,  # noqa: UP045
     only: Annotated[Optional[str], typer.Option(help="Only the record with this id.", show_default=False)] = None,  # noqa: UP045
     project: Folder = HERE,
@@ -153,7 +157,9 @@ def show(letter: Annotated[int, typer.Argument(help="The dead letter's number.")
 @letters.command()
 def edit(
     letter: Annotated[int, typer.Argument(help="The dead letter's number.")],
-    set: Annotated[Optional[list[str]], typer.Option("--set", help="FIELD=VALUE of the source record; VALUE is JSON, or text.", show_default=False)] = None,  # noqa: UP045, A002
+    set: Annotated[
+        Optional[list[str]], typer.Option("--set", help="FIELD=VALUE of the source record; VALUE is JSON, or text.", show_default=False)
+    ] = None,  # noqa: UP045, A002
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -198,7 +204,9 @@ def discard(
 
 @app.command()
 def schema(
-    kind: Annotated[Optional[str], typer.Argument(help="project, connector, connections or integration; all without it.", show_default=False)] = None,  # noqa: UP045
+    kind: Annotated[
+        Optional[str], typer.Argument(help="project, connector, connections or integration; all without it.", show_default=False)
+    ] = None,  # noqa: UP045
     out: Annotated[Optional[Path], typer.Option("--out", help="Write one file a kind into this folder.", show_default=False)] = None,  # noqa: UP045
     json: Json = False,
 ) -> None:

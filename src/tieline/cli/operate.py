@@ -91,7 +91,9 @@ def plan(folder: Path, name: str, *, out: Path | None, limit: int | None, only: 
                 counts, planned = made.counts(), made.outcome.counts
                 if output.json_mode:
                     writes = [_planned_json(write) for _, write in zip(range(show), made.writes(), strict=False)]
-                    output.json({"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": str(out) if out else None})
+                    output.json(
+                        {"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": str(out) if out else None}
+                    )
                     return OK
                 for _, write in zip(range(show), made.writes(), strict=False):
                     _print_planned(write)
@@ -106,7 +108,10 @@ def plan(folder: Path, name: str, *, out: Path | None, limit: int | None, only: 
                     f"{planned.unchanged} unchanged, {planned.filtered} filtered, {counts['held']} to hold, {counts['dead']} to park"
                     + (f"; {owed} owed from earlier runs" if owed else "")
                 )
-                output.print("nothing was written" + (f"; saved in {out}: `tieline run {name} --plan {out}` does exactly this" if out else ""), style="dim")
+                output.print(
+                    "nothing was written" + (f"; saved in {out}: `tieline run {name} --plan {out}` does exactly this" if out else ""),
+                    style="dim",
+                )
                 return OK
 
         return _within(project, work)
@@ -120,11 +125,15 @@ def planned_owed(project: Tieline, name: str) -> int:
 def run(folder: Path, name: str | None, *, plan: Path | None, limit: int | None, only: str | None) -> int:
     """Run one integration, or all of them one after the other; a failure of one does not stop the others."""
     if plan is not None and (name is None or limit is not None or only is not None):
-        raise TielineError("--plan needs the integration's name, and goes with neither --limit nor --only", next_step="tieline run INTEGRATION --plan FILE")
+        raise TielineError(
+            "--plan needs the integration's name, and goes with neither --limit nor --only", next_step="tieline run INTEGRATION --plan FILE"
+        )
     with Tieline.open(folder) as project:
         names = project.names(name)
         if not names:
-            raise TielineError("there is no integration in this project", next_step="describe one in integrations/NAME.yaml, or see `tieline init`")
+            raise TielineError(
+                "there is no integration in this project", next_step="describe one in integrations/NAME.yaml, or see `tieline init`"
+            )
         outcomes: list[Outcome] = []
         codes: list[int] = []
 
@@ -245,7 +254,7 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.error:
         output.console.print(f"  [{style}]{escape(outcome.error)}[/]")
     if outcome.open:
-        names = {"dead": "parked", "sending": "owed"}
+        names = {"dead": "parked", "unknown": "owed, outcome unknown"}
         output.print("  open: " + ", ".join(f"{number} {names.get(state, state)}" for state, number in sorted(outcome.open.items())))
     if outcome.next_step:
         output.console.print(f"  [dim]next: {escape(outcome.next_step)}[/]")
@@ -278,7 +287,9 @@ def _planned_json(write: PlannedWrite) -> dict[str, Any]:
 
 
 def _print_planned(write: PlannedWrite) -> None:
-    sign, style = {"create": ("+ create", "green"), "update": ("~ update", "yellow"), "delete": ("- delete", "red")}.get(write.operation, ("", ""))
+    sign, style = {"create": ("+ create", "green"), "update": ("~ update", "yellow"), "delete": ("- delete", "red")}.get(
+        write.operation, ("", "")
+    )
     if write.state == "dead":
         sign, style = "! park", "red"
     elif write.state == "held":
@@ -397,5 +408,3 @@ def _edited_by_hand(letter: deadletters.DeadLetter) -> dict[str, Any]:
 
 def _quoted(key: str) -> str:
     return key if key.replace("_", "a").isalnum() else '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-

@@ -85,7 +85,9 @@ def explain(folder: Path, connection: str, resource: str, id: str) -> int:
             return OK
         if not stories:
             output.print(f"{connection}.{resource} {id}: no integration has met this record")
-            output.print("it was never read, or its history is older than `retention: history`; `tieline run --only` reads it now", style="dim")
+            output.print(
+                "it was never read, or its history is older than `retention: history`; `tieline run --only` reads it now", style="dim"
+            )
             return OK
         for story in stories:
             _print_story(story)
@@ -94,7 +96,9 @@ def explain(folder: Path, connection: str, resource: str, id: str) -> int:
 
 def _print_story(story: Story) -> None:
     there = f"{story.target} {story.target_id}" if story.target_id else f"nothing in {story.target} yet"
-    output.console.print(f"[bold]{escape(story.source)} {escape(story.source_id)}[/] → [bold]{escape(there)}[/]  [dim]{escape(story.integration)}, {story.verdict}[/]")
+    output.console.print(
+        f"[bold]{escape(story.source)} {escape(story.source_id)}[/] → [bold]{escape(there)}[/]  [dim]{escape(story.integration)}, {story.verdict}[/]"
+    )
     for moment in story.moments:
         _print_moment(moment)
     if story.last_seen:
@@ -117,7 +121,9 @@ def _print_moment(moment: Moment) -> None:
         call = moment.call
         answer = f"{call.status}" if call.status is not None else f"no answer ({call.failure})"
         waited = f", waited {age(call.waited)} for the limit" if call.waited > 0.05 else ""
-        output.console.print(f"      [dim]call {call.id}[/] {escape(call.method)} {escape(call.url)} → {escape(answer)} in {call.seconds * 1000:.0f} ms{waited}")
+        output.console.print(
+            f"      [dim]call {call.id}[/] {escape(call.method)} {escape(call.url)} → {escape(answer)} in {call.seconds * 1000:.0f} ms{waited}"
+        )
         if call.answer:
             output.console.print(f"      [dim]answer[/] {escape(call.answer)}")
 
@@ -146,7 +152,9 @@ def list_letters(folder: Path, integration: str | None, cause: str | None) -> in
             table.add_column(heading, overflow="fold")
         for letter in letters[:50]:
             state = "parked" if letter.state == "dead" else "held"
-            table.add_row(str(letter.id), letter.integration, escape(letter.source_id), state, when(letter.accepted_at), escape(letter.message[:160]))
+            table.add_row(
+                str(letter.id), letter.integration, escape(letter.source_id), state, when(letter.accepted_at), escape(letter.message[:160])
+            )
         output.console.print(table)
         if len(letters) > 50:
             output.print(f"… and {len(letters) - 50} more (--json shows all)", style="dim")
@@ -162,7 +170,9 @@ def show_letter(folder: Path, id: int) -> int:
             output.json(letter)
             return OK
         state = {"dead": "parked"}.get(letter.state, letter.state)
-        output.console.print(f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]")
+        output.console.print(
+            f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]"
+        )
         output.print(f"  since   {when(letter.accepted_at)}, {letter.attempts} attempts")
         output.print(f"  why     {letter.message}")
         why = letter.why

@@ -262,9 +262,7 @@ class _Keyset:
             return None
         time = get(last, paging.time)
         if time in (ABSENT, None, "") or last_id is None:
-            raise Undecodable(
-                f"the last record of a page has no `{paging.time}` or no id: the next page can't be asked for"
-            )
+            raise Undecodable(f"the last record of a page has no `{paging.time}` or no id: the next page can't be asked for")
         self._marks.check(f"{time}\n{last_id}")
         return Step({paging.time_param: str(time), paging.id_param: last_id, **_size(paging)})
 

@@ -57,11 +57,7 @@ class RestSystem:
     def features(self, resource: str) -> Features:
         """Say what a resource can do."""
         r = self._resources[resource]
-        batch = {
-            name: b.size
-            for name in ("create", "update", "upsert", "delete")
-            if (b := getattr(r.batch, name)) is not None
-        }
+        batch = {name: b.size for name in ("create", "update", "upsert", "delete") if (b := getattr(r.batch, name)) is not None}
         return Features(
             list=r.list is not None,
             changed_since=r.list is not None and r.list.changed_since is not None,
@@ -99,9 +95,7 @@ class RestSystem:
         while True:
             number += 1
             url = step.url or call.url({}, {**asked, **step.params})
-            response = await self._caller.read(
-                listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost
-            )
+            response = await self._caller.read(listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost)
             answer = self._decode(response, f"page {number} of {resource}")
             entries = self._entries(answer, listing, f"page {number} of {resource}")
             tracker.see_page(response)
@@ -153,9 +147,7 @@ class RestSystem:
         assert declared is not None
         call = self._call(declared)
         try:
-            response = await self._caller.read(
-                declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost
-            )
+            response = await self._caller.read(declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost)
         except NotThere:
             return None
         record = self._decode(response, f"{resource} {id}")
@@ -261,9 +253,7 @@ class RestSystem:
     def _call(self, declared: Request) -> _Call:
         call = self._calls.get(id(declared))
         if call is None:
-            call = self._calls[id(declared)] = _Call(
-                declared, self._caller.account.base_url, self._variables, self._version_query
-            )
+            call = self._calls[id(declared)] = _Call(declared, self._caller.account.base_url, self._variables, self._version_query)
         return call
 
     def _key_header(self, key: str) -> dict[str, str]:
@@ -312,9 +302,7 @@ class RestSystem:
             location = response.headers.get(declared.id.header, "")
             id = location.rstrip("/").rsplit("/", 1)[-1].split("?", 1)[0]
             if not id:
-                raise Undecodable(
-                    f"{self.name}: the answer has no `{declared.id.header}` header with the new record's id"
-                )
+                raise Undecodable(f"{self.name}: the answer has no `{declared.id.header}` header with the new record's id")
             return id
         if response.body.strip():
             answer = self._decode(response, "the answer to a write")
@@ -370,14 +358,10 @@ class _Call:
 
     __slots__ = ("_base", "_params", "_path", "headers", "names")
 
-    def __init__(
-        self, declared: Request, base_url: str, variables: Mapping[str, str], extra: Mapping[str, str]
-    ) -> None:
+    def __init__(self, declared: Request, base_url: str, variables: Mapping[str, str], extra: Mapping[str, str]) -> None:
         self._base = base_url.rstrip("/")
         self._path = Template(declared.path, variables)
-        self._params = [
-            (encode(name), Template(value, variables)) for name, value in {**extra, **declared.params}.items()
-        ]
+        self._params = [(encode(name), Template(value, variables)) for name, value in {**extra, **declared.params}.items()]
         self.headers = {name: Template(value, variables).fill({}) for name, value in declared.headers.items()}
         self.names = self._path.names + [name for _, template in self._params for name in template.names]
 
@@ -447,9 +431,7 @@ def comparable(value: Any, changed: ChangedSince) -> Any:
             return Decimal(str(value))
         return parse_moment(value)
     except (ValueError, ArithmeticError) as error:
-        raise Undecodable(
-            f"`{changed.field}` is {value!r}: {error}", next_step="correct `changed_since.format` in the connector"
-        ) from None
+        raise Undecodable(f"`{changed.field}` is {value!r}: {error}", next_step="correct `changed_since.format` in the connector") from None
 
 
 def lowered_mark(mark: str, changed: ChangedSince) -> str:
@@ -463,11 +445,7 @@ def lowered_mark(mark: str, changed: ChangedSince) -> str:
     moment = parse_moment(mark) - dt.timedelta(seconds=back)
     if changed.format == "date":
         return moment.date().isoformat()
-    return (
-        moment.astimezone(dt.UTC)
-        .isoformat(timespec="milliseconds" if moment.microsecond else "seconds")
-        .replace("+00:00", "Z")
-    )
+    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
 
 
 def text_id(value: Any) -> str | None:

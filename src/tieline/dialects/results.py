@@ -36,9 +36,7 @@ def read_results(
         raise Undecodable(f"the batch answer has no list at `{declared.records}`")
     if declared.by == "position":
         if len(results) > len(items):
-            raise Undecodable(
-                f"the batch answer has {len(results)} results for {len(items)} records: they can't be told apart by position"
-            )
+            raise Undecodable(f"the batch answer has {len(results)} results for {len(items)} records: they can't be told apart by position")
         found: list[Any] = [*results, *[ABSENT] * (len(items) - len(results))]
     else:
         by_key = {_text(get(result, declared.key)): result for result in results}
@@ -47,9 +45,7 @@ def read_results(
     return [_receipt(result, declared, item, id_field, call, mask) for result, item in zip(found, items, strict=True)]
 
 
-def _receipt(
-    result: Any, declared: BatchResults, item: Item, id_field: str, call: int | None, mask: Callable[[str], str]
-) -> Receipt:
+def _receipt(result: Any, declared: BatchResults, item: Item, id_field: str, call: int | None, mask: Callable[[str], str]) -> Receipt:
     if result is ABSENT:
         return Receipt(None, OutcomeUnknown("the batch answer does not say what became of this record"), call)
     status = get(result, declared.status) if declared.status else ABSENT
@@ -57,9 +53,7 @@ def _receipt(
     if not _succeeded(status, text, declared):
         return Receipt(None, _error(status, text or "refused without a reason"), call)
     id = get(result, declared.id) if declared.id else ABSENT
-    known = (
-        item.id or (_text(id) if id not in (ABSENT, None, "") else None) or _text_or_none(get(item.record, id_field))
-    )
+    known = item.id or (_text(id) if id not in (ABSENT, None, "") else None) or _text_or_none(get(item.record, id_field))
     if known is None:
         return Receipt(None, OutcomeUnknown("the batch answer says that the record was written, but not its id"), call)
     return Receipt(known, None, call)
@@ -80,15 +74,7 @@ def _error(status: Any, text: str) -> RemoteError:
         return RateLimited(said, status=number, text=text)
     kind: type[RemoteError] = Rejected
     if number is not None:
-        kind = (
-            Unavailable
-            if number >= 500
-            else NotThere
-            if number in (404, 410)
-            else Stale
-            if number in (409, 412)
-            else Rejected
-        )
+        kind = Unavailable if number >= 500 else NotThere if number in (404, 410) else Stale if number in (409, 412) else Rejected
     return kind(said, status=number, text=text)
 
 

@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tieline.dialects.dialect import Features
-from tieline.mapping import CompiledMapping, compile_check, compile_get, compile_mapping, compile_nest, compile_projection, compile_when, normalise_key
+from tieline.mapping import (
+    CompiledMapping,
+    compile_check,
+    compile_get,
+    compile_mapping,
+    compile_nest,
+    compile_projection,
+    compile_when,
+    normalise_key,
+)
 from tieline.mapping.checks import Problem
 from tieline.model.records import Record, Values, encode_json
 from tieline.spec.connectors import Resource
@@ -46,10 +55,15 @@ class CompiledIntegration:
         self._target_parts = [compile_get(target) for target, _ in self.match]
         self.nest = compile_nest(self.mapping.writes)
         self.upsert = (
-            target_features.upsert is not None and list(spec.match) == [target_features.upsert] and spec.unmatched == "create" and spec.conflict == "source"
+            target_features.upsert is not None
+            and list(spec.match) == [target_features.upsert]
+            and spec.unmatched == "create"
+            and spec.conflict == "source"
         )
         """The vendor itself matches: no look-up before a create is needed."""
-        self.personal = frozenset(address for fields in (source.fields, target.fields) for address, field in fields.items() if field.personal)
+        self.personal = frozenset(
+            address for fields in (source.fields, target.fields) for address, field in fields.items() if field.personal
+        )
         self.fingerprint = hashlib.sha256(
             encode_json([self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match])
         ).hexdigest()[:16]

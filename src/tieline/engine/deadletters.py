@@ -59,7 +59,10 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], *, now: float) -> De
     """Change fields of the source record that a dead letter keeps. Nothing is sent before it is redriven."""
     number, delivery = _open(db, id)
     if delivery.record is None:
-        raise TielineError(f"dead letter {id} keeps no source record to edit", next_step="mend the record in its system; its next version is tried by itself")
+        raise TielineError(
+            f"dead letter {id} keeps no source record to edit",
+            next_step="mend the record in its system; its next version is tried by itself",
+        )
     record = decode_json(delivery.record)
     for address, value in changes.items():
         try:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,15 +40,23 @@ class Sender:
     """Delivers what a run hands it. `put` waits when enough is under way, so memory is bounded."""
 
     def __init__(
-        self, job: CompiledIntegration, target: System, ledger: Ledger, matcher: Matcher, *, store_id: str, notify: Callable[[], None] = lambda: None
+        self,
+        job: CompiledIntegration,
+        target: System,
+        ledger: Ledger,
+        matcher: Matcher,
+        *,
+        store_id: str,
+        notify: Callable[[], None] = lambda: None,
     ) -> None:
         """`store_id` makes idempotency keys unique; `notify` is called when the counts have moved."""
         self._job, self._target, self._ledger, self._matcher = job, target, ledger, matcher
         self._store_id, self._notify = store_id, notify
         self._resource = job.target_resource
-        self._ready: dict[str, deque[Delivery]] = {}
+        self._ready: defaultdict[str, deque[Delivery]] = defaultdict(deque)
         self._halves: deque[list[Delivery]] = deque()
-        self._line: dict[str, deque[Delivery]] = {}
+        self._line: dict[str, tuple[Delivery, ...]] = {}
+        """By source id: those of a record that is under way, the ones that wait behind."""
         self._retrying = 0
         self._open = 0
         self._flush = self._draining = False
@@ -69,14 +77,14 @@ class Sender:
     async def put(self, deliveries: Sequence[Delivery]) -> None:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
+        lines, ready = self._line, self._ready
         for delivery in deliveries:
-            self._open += 1
-            line = self._line.get(delivery.source_id)
-            if line is None:
-                self._line[delivery.source_id] = deque()
-                self._ready.setdefault(delivery.operation, deque()).append(delivery)
+            if delivery.source_id in lines:
+                lines[delivery.source_id] = (*lines[delivery.source_id], delivery)
             else:
-                line.append(delivery)
+                lines[delivery.source_id] = ()
+                ready[delivery.operation].append(delivery)
+        self._open += len(deliveries)
         self._wake()
         while self._open > self._most_open and self.failed is None:
             waiter = asyncio.get_running_loop().create_future()
@@ -182,16 +190,15 @@ class Sender:
         return sizes.get(operation, 1)
 
     def _done(self, deliveries: Sequence[Delivery]) -> None:
+        lines = self._line
         for delivery in deliveries:
-            self._open -= 1
-            line = self._line.get(delivery.source_id)
-            if line:
-                following = line.popleft()
+            waiting = lines.pop(delivery.source_id, ())
+            if waiting:
+                following, lines[delivery.source_id] = waiting[0], waiting[1:]
                 if following.target_id is None:
                     following.target_id = delivery.target_id
-                self._ready.setdefault(following.operation, deque()).append(following)
-            else:
-                self._line.pop(delivery.source_id, None)
+                self._ready[following.operation].append(following)
+        self._open -= len(deliveries)
         self._release_puts()
         self._wake()
         self._notify()
@@ -218,7 +225,7 @@ class Sender:
                 chunk = [delivery for delivery in chunk if delivery.fresh or delivery.id in owed]
         ready = []
         for delivery in chunk:
-            delivery.fresh, delivery.state = False, "sending"
+            delivery.fresh = False
             if delivery.operation == "create" and delivery.target_id is not None:
                 delivery.operation = "update"  # an earlier delivery of the same record has made it meanwhile
             if delivery.doubt and not await self._settle_doubt(delivery):
@@ -231,7 +238,11 @@ class Sender:
             await self._send(operation, group)
 
     async def _send(self, operation: str, group: list[Delivery]) -> None:
-        items = [self._item(delivery) for delivery in group]
+        keyed = self._store_id if self._job.target.idempotency else None
+        nest = self._job.nest
+        items = [
+            Item(nest(d.fields), d.target_id, f"{keyed}-{d.id}" if keyed is not None else "", d.attempts + 1) for d in group
+        ]
         call = "upsert" if operation == "create" and self._job.upsert else operation
         if self._batch_size(operation) > 1:
             receipts = await self._target.write_many(self._resource, call, items)
@@ -242,29 +253,29 @@ class Sender:
         if len(group) > 1 and isinstance(first, Rejected) and all(error is first for error in errors):
             middle = len(group) // 2
             for delivery in group:
-                delivery.fresh = True  # its state is `sending` already
+                delivery.fresh = True  # what it needs to know stands in the store already
             self._halves.extend([group[:middle], group[middle:]])
             self._wake()
             return
+        confirmed: list[tuple[Delivery, str, int | None]] = []
         for delivery, receipt in zip(group, receipts, strict=True):
             delivery.attempts += 1
             delivery.tries += 1
             delivery.call = receipt.call
-            if receipt.error is not None:
+            if receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
+                confirmed.append((delivery, receipt.id, receipt.call))
+            elif receipt.error is not None:
                 await self._failed(delivery, receipt.error)
-            elif receipt.id is None or (receipt.already and operation == "create"):
-                await self._look_up_made(delivery, receipt)
             else:
-                self._failures_in_a_row = 0
-                self._confirm(delivery, receipt.id, receipt.call)
-
-    def _item(self, delivery: Delivery) -> Item:
-        return Item(self._job.nest(delivery.fields), delivery.target_id, f"{self._store_id}-{delivery.id}", delivery.attempts + 1)
+                await self._look_up_made(delivery, receipt)
+        if confirmed:
+            self._failures_in_a_row = 0
+            self._confirm(confirmed)
 
     # -- confirming
 
-    def _confirm(self, delivery: Delivery, target_id: str, call: int | None) -> None:
-        self._to_confirm.append((delivery, target_id, call))
+    def _confirm(self, confirmed: list[tuple[Delivery, str, int | None]]) -> None:
+        self._to_confirm += confirmed
         if self._confirming is None or self._confirming.done():
             self._confirming = asyncio.create_task(self._confirm_all())
 
@@ -292,7 +303,11 @@ class Sender:
         integration, run = ledger.integration, ledger.run
         settled = [(delivery.id, target_id, now, run, call, delivery.attempts) for delivery, target_id, call in batch]
         made = [(integration, d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
-        changed = [(integration, d.source_id, target_id, self._agreed(d)) for d, target_id, _ in batch if not d.shadowed and d.operation != "delete"]
+        changed = [
+            (integration, d.source_id, target_id, self._agreed(d))
+            for d, target_id, _ in batch
+            if not d.shadowed and d.operation != "delete"
+        ]
         deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
 
         def unit(connection: sqlite3.Connection) -> None:
@@ -352,7 +367,9 @@ class Sender:
     async def _try_again(self, delivery: Delivery, error: RemoteError) -> None:
         policy = self._job.spec.retry
         # A request that has left may have been done, even if the answer was an error page.
-        delivery.doubt = delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
+        delivery.doubt = (
+            delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
+        )
         self._failures_in_a_row += 1
         wait = wait_seconds(delivery.tries, policy, self._ledger.clock.random())
         delivery.due_at = self._ledger.clock.now() + wait
@@ -366,7 +383,8 @@ class Sender:
             delivery.state = "owed"
             await self._ledger.set_state(delivery)
         else:
-            await self._ledger.set_state(delivery)  # stays `sending`: after a crash it has to be looked up
+            delivery.state = "unknown"
+            await self._ledger.set_state(delivery)
         self._schedule(delivery, wait)
 
     def _schedule(self, delivery: Delivery, wait: float) -> None:
@@ -378,7 +396,7 @@ class Sender:
     async def _later(self, delivery: Delivery, wait: float) -> None:
         await self._ledger.clock.sleep(wait)
         self._retrying -= 1
-        self._ready.setdefault(delivery.operation, deque()).appendleft(delivery)
+        self._ready[delivery.operation].appendleft(delivery)
         self.flush()
 
     def _halt(self, error: TielineError) -> None:
@@ -392,8 +410,7 @@ class Sender:
         def unit(connection: sqlite3.Connection) -> None:
             for delivery in deliveries:
                 delivery.reason = reason
-                if not delivery.doubt:  # what may have been done stays `sending`: the next run looks first
-                    delivery.state = "owed"
+                delivery.state = "unknown" if delivery.doubt else "owed"
                 outbox.set_state(connection, delivery, now=now, run=self._ledger.run)
 
         await self._ledger.commit(unit)
@@ -459,7 +476,9 @@ class Sender:
             if self._job.spec.unknown == "resend":
                 await self._note(delivery, "sent again without knowing", unknown="resend")
                 return True
-            await self._hold(delivery, "unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done")
+            await self._hold(
+                delivery, "unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done"
+            )
             return False
         try:
             found = await self._look(delivery)
@@ -508,10 +527,10 @@ class Sender:
         if differs and self._job.target.update and self._job.spec.conflict in (None, "source"):
             delivery.operation, delivery.target_id, delivery.fresh = "update", there.id, True
             delivery.values, delivery.changed = differs, encode_json(differs)
-            self._ready.setdefault("update", deque()).appendleft(delivery)
+            self._ready["update"].appendleft(delivery)
             self._wake()
             return
-        self._confirm(delivery, there.id, delivery.call)
+        self._confirm([(delivery, there.id, delivery.call)])
 
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)

@@ -73,18 +73,19 @@ class Ledger:
         self._calls: list[journal.Call] = []
         self._next: dict[str, tuple[int, int]] = {}
 
-    def id(self, sequence: str) -> int:
-        """Return a fresh id, known before its row is written."""
-        next_id, last = self._next.get(sequence, (0, 0))
-        if next_id >= last:
-            next_id = self.db.write(lambda connection: reserve(connection, sequence, _IDS_AT_ONCE))
-            last = next_id + _IDS_AT_ONCE
-        self._next[sequence] = (next_id + 1, last)
-        return next_id
+    def ids(self, sequence: str, count: int) -> int:
+        """Reserve `count` fresh ids, known before their rows are written, and return the first."""
+        first, end = self._next.get(sequence, (0, 0))
+        if first + count > end:
+            more = max(count, _IDS_AT_ONCE)
+            first = self.db.write(lambda connection: reserve(connection, sequence, more))
+            end = first + more
+        self._next[sequence] = (first + count, end)
+        return first
 
     def observe(self, record: CallRecord) -> int:
         """Note a call for the journal and return its id."""
-        call = self.id("call")
+        call = self.ids("call", 1)
         self._calls.append(
             journal.Call(
                 call, record.at, record.connection, self.integration, self.run, record.method, record.url, record.status, record.seconds,
@@ -117,7 +118,14 @@ class Ledger:
 
     def event(self, source_id: str | None, kind: str, **detail: Any) -> Event:
         """Return an event of this run."""
-        return Event(self.clock.now(), self.integration, self.run, source_id, kind, msgspec.json.encode(detail, enc_hook=str).decode() if detail else None)
+        return Event(
+            self.clock.now(),
+            self.integration,
+            self.run,
+            source_id,
+            kind,
+            msgspec.json.encode(detail, enc_hook=str).decode() if detail else None,
+        )
 
     async def set_state(self, delivery: outbox.Delivery) -> None:
         """Write the state that a delivery has now."""

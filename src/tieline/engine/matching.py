@@ -30,7 +30,7 @@ class Matcher:
 
     def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger) -> None:
         self._job, self._target, self._ledger = job, target, ledger
-        self._surveyed = False
+        self._surveyed = self._surveyed_some = False
         self._surveying = asyncio.Lock()
         self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
         self._searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
@@ -48,6 +48,8 @@ class Matcher:
             return {}
         if self._surveyed or self._find_field is None or (self._job.target.list and (self.first_meeting or len(keys) >= _SURVEY_FROM)):
             await self._survey()
+            if not self._surveyed_some:
+                return {}
             found = {
                 key: [(id, decode_json(fields)) for id, fields in rows]
                 for key, rows in links.in_directory(self._ledger.db, self._ledger.integration, list(keys)).items()
@@ -57,7 +59,8 @@ class Matcher:
         ids = [id for rows in found.values() for id, _ in rows]
         owners = links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
         return {
-            key: [Candidate(id, values, owners[id].source_id if id in owners else None) for id, values in rows] for key, rows in found.items()
+            key: [Candidate(id, values, owners[id].source_id if id in owners else None) for id, values in rows]
+            for key, rows in found.items()
         }
 
     def searched_value(self, record: Record) -> Any:
@@ -112,6 +115,7 @@ class Matcher:
                     if key is not None:
                         rows.append((key, id, encode_json(job.project_target(record))))
                 if rows:
+                    self._surveyed_some = True
                     await ledger.commit(_fill(ledger.integration, rows))
             self._surveyed = True
 
@@ -121,5 +125,3 @@ def _fill(integration: int, rows: Sequence[tuple[str, str, bytes]]) -> Any:
         links.fill_directory(connection, integration, rows)
 
     return unit
-
-

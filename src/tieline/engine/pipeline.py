@@ -30,6 +30,7 @@ from tieline.sync.decide import changed_fields, identify, meet
 Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
 
+_NOTHING: Values = {}
 _SET_ASIDE = ("queued", "parked", "held", "waiting")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
 
@@ -38,7 +39,15 @@ class Pipeline:
     """Decides what a run must write."""
 
     def __init__(
-        self, job: CompiledIntegration, source: System, ledger: Ledger, matcher: Matcher, sender: Sender, *, lookups: dict[str, int], guard: Guard | None = None
+        self,
+        job: CompiledIntegration,
+        source: System,
+        ledger: Ledger,
+        matcher: Matcher,
+        sender: Sender,
+        *,
+        lookups: dict[str, int],
+        guard: Guard | None = None,
     ) -> None:
         """`lookups` gives the store's number of each integration whose links the mapping uses."""
         self._job, self._source, self._ledger, self._matcher, self._sender = job, source, ledger, matcher, sender
@@ -50,7 +59,9 @@ class Pipeline:
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
         self.deleted: list[str] = []
 
-    async def take(self, records: Sequence[Record], ids: Sequence[str | None], *, cursor: str | None = None, again: bool = False, pages: int = 1) -> None:
+    async def take(
+        self, records: Sequence[Record], ids: Sequence[str | None], *, cursor: str | None = None, again: bool = False, pages: int = 1
+    ) -> None:
         """Decide records and commit them together with the cursor. With `again`, they are decided even if they are unchanged."""
         job, ledger = self._job, self._ledger
         counts, now, run = ledger.counts, ledger.clock.now(), ledger.run
@@ -81,8 +92,9 @@ class Pipeline:
             todo.append(_Change(source_id, record, shadow, link))
         if todo:
             await self._decide(todo, page)
-        for delivery in page.deliveries:
-            delivery.run, delivery.accepted_at = run, now
+        first = ledger.ids("delivery", len(page.deliveries)) if page.deliveries else 0
+        for number, delivery in enumerate(page.deliveries, first):
+            delivery.id, delivery.run, delivery.accepted_at = number, run, now
             if delivery.state != "sending":
                 delivery.settled_at, delivery.settled_run = now, run
             if self._guard is not None:
@@ -131,7 +143,7 @@ class Pipeline:
                 delivery = self._delivery(link.source_id, "update", link.target_id, values, agreed, {**agreed, **values})
             else:
                 delivery = self._delivery(link.source_id, "delete", link.target_id, {}, agreed, agreed)
-            delivery.run, delivery.accepted_at = ledger.run, now
+            delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
             if self._guard is not None:
                 self._guard(delivery)
             page.deliveries.append(delivery)
@@ -184,7 +196,13 @@ class Pipeline:
             creating = link is None or link.target_id is None
             problems = job.check(change.values, creating)
             if problems:
-                self._park(page, change, "refused by our check", "; ".join(f"`{p.address}` {p.text}" for p in problems), problem=problems[0].address)
+                self._park(
+                    page,
+                    change,
+                    "refused by our check",
+                    "; ".join(f"`{p.address}` {p.text}" for p in problems),
+                    problem=problems[0].address,
+                )
             elif link is not None and link.target_id is not None:
                 self._update(page, change, link.target_id, decode_json(link.target_shadow) if link.target_shadow else {})
             else:
@@ -214,7 +232,12 @@ class Pipeline:
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
         candidates = {} if job.upsert else await self._matcher.candidates(keys)
         here: dict[str, str] = {}
+        create_all = (spec.unmatched or "create") == "create"
         for change in unlinked:
+            if create_all and change.key is not None and change.key not in candidates and change.key not in twins and change.key not in here:
+                here[change.key] = change.source_id  # nobody has it: the common case of a first run
+                self._queue(page, change, "create", None, change.values, _NOTHING, change.values)
+                continue
             twin = twins.get(change.key or "")
             if twin is None or twin == change.source_id:
                 twin = here.setdefault(change.key or "", change.source_id) if change.key is not None else None
@@ -254,7 +277,9 @@ class Pipeline:
             page.links.append(Link(change.source_id, None, change.key, change.shadow, None, "ignored"))
             page.events.append(self._ledger.event(change.source_id, "ignored", unmatched="ignore"))
 
-    def _queue(self, page: _Page, change: _Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values) -> None:
+    def _queue(
+        self, page: _Page, change: _Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values
+    ) -> None:
         link = change.link
         if link is not None and link.verdict in _SET_ASIDE:
             page.reopened.append(change.source_id)
@@ -278,7 +303,7 @@ class Pipeline:
         replaced = {address: before[address] for address in write if address in before} if before else None
         changed = encode_json(write)
         return Delivery(
-            self._ledger.id("delivery"), source_id, target_id, operation, "sending", 0, 0.0,
+            0, source_id, target_id, operation, "sending", 0, 0.0,
             changed=changed, before=encode_json(replaced) if replaced else None,
             agreed=changed if agreed is write else encode_json(agreed), values=write, fresh=True,
         )  # fmt: skip
@@ -286,15 +311,25 @@ class Pipeline:
     def _mapping_failed(self, page: _Page, change: _Change, error: MappingError) -> None:
         if error.lookup is not None:
             integration, id = error.lookup
-            self._hold(page, change, "waiting", f"`{error.target}` needs the counterpart of {id} in {integration}, which has none yet", verdict="waiting")
+            self._hold(
+                page,
+                change,
+                "waiting",
+                f"`{error.target}` needs the counterpart of {id} in {integration}, which has none yet",
+                verdict="waiting",
+            )
         else:
             self._park(page, change, "mapping", str(error), problem=error.target, value=error.value)
 
     def _hold(self, page: _Page, change: _Change, kind: str, message: str, *, verdict: str = "held") -> None:
         page.held += 1
-        self._set_aside(page, change, "held", verdict, outbox.reason(kind, message, "mend the cause, then `tieline dead-letters redrive` it"))
+        self._set_aside(
+            page, change, "held", verdict, outbox.reason(kind, message, "mend the cause, then `tieline dead-letters redrive` it")
+        )
 
-    def _park(self, page: _Page, change: _Change, kind: str, message: str, detail: Any = None, *, problem: str | None = None, value: Any = None) -> None:
+    def _park(
+        self, page: _Page, change: _Change, kind: str, message: str, detail: Any = None, *, problem: str | None = None, value: Any = None
+    ) -> None:
         page.parked += 1
         file, line = self._job.where(problem) if problem else (None, None)
         why = outbox.reason(
@@ -310,13 +345,13 @@ class Pipeline:
         page.links.append(Link(change.source_id, None, change.key, change.shadow, None, verdict))
         page.deliveries.append(
             Delivery(
-                self._ledger.id("delivery"), change.source_id, link.target_id if link else None, "none", state, 0, 0.0,
+                0, change.source_id, link.target_id if link else None, "none", state, 0, 0.0,
                 changed=encode_json(change.values) if change.values else None, record=encode_json(change.record), reason=why,
             )
         )  # fmt: skip
 
 
-class _Change(msgspec.Struct):
+class _Change(msgspec.Struct, gc=False):
     """A record that is not what it was, on its way through the page."""
 
     source_id: str
@@ -362,5 +397,3 @@ class _Page:
 def hash_of(record: Record) -> int:
     """Return a number that depends on the content alone."""
     return int.from_bytes(hashlib.sha256(encode_json(record)).digest()[:8], "big")
-
-

@@ -61,7 +61,8 @@ class Plan:
     def writes(self) -> Iterator[PlannedWrite]:
         """Yield what the run would do, by source id."""
         for row in self._db.stream(
-            "SELECT source_id, operation, state, target_id, changed, before, reason FROM delivery WHERE run = ? ORDER BY source_id, id", (self.outcome.run,)
+            "SELECT source_id, operation, state, target_id, changed, before, reason FROM delivery WHERE run = ? ORDER BY source_id, id",
+            (self.outcome.run,),
         ):
             source_id, operation, state, target_id, changed, before, reason = row
             why = decode_json(reason)["message"] if reason else None
@@ -70,19 +71,28 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """Return how many records would be created, updated, deleted, held and parked."""
         counts = {"create": 0, "update": 0, "delete": 0, "held": 0, "dead": 0}
-        for operation, state, number in self._db.read("SELECT operation, state, count(*) FROM delivery WHERE run = ? GROUP BY 1, 2", (self.outcome.run,)):
+        for operation, state, number in self._db.read(
+            "SELECT operation, state, count(*) FROM delivery WHERE run = ? GROUP BY 1, 2", (self.outcome.run,)
+        ):
             counts[operation if state == "sending" else state] += number
         return counts
 
     def expected(self, source_id: str) -> set[str]:
         """Return the digests of what would be done with a record."""
-        rows = self._db.read("SELECT operation, state, target_id, changed FROM delivery WHERE run = ? AND source_id = ?", (self.outcome.run, source_id))
+        rows = self._db.read(
+            "SELECT operation, state, target_id, changed FROM delivery WHERE run = ? AND source_id = ?", (self.outcome.run, source_id)
+        )
         return {PlannedWrite(source_id, row[0], row[1], row[2], _json(row[3]), {}).digest for row in rows}
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON lines: a header, then one line a write."""
         with path.open("wb") as file:
-            header = {"tieline_plan": _FORMAT, "integration": self.outcome.integration, "mapping": self.fingerprint, "counts": self.counts()}
+            header = {
+                "tieline_plan": _FORMAT,
+                "integration": self.outcome.integration,
+                "mapping": self.fingerprint,
+                "counts": self.counts(),
+            }
             file.write(encode_json(header) + b"\n")
             for write in self.writes():
                 file.write(encode_json({**msgspec.structs.asdict(write), "digest": write.digest}) + b"\n")
@@ -129,7 +139,8 @@ def check_plan(path: Path, plan: Plan) -> None:
             break
     if differences:
         raise SafetyStop(
-            f"the world has changed since {path} was made; nothing was written:\n  " + "\n  ".join(differences), next_step="make the plan again and look at it"
+            f"the world has changed since {path} was made; nothing was written:\n  " + "\n  ".join(differences),
+            next_step="make the plan again and look at it",
         )
 
 
@@ -147,9 +158,7 @@ def guard_by(plan: Plan) -> Callable[[Delivery], None]:
     return guard
 
 
-def _merged(
-    then: Iterable[PlannedWrite], now: Iterable[PlannedWrite]
-) -> Iterator[tuple[str, PlannedWrite | None, PlannedWrite | None]]:
+def _merged(then: Iterable[PlannedWrite], now: Iterable[PlannedWrite]) -> Iterator[tuple[str, PlannedWrite | None, PlannedWrite | None]]:
     left, right = iter(then), iter(now)
     a, b = next(left, None), next(right, None)
     while a is not None or b is not None:
@@ -199,7 +208,9 @@ def _words(write: PlannedWrite | None) -> str:
         return "nothing"
     if write.state != "sending":
         return f"{'park' if write.state == 'dead' else 'hold'} ({write.reason})"
-    return f"{write.operation} {write.target_id or ''} {', '.join(f'{k}={v!r}' for k, v in list(write.fields.items())[:6])}".replace("  ", " ")
+    return f"{write.operation} {write.target_id or ''} {', '.join(f'{k}={v!r}' for k, v in list(write.fields.items())[:6])}".replace(
+        "  ", " "
+    )
 
 
 def _json(raw: bytes | None) -> dict[str, Any]:

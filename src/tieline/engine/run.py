@@ -35,6 +35,7 @@ def observe(record: CallRecord) -> int | None:
     ledger = _LEDGER.get()
     return ledger.observe(record) if ledger is not None else None
 
+
 _PAGES_AHEAD = 8
 _RECORDS_TOGETHER = 1000
 
@@ -107,7 +108,13 @@ class Engine:
     """Runs integrations over one store."""
 
     def __init__(
-        self, db: Database, clock: Clock, systems: Mapping[str, System], jobs: Mapping[str, CompiledIntegration], *, keep_history_seconds: float = 90 * 86400.0
+        self,
+        db: Database,
+        clock: Clock,
+        systems: Mapping[str, System],
+        jobs: Mapping[str, CompiledIntegration],
+        *,
+        keep_history_seconds: float = 90 * 86400.0,
     ) -> None:
         self._db, self._clock, self._systems, self._jobs = db, clock, systems, jobs
         self._keep_history = keep_history_seconds
@@ -123,8 +130,9 @@ class Engine:
         """Run an integration once. Raises `SafetyStop` when another process is running it, `StoreError` when the store can't be used."""
         job, clock, db = self._jobs[name], self._clock, self._db
         started, started_monotonic = clock.now(), clock.monotonic()
-        holder = f"process {os.getpid()} on {socket.gethostname()}"
-        state, run = await db.commit(lambda connection: runs.begin(connection, name, holder=holder, now=started, lease_seconds=LEASE_SECONDS))
+        state, run = await db.commit(
+            lambda connection: runs.begin(connection, name, holder=_holder(os.getpid()), now=started, lease_seconds=LEASE_SECONDS, gone=_has_ended)
+        )
         ledger = Ledger(db, clock, state.id, run, state.fence)
         token = _LEDGER.set(ledger)
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
@@ -150,18 +158,24 @@ class Engine:
             await pass_.sender.close()
             _LEDGER.reset(token)
             with contextlib.suppress(TielineError):
-                self._close(ledger, started, ended, error, complete=pass_.complete and ended in ("green", "attention", "owed"), job=job)
-        return Outcome(name, run, ended, ledger.counts, clock.monotonic() - started_monotonic, error, next_step, outbox.count_states(db, state.id))
+                self._close(ledger, started, ended, error, drained=pass_.drained, complete=pass_.complete and ended in ("green", "attention", "owed"), job=job)
+        return Outcome(
+            name, run, ended, ledger.counts, clock.monotonic() - started_monotonic, error, next_step, outbox.count_states(db, state.id)
+        )
 
-    def _close(self, ledger: Ledger, started: float, state: str, error: str | None, *, complete: bool, job: CompiledIntegration) -> None:
+    def _close(self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration) -> None:
         now, counts = self._clock.now(), msgspec.to_builtins(ledger.counts)
         calls = ledger.take_calls()
+
+        first = runs.first_delivery(self._db, ledger.run) if not drained else 0
 
         def unit(connection: sqlite3.Connection) -> None:
             runs.guard(connection, ledger.integration, ledger.fence, now)
             if calls:
                 journal.record_calls(connection, calls)
             links.clear_directory(connection, ledger.integration)
+            if not drained:
+                outbox.doubt_sending(connection, ledger.integration, first)
             if complete:
                 runs.complete(connection, ledger.integration, started, job.fingerprint)
             runs.end(connection, ledger.integration, ledger.run, now=now, state=state, counts=counts, error=error)
@@ -180,7 +194,14 @@ class _Pass:
     """The steps of one run."""
 
     def __init__(
-        self, engine: Engine, job: CompiledIntegration, ledger: Ledger, state: runs.State, wanted: Wanted, guard: Guard | None, progress: Callable[[Counts], None]
+        self,
+        engine: Engine,
+        job: CompiledIntegration,
+        ledger: Ledger,
+        state: runs.State,
+        wanted: Wanted,
+        guard: Guard | None,
+        progress: Callable[[Counts], None],
     ) -> None:
         self._engine, self._job, self._ledger, self._state, self._wanted = engine, job, ledger, state, wanted
         self._progress = progress
@@ -191,13 +212,15 @@ class _Pass:
         db = ledger.db
         store_id = db.read("SELECT value FROM meta WHERE key = 'store_id'")[0][0]
         self.sender: Sender | Nowhere = (
-            Sender(job, target, ledger, self._matcher, store_id=store_id, notify=lambda: progress(ledger.counts)) if wanted.send else Nowhere()
+            Sender(job, target, ledger, self._matcher, store_id=store_id, notify=lambda: progress(ledger.counts))
+            if wanted.send
+            else Nowhere()
         )
         lookups = {name: known.id for lookup in job.mapping.lookups if (known := runs.state_of(db, name := lookup.integration)) is not None}
         self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, lookups=lookups, guard=guard)
         self._pipeline.compare_all = state.mapping is not None and state.mapping != job.fingerprint
         self._pipeline.note_only = job.spec.start == "now" and state.complete_at is None
-        self.complete = False
+        self.complete = self.drained = False
         self._short: str | None = None
 
     async def go(self) -> None:
@@ -215,6 +238,7 @@ class _Pass:
         except TielineError as error:
             failure = error  # the source failed: what was accepted is delivered all the same
         await self.sender.drain()
+        self.drained = True
         if failure is not None:
             raise failure
         self._progress(self._ledger.counts)
@@ -225,7 +249,11 @@ class _Pass:
         if self._engine._stop is not None:
             return "stopped", self._engine._stop, "run again: it goes on where it stopped"
         if self._wanted.send and not counts.balances:
-            return "failed", f"the books don't balance: read {counts.read}, accounted for {counts.settled}", "please report this as a bug of tieline"
+            return (
+                "failed",
+                f"the books don't balance: read {counts.read}, accounted for {counts.settled}",
+                "please report this as a bug of tieline",
+            )
         if isinstance(halted, Unauthorized):
             return "failed", str(halted), halted.next_step
         if halted is not None:
@@ -233,7 +261,7 @@ class _Pass:
         if self._short is not None:
             return "failed", self._short, "run again; if it stays so, correct the paging in the connector"
         open_ = outbox.count_states(self._ledger.db, self._ledger.integration)
-        if self._wanted.send and (open_.get("owed") or open_.get("sending")):
+        if self._wanted.send and (open_.get("owed") or open_.get("unknown")):
             return "owed", None, "the next run sends what is owed"
         if open_.get("held") or open_.get("dead"):
             return "attention", None, "see `tieline dead-letters`"
@@ -243,11 +271,10 @@ class _Pass:
         if not self._wanted.send:
             return
         ledger, after, any_ = self._ledger, 0, False
-        while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "sending"), after=after):
+        while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
             after, any_ = chunk[-1].id, True
             for delivery in chunk:
-                # Found on its way: the process ended before the answer was written down.
-                delivery.doubt = delivery.state == "sending"
+                delivery.doubt = delivery.state == "unknown"
             await self.sender.put(chunk)
             self._check_stopped()
         keep = self._job.spec.unavailable.keep if self._job.spec.unavailable else None
@@ -404,6 +431,23 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncI
         await asyncio.gather(fetching, return_exceptions=True)
 
 
+def _holder(pid: int) -> str:
+    return f"process {pid} on {socket.gethostname()}"
+
+
+def _has_ended(holder: str) -> bool:
+    """Whether a lease's holder was a process of this machine that is not there any more."""
+    words = holder.split()
+    if len(words) < 2 or not words[1].isdigit() or holder != _holder(int(words[1])):
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _encoded(since: Since) -> str:
     return msgspec.json.encode(since).decode()
-

@@ -54,8 +54,5 @@ def _plain(paths: Sequence[Parts]) -> bool:
 
 
 def _literal(tree: dict[str, Any]) -> str:
-    entries = (
-        f"{key!a}: {_literal(value) if isinstance(value, dict) else f'values[{value!a}]'}"
-        for key, value in tree.items()
-    )
+    entries = (f"{key!a}: {_literal(value) if isinstance(value, dict) else f'values[{value!a}]'}" for key, value in tree.items())
     return "{" + ", ".join(entries) + "}"

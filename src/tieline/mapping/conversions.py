@@ -13,9 +13,7 @@ from typing import Any, Final
 
 from tieline.mapping.values import INVISIBLE, MAX_DIGITS, Unfit, exact, kind, text_of
 
-TRUE_WORDS: Final = frozenset(
-    ("true", "t", "yes", "y", "on", "1", "wahr", "ja", "j", "vrai", "oui", "verdadero", "sí", "si")
-)
+TRUE_WORDS: Final = frozenset(("true", "t", "yes", "y", "on", "1", "wahr", "ja", "j", "vrai", "oui", "verdadero", "sí", "si"))
 """Words for true, in any case: English, German, French, Spanish."""
 FALSE_WORDS: Final = frozenset(("false", "f", "no", "n", "off", "0", "falsch", "nein", "faux", "non", "falso"))
 """Words for false."""

@@ -3,9 +3,10 @@
     'hot' if score > 0.8 else 'warm'
     lower(emails[0].value)          new.total - old.total > 100          record["odd key"]
 
-Names are addresses. What is allowed is listed in `translator`, node by node; everything else is refused when the mapping
-is compiled. There is no attribute of a Python object, no import, no comprehension, no lambda and no name that is not a
-field, so there is nothing to climb out by. Constants with a point are decimals, and arithmetic keeps every digit.
+Names are addresses. What is allowed is listed in `translator`, node by node; everything else is refused when the
+mapping is compiled. There is no attribute of a Python object, no import, no comprehension, no lambda and no name that
+is not a field, so there is nothing to climb out by. Constants with a point are decimals, and arithmetic keeps every
+digit.
 
 `x is None` asks whether x is null or absent; `==` tells the two apart.
 """
@@ -18,6 +19,7 @@ from typing import Final
 
 from tieline.mapping.paths import format_path
 from tieline.mapping.source import Source
+from tieline.mapping.translator import Address, Translator
 
 _MOST_TEXT: Final = 4_000
 _MOST_NODES: Final = 500

@@ -104,9 +104,7 @@ class _Plan:
 
     def takes(self, number: str) -> bool:
         """Return whether these are all digits after the country code, as they stand."""
-        return (
-            len(number) in self._lengths and number[0] != "0" and (self._prefix is None or self._prefix(number) is None)
-        )
+        return len(number) in self._lengths and number[0] != "0" and (self._prefix is None or self._prefix(number) is None)
 
     def national(self, digits: str) -> str | None:
         """Return a number that is written as inside its country, or None when it needs a closer look."""

@@ -69,9 +69,7 @@ class MappingError(TielineError):
 
     next_step = "mend the rule or the record, then `tieline dead-letters redrive`"
 
-    def __init__(
-        self, target: str, problem: str, *, source: str = "", value: Any = None, lookup: tuple[str, str] | None = None
-    ) -> None:
+    def __init__(self, target: str, problem: str, *, source: str = "", value: Any = None, lookup: tuple[str, str] | None = None) -> None:
         self.target, self.problem, self.source, self.value = target, problem, source, value
         self.lookup = lookup
         """(integration, id) of the link that is missing, when that is the problem."""
@@ -83,9 +81,7 @@ class RemoteError(TielineError):
 
     kind = "remote"
 
-    def __init__(
-        self, message: str, *, status: int | None = None, text: str = "", next_step: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, status: int | None = None, text: str = "", next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step)
         self.status, self.text = status, text
 
@@ -113,9 +109,7 @@ class RateLimited(RemoteError):
 
     kind, next_step = "rate-limited", "nothing; tieline waits as told"
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, status: int | None = None, text: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None, text: str = "") -> None:
         super().__init__(message, status=status, text=text)
         self.retry_after = retry_after
 

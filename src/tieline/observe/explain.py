@@ -84,10 +84,18 @@ def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Momen
     call = calls.get(delivery.call) if delivery.call is not None else None
     why = delivery.why or None
     where = f" of {delivery.target_id}" if delivery.target_id and delivery.operation != "create" else ""
-    accepted = Moment(delivery.accepted_at, "accepted", f"{delivery.operation}{where} was decided", delivery.run, delivery.id, delivery.fields or None, before)
+    accepted = Moment(
+        delivery.accepted_at,
+        "accepted",
+        f"{delivery.operation}{where} was decided",
+        delivery.run,
+        delivery.id,
+        delivery.fields or None,
+        before,
+    )
     if delivery.operation == "none":
         accepted.text = "read; it could not be sent on"
-    if delivery.state in ("owed", "sending"):
+    if delivery.state in ("owed", "sending", "unknown"):
         text = str(why["message"]) if why else "on its way"
         return [accepted, Moment(max(delivery.due_at, delivery.accepted_at), "owed", text, delivery.run, delivery.id, call=call, why=why)]
     what = {"dead": "parked"}.get(delivery.state, delivery.state)
@@ -95,7 +103,16 @@ def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Momen
     moments = [accepted]
     if what == "delivered":
         attempts = f" after {delivery.attempts} attempts" if delivery.attempts > 1 else ""
-        moments.append(Moment(settled_at, what, f"{delivery.operation} confirmed as {delivery.target_id}{attempts}", delivery.settled_run, delivery.id, call=call))
+        moments.append(
+            Moment(
+                settled_at,
+                what,
+                f"{delivery.operation} confirmed as {delivery.target_id}{attempts}",
+                delivery.settled_run,
+                delivery.id,
+                call=call,
+            )
+        )
     else:
         if what in ("superseded", "discarded") and why and why.get("message"):
             # It was set aside first; that stays part of the story.
@@ -110,4 +127,7 @@ def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Momen
 def _event_text(detail: str | None) -> str:
     if not detail:
         return ""
-    return ", ".join(f"{key}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}" for key, value in decode_json(detail.encode()).items())
+    return ", ".join(
+        f"{key}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
+        for key, value in decode_json(detail.encode()).items()
+    )

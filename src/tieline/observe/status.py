@@ -54,12 +54,32 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     known = runs.state_of(db, name)
     if known is None:
         return IntegrationStatus(
-            name, "never run", spec.purpose, owner, None, None, None, None, {}, None, 0, 0, 0, 0, 0, None, {}, None, None, spec.freshness, {}
+            name,
+            "never run",
+            spec.purpose,
+            owner,
+            None,
+            None,
+            None,
+            None,
+            {},
+            None,
+            0,
+            0,
+            0,
+            0,
+            0,
+            None,
+            {},
+            None,
+            None,
+            spec.freshness,
+            {},
         )
     latest = runs.latest(db, known.id)
     run = latest[0] if latest else None
     balance = outbox.balance(db, known.id)
-    owed = balance.get("owed", 0) + balance.get("sending", 0)
+    owed = balance.get("owed", 0) + balance.get("sending", 0) + balance.get("unknown", 0)
     dead, held, delivered = balance.get("dead", 0), balance.get("held", 0), balance.get("delivered", 0)
     judged = delivered + dead + held + balance.get("discarded", 0)
     oldest = outbox.oldest_owed(db, known.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from tieline.spec.connectors import Field, Resource
@@ -20,47 +21,52 @@ def parse(address: str) -> Parts:
 
 
 class Fields:
-    """A resource's fields. What lies inside a field of an open type is known as far as the field is."""
+    """A resource's fields. What lies inside a field of an open type is known as far as the field is.
+
+    An address that can't be parsed is no field's; who wrote it is told by `problem`, or by the judge of that file.
+    """
 
     def __init__(self, resource: Resource) -> None:
         self._addresses = list(resource.fields)
         self._by_parts: dict[Parts, tuple[str, Field]] = {}
-        for address, field in resource.fields.items():
-            try:
-                self._by_parts[_alike(parse(address))] = address, field
-            except ValueError:
-                continue  # the connector is complained of
-        try:
-            self._by_parts.setdefault(_alike(parse(resource.id)), (resource.id, Field()))
-        except ValueError:
-            pass
+        for address, field in (*resource.fields.items(), (resource.id, Field())):
+            if (parts := _alike(address)) is not None:
+                self._by_parts.setdefault(parts, (address, field))
         self._undeclared = not resource.fields
 
     def problem(self, address: str) -> tuple[str, str] | None:
-        """Return what is wrong with an address, and a hint; None when the resource has such a field, or something in or around it."""
+        """Return what is wrong with an address, and a hint; None when the resource has such a field, or some in or around it."""
         try:
-            parts = _alike(parse(address))
+            parse(address)
         except ValueError as error:
             return str(error), ""
-        if self._undeclared or self.at(address) is not None or any(known[: len(parts)] == parts for known in self._by_parts):
+        parts = _alike(address) or ()
+        around = any(known[: len(parts)] == parts for known in self._by_parts)
+        if self._undeclared or around or self.at(address) is not None:
             return None
         return f"there is no field `{address}`", nearest(address, self._addresses)
 
     def at(self, address: str) -> tuple[str, Field] | None:
         """Return the declared field that holds an address: itself, or the open one that it lies in."""
-        parts = _alike(parse(address))
+        parts = _alike(address) or ()
         for length in range(len(parts), 0, -1):
             known = self._by_parts.get(parts[:length])
             if known is not None and (length == len(parts) or known[1].type in _OPEN):
                 return known
         return None
 
-    def covered(self, address: str, written: list[str]) -> bool:
-        """Say whether one of the written addresses gives a field a value: as a whole, in part, or around it."""
-        parts = _alike(parse(address))
-        return any((other := _alike(parse(one)))[: len(parts)] == parts[: len(other)] for one in written)
+
+def covers(written: Iterable[str], address: str) -> bool:
+    """Say whether one of the written addresses gives a field a value: as a whole, in part, or around it."""
+    parts = _alike(address)
+    if parts is None:
+        return True
+    return any((other := _alike(one)) and other[: len(parts)] == parts[: len(other)] for one in written)
 
 
-def _alike(parts: Parts) -> Parts:
-    """Return an address with its indices made the same: a list's entries have the same fields."""
-    return tuple(0 if isinstance(part, int) else part for part in parts)
+def _alike(address: str) -> Parts | None:
+    """Return an address with its indices made the same, because a list's entries have the same fields; None for no address."""
+    try:
+        return tuple(0 if isinstance(part, int) else part for part in parse(address))
+    except ValueError:
+        return None

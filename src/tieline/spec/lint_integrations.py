@@ -7,7 +7,7 @@ from typing import Final
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.explain import nearest
-from tieline.spec.fields import Fields
+from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.integrations import Archive, Integration
 from tieline.spec.lint_connectors import gaps
@@ -104,11 +104,11 @@ def _target(found: Findings, integration: Integration, target: Resource) -> None
     _match(found, integration, target, fields)
     _deletes(found, integration, target, fields, updates=updates)
     by = target.upsert.by if target.upsert is not None and target.create is None else None
-    if by is not None and not fields.covered(by, list(integration.map)):
+    if by is not None and not covers(integration.map, by):
         found.error(("map",), f"a record of `{to}` is known by `{by}`, and no rule gives it", f"add `{by}: ...`")
     if target.upsert is not None:
         for name in gaps(target.upsert.path):
-            if fields.at(name) is not None and not fields.covered(name, list(integration.map)):
+            if fields.at(name) is not None and not covers(integration.map, name):
                 found.error(("map",), f"the address of an upsert needs `{name}`, and no rule gives it", f"add `{name}: ...`")
 
 
@@ -118,7 +118,7 @@ def _match(found: Findings, integration: Integration, target: Resource, fields: 
     for address in integration.match:
         if problem := fields.problem(address):
             found.error(("match", address), f"in `{integration.target}` {problem[0]}", problem[1])
-        elif integration.unmatched == "create" and not fields.covered(address, list(integration.map)):
+        elif integration.unmatched == "create" and not covers(integration.map, address):
             message = f"`{address}` is matched and not mapped: a record created without it is not found again"
             found.warning(("match", address), message, f"add `{address}: {integration.match[address]}` to `map`")
     if target.list is None and not set(target.find) & set(integration.match):

@@ -14,7 +14,7 @@ from tieline.model.records import ABSENT, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.explain import found as shown
 from tieline.spec.explain import nearest
-from tieline.spec.fields import Fields
+from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.functions import FILE, PREFIX
 from tieline.spec.integrations import Example, Integration, Rule
@@ -128,9 +128,8 @@ class _Judge:
         if not self._integration.map:
             self._found.error(("map",), "no field is mapped", "such as `email: email`")
         elif self._resource is not None and self._target is not None and self._integration.unmatched in ("create", None):
-            written = list(self._integration.map)
             for address, field in self._resource.fields.items():
-                if field.required and not self._target.covered(address, written):
+                if field.required and not covers(self._integration.map, address):
                     message = f"`{self._integration.target}` requires `{address}`, and no rule gives it"
                     self._found.error(("map",), message, f"add `{address}: ...`")
 

@@ -22,6 +22,7 @@ from tieline.spec.base import Name
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
 from tieline.spec.integrations import Integration
+from tieline.spec.lint_integrations import ASKED
 from tieline.spec.project import ProjectFile
 from tieline.spec.shape import Group, Leaf, Many, Member, OneOf, Shape, Table, listed
 
@@ -47,6 +48,8 @@ def schemas() -> dict[str, dict[str, Any]]:
         schema = _published(TypeAdapter(declared).json_schema(by_alias=True))
         if kind == "connections":
             schema["type"] = ["object", "null"]  # there may be none yet
+        if kind == "integration":
+            schema["required"] = [*ASKED, *schema["required"]]
         rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
         result[kind] = {"$schema": _DIALECT, "title": file, "description": _INTRODUCTIONS[kind], **rest}
     return result
@@ -152,7 +155,7 @@ def _table(group: Group) -> list[str]:
     rows = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key, member in group.members.items():
         meaning = member.meaning or (_doc(member.shape.model) if isinstance(member.shape, Group) else "")
-        cells = (f"`{key}`", _type(member.shape), _default(member), " ".join(meaning.split()))
+        cells = (f"`{key}`", _type(member.shape), _default(group.model, key, member), " ".join(meaning.split()))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return rows
 
@@ -174,8 +177,8 @@ def _type(shape: Shape) -> str:
             return listed([_type(option) for option in shape.shapes])
 
 
-def _default(member: Member) -> str:
-    if member.required:
+def _default(model: type[BaseModel], key: str, member: Member) -> str:
+    if member.required or (key in ASKED and model is Integration):
         return "**required**"
     value = member.default
     if value is None or value == "" or isinstance(value, BaseModel) or value == () or value == {}:

@@ -174,9 +174,7 @@ def insert(connection: sqlite3.Connection, into: str, width: int, rows: Sequence
     most = _MOST_PARAMETERS // width
     for start in range(0, len(rows), most):
         part = rows[start : start + most]
-        connection.execute(
-            f"INSERT {into} VALUES {_placeholders(width, len(part))} {tail}", [cell for row in part for cell in row]
-        )
+        connection.execute(f"INSERT {into} VALUES {_placeholders(width, len(part))} {tail}", [cell for row in part for cell in row])
 
 
 def update_from(connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[Row]) -> int:
@@ -192,9 +190,7 @@ def update_from(connection: sqlite3.Connection, statement: str, width: int, rows
 
 def reserve(connection: sqlite3.Connection, name: str, count: int) -> int:
     """Reserve `count` ids of a sequence and return the first."""
-    row = connection.execute(
-        "UPDATE sequence SET next = next + ? WHERE name = ? RETURNING next - ?", (count, name, count)
-    ).fetchone()
+    row = connection.execute("UPDATE sequence SET next = next + ? WHERE name = ? RETURNING next - ?", (count, name, count)).fetchone()
     return int(row[0])
 
 
@@ -210,9 +206,7 @@ def marks(count: int) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=30.0, cached_statements=512
-    )
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0, cached_statements=512)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a commit that was reported survives a power cut
     connection.execute("PRAGMA cache_size = -32768")

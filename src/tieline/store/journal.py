@@ -93,18 +93,13 @@ def calls_by_id(db: Database, ids: Sequence[int]) -> dict[int, Call]:
 def failures_of(db: Database, run: int, limit: int = 20) -> list[Call]:
     """Return the latest failed calls of a run."""
     return [
-        Call(*row)
-        for row in db.read(
-            "SELECT * FROM call WHERE run = ? AND failure IS NOT NULL ORDER BY id DESC LIMIT ?", (run, limit)
-        )
+        Call(*row) for row in db.read("SELECT * FROM call WHERE run = ? AND failure IS NOT NULL ORDER BY id DESC LIMIT ?", (run, limit))
     ]
 
 
 def call_figures(db: Database, run: int) -> dict[str, Any]:
     """Return how many calls a run made, how many failed, and the mean seconds of an answer."""
-    total, failed, mean, waited = db.read(
-        "SELECT count(*), count(failure), avg(seconds), sum(waited) FROM call WHERE run = ?", (run,)
-    )[0]
+    total, failed, mean, waited = db.read("SELECT count(*), count(failure), avg(seconds), sum(waited) FROM call WHERE run = ?", (run,))[0]
     return {"calls": total, "failed": failed, "mean_seconds": mean or 0.0, "waited_seconds": waited or 0.0}
 
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from tieline.store.database import Database, insert, marks, update_from
+from tieline.store.database import Database, Row, insert, marks, update_from
 
 
 class Link(NamedTuple):
@@ -69,7 +69,7 @@ def count(db: Database, integration: int) -> dict[str, int]:
     return dict(db.read("SELECT verdict, count(*) FROM link WHERE integration = ? GROUP BY verdict", (integration,)))
 
 
-def put(connection: sqlite3.Connection, integration: int, run: int, links: Iterable[Link]) -> None:
+def put(connection: sqlite3.Connection, integration: int, run: int, links: Iterable[Link | Row]) -> None:
     """Write what a page decided; a known counterpart and its shadow are kept where the new row has none."""
     insert(
         connection,

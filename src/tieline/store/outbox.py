@@ -1,11 +1,13 @@
 """Deliveries: what is owed to a destination, from the commit that accepted it until it is settled; kept afterwards as history.
 
-    owed ──▶ sending ──▶ delivered
-     ▲          │  └────▶ dead ──▶ superseded (redriven, or a later version came) │ discarded
-     └──────────┘         held ──▶ superseded │ discarded
+    sending ──▶ delivered
+       │  └───▶ owed ──▶ unknown ──▶ delivered
+       ▼         ▲          │
+    unknown ─────┘          ├──▶ dead ──▶ superseded (redriven, or a later version came) │ discarded
+                            └──▶ held ──▶ superseded │ discarded
 
-`sending` is written before the first byte leaves: whatever is found in that state after a crash may have been done, and is looked up
-before it is sent again. A fresh delivery is inserted as `sending`, because it is handed to the sender at once.
+A fresh delivery is inserted as `sending`, because it is handed to the sender at once; one that has waited becomes `unknown` before its
+first byte leaves. So whatever a crash leaves behind in either state may have been done, and is looked up before it is sent again.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ import msgspec
 from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database, Row, insert, marks, update_from
 
-OPEN = ("owed", "sending", "held", "dead")
+OPEN = ("owed", "unknown", "held", "dead")
 
 
-class Delivery(msgspec.Struct):
+class Delivery(msgspec.Struct, gc=False):
     """One write that is owed."""
 
     id: int
@@ -117,7 +119,7 @@ def confirm(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, float
 
 def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float, run: int) -> None:
     """Write the state, attempts, due time, call and reason that a delivery has now; held, dead and discarded ones are settled."""
-    settled = delivery.state not in ("owed", "sending")
+    settled = delivery.state not in ("owed", "unknown")
     connection.execute(
         """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
              operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ? WHERE id = ?""",
@@ -129,17 +131,20 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
 
 
 def claim(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
-    """Mark owed deliveries as sending, before anything leaves; return those that were still owed."""
+    """Mark deliveries that have waited as unknown, before anything leaves; return those that were still owed."""
     rows = connection.execute(
-        f"UPDATE delivery SET state = 'sending' WHERE state IN ('owed', 'sending') AND id IN ({marks(len(ids))}) RETURNING id",
+        f"UPDATE delivery SET state = 'unknown' WHERE state IN ('owed', 'unknown') AND id IN ({marks(len(ids))}) RETURNING id",
         tuple(ids),
     )
     return {row[0] for row in rows}
 
 
-def open_of(
-    db: Database, integration: int, states: Sequence[str] = OPEN, *, after: int = 0, limit: int = 1000
-) -> list[Delivery]:
+def doubt_sending(connection: sqlite3.Connection, integration: int, first: int) -> None:
+    """Mark what a run left on its way as unknown: its process ended before the answers were written down."""
+    connection.execute("UPDATE delivery SET state = 'unknown' WHERE integration = ? AND state = 'sending' AND id >= ?", (integration, first))
+
+
+def open_of(db: Database, integration: int, states: Sequence[str] = OPEN, *, after: int = 0, limit: int = 1000) -> list[Delivery]:
     """Return open deliveries in order, `limit` at a time, after an id."""
     rows = db.read(
         f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND state IN ({marks(len(states))}) AND id > ? ORDER BY id LIMIT ?",
@@ -169,7 +174,7 @@ def count_states(db: Database, integration: int) -> dict[str, int]:
     """Return how many deliveries are in each open state."""
     return dict(
         db.read(
-            "SELECT state, count(*) FROM delivery WHERE integration = ? AND state IN ('owed', 'sending', 'held', 'dead') GROUP BY state",
+            "SELECT state, count(*) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown', 'held', 'dead') GROUP BY state",
             (integration,),
         )
     )
@@ -182,9 +187,7 @@ def balance(db: Database, integration: int) -> dict[str, int]:
 
 def oldest_owed(db: Database, integration: int) -> float | None:
     """Return when the oldest change was accepted that has not arrived yet and is not waiting for a person."""
-    rows = db.read(
-        "SELECT min(accepted_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'sending')", (integration,)
-    )
+    rows = db.read("SELECT min(accepted_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown')", (integration,))
     return rows[0][0] if rows else None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from tieline.model.errors import SafetyStop
+from tieline.store import outbox
 from tieline.store.database import Database
 
 
@@ -50,28 +52,30 @@ def names(db: Database) -> dict[int, str]:
     return dict(db.read("SELECT id, name FROM integration"))
 
 
-def begin(
-    connection: sqlite3.Connection, name: str, *, holder: str, now: float, lease_seconds: float
-) -> tuple[State, int]:
-    """Take the lease and open a run; return the state and the run's id. Raises `SafetyStop` while another process runs it."""
+def begin(connection: sqlite3.Connection, name: str, *, holder: str, now: float, lease_seconds: float, gone: Callable[[str], bool]) -> tuple[State, int]:
+    """Take the lease and open a run; return the state and the run's id. Raises `SafetyStop` while another process runs it.
+
+    `gone` says whether a holder is known to have ended, so that its lease need not run out.
+    """
     connection.execute("INSERT INTO integration (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
     row = connection.execute(f"SELECT {_STATE} FROM integration WHERE name = ?", (name,)).fetchone()
     state = State(*row)
-    if state.holder is not None and state.lease_until > now:
+    if state.holder is not None and state.lease_until > now and not gone(state.holder):
         raise SafetyStop(
             f"{name} is being run by {state.holder} (seen {max(0.0, lease_seconds - (state.lease_until - now)):.0f} s ago)",
             next_step=f"wait until it ends; if that process is dead, its lease ends in {state.lease_until - now:.0f} s",
         )
-    connection.execute(
-        "UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE integration = ? AND ended_at IS NULL",
-        (now, state.id),
-    )
+    for crashed, first in connection.execute("SELECT id, first_delivery FROM run WHERE integration = ? AND ended_at IS NULL", (state.id,)).fetchall():
+        outbox.doubt_sending(connection, state.id, first)
+        connection.execute("UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE id = ?", (now, crashed))
     connection.execute(
         "UPDATE integration SET fence = fence + 1, holder = ?, lease_until = ? WHERE id = ?",
         (holder, now + lease_seconds, state.id),
     )
     run = connection.execute(
-        "INSERT INTO run (integration, started_at, state) VALUES (?, ?, 'running') RETURNING id", (state.id, now)
+        """INSERT INTO run (integration, started_at, first_delivery, state)
+           VALUES (?, ?, (SELECT next FROM sequence WHERE name = 'delivery'), 'running') RETURNING id""",
+        (state.id, now),
     ).fetchone()[0]
     state.fence += 1
     return state, int(run)
@@ -97,9 +101,7 @@ def move_cursor(connection: sqlite3.Connection, integration: int, cursor: str) -
 
 def complete(connection: sqlite3.Connection, integration: int, started_at: float, mapping: str) -> None:
     """Record that a run which started then has read everything, with this mapping."""
-    connection.execute(
-        "UPDATE integration SET complete_at = ?, mapping = ? WHERE id = ?", (started_at, mapping, integration)
-    )
+    connection.execute("UPDATE integration SET complete_at = ?, mapping = ? WHERE id = ?", (started_at, mapping, integration))
 
 
 def end(
@@ -127,6 +129,11 @@ def latest(db: Database, integration: int, count: int = 1) -> list[Run]:
         (integration, count),
     )
     return [_run(row) for row in rows]
+
+
+def first_delivery(db: Database, run: int) -> int:
+    """Return the id below which there is no delivery of a run."""
+    return int(db.read("SELECT first_delivery FROM run WHERE id = ?", (run,))[0][0])
 
 
 def get(db: Database, run: int) -> Run | None:

@@ -66,9 +66,7 @@ _GUESS_SECONDS = 2.0
 class Caller:
     """Sends requests of one account."""
 
-    def __init__(
-        self, account: Account, transport: Transport, clock: Clock, retries: RetryPolicy = READ_RETRIES
-    ) -> None:
+    def __init__(self, account: Account, transport: Transport, clock: Clock, retries: RetryPolicy = READ_RETRIES) -> None:
         self.account = account
         self._transport, self._clock, self._retries = transport, clock, retries
         self.budget = Budget(account.limits, clock)

@@ -102,9 +102,7 @@ def error_text(answer: Any, addresses: tuple[str, ...] | str) -> str:
     for address in (addresses,) if isinstance(addresses, str) else addresses:
         found = get(answer, address) if address else answer
         if found is not ABSENT and found not in (None, "", [], {}):
-            text = (
-                found if isinstance(found, str) else msgspec.json.encode(found, enc_hook=str).decode("utf-8", "replace")
-            )
+            text = found if isinstance(found, str) else msgspec.json.encode(found, enc_hook=str).decode("utf-8", "replace")
             return text[:_MOST_TEXT]
     return ""
 
@@ -124,7 +122,5 @@ def _hidden_failure(response: HttpResponse, errors: Errors, now: float) -> Remot
         return None
     text = vendor_text(response, errors)
     if _says_throttled(text, errors):
-        return RateLimited(
-            text, retry_after=retry_after_seconds(response.headers, now), status=response.status, text=text
-        )
+        return RateLimited(text, retry_after=retry_after_seconds(response.headers, now), status=response.status, text=text)
     return Rejected(f"{response.status}, but it says: {text}", status=response.status, text=text)

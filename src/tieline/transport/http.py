@@ -65,9 +65,7 @@ class AiohttpTransport:
             )
         timeout = self._timeouts.get(timeouts)
         if timeout is None:
-            timeout = aiohttp.ClientTimeout(
-                total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read
-            )
+            timeout = aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read)
             self._timeouts[timeouts] = timeout
         try:
             async with session.request(
@@ -90,9 +88,7 @@ class AiohttpTransport:
         except aiohttp.ClientPayloadError as error:
             raise OutcomeUnknown(f"the answer of {_host(request)} was cut off: {_words(error)}") from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
-            raise OutcomeUnknown(
-                f"the connection to {_host(request)} broke before the answer: {_words(error)}"
-            ) from error
+            raise OutcomeUnknown(f"the connection to {_host(request)} broke before the answer: {_words(error)}") from error
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -22,6 +22,7 @@ CREATE TABLE run (
     id INTEGER PRIMARY KEY,
     integration INTEGER NOT NULL,
     started_at REAL NOT NULL,
+    first_delivery INTEGER NOT NULL,  -- no delivery of this run has a smaller id
     ended_at REAL,
     state TEXT NOT NULL,        -- running, green, attention, owed, failed, stopped
     counts TEXT NOT NULL DEFAULT '{}',
@@ -50,7 +51,7 @@ CREATE TABLE delivery (
     source_id TEXT NOT NULL,
     target_id TEXT,
     operation TEXT NOT NULL,      -- create, update, delete; none when nothing could be decided
-    state TEXT NOT NULL,          -- owed, sending, delivered, superseded, held, dead, discarded
+    state TEXT NOT NULL,          -- owed, sending, unknown, delivered, superseded, held, dead, discarded
     run INTEGER NOT NULL,
     accepted_at REAL NOT NULL,
     changed BLOB,                 -- JSON: the fields to be written
@@ -63,7 +64,9 @@ CREATE TABLE delivery (
     call INTEGER,
     reason TEXT                   -- JSON: why it is held, dead, superseded or still owed
 );
-CREATE INDEX delivery_open ON delivery (integration, state, id) WHERE state IN ('owed', 'sending', 'held', 'dead');
+-- `sending` is left out on purpose: a delivery that arrives at once never touches this index. What a crash leaves in that state is found
+-- by the ids of its run.
+CREATE INDEX delivery_open ON delivery (integration, state, id) WHERE state IN ('owed', 'unknown', 'held', 'dead');
 CREATE INDEX delivery_record ON delivery (integration, source_id);
 
 -- What happened besides deliveries: filtered, matched, redriven, resolved.

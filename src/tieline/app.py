@@ -11,14 +11,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from tieline.dialects.rest import RestSystem
 from tieline.engine import deadletters
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
-from tieline.engine.run import Engine, Outcome, Wanted, observe
+from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, observe
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import TielineError
 from tieline.model.secret import Redactor
@@ -30,7 +30,7 @@ from tieline.spec.reader import Project, find_project_folder, read_project
 from tieline.spec.references import check_url, resolve, resolve_secret
 from tieline.store.database import Database
 from tieline.transport.caller import Account, Caller
-from tieline.transport.http import AiohttpTransport, Transport
+from tieline.transport.ports import Transport
 
 
 class Tieline:
@@ -49,7 +49,8 @@ class Tieline:
         self.redactor = Redactor()
         self.clock: Clock = clock or SystemClock()
         self._environ = os.environ if environ is None else environ
-        self._transport = transport or AiohttpTransport()
+        self._given_transport = transport
+        self._open_transport: Transport | None = None
         self._db = database
         self._systems: dict[str, RestSystem] = {}
         self._engine: Engine | None = None
@@ -59,7 +60,7 @@ class Tieline:
         """Open the project in this folder or the nearest one above it. Raises `SpecError` with everything that is wrong in its files."""
         return cls(read_project(find_project_folder(folder)), transport=transport, clock=clock)
 
-    def __enter__(self) -> Tieline:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -73,7 +74,19 @@ class Tieline:
 
     async def aclose(self) -> None:
         """Let go of the connections to the systems."""
-        await self._transport.close()
+        if self._open_transport is not None:
+            await self._open_transport.close()
+            self._open_transport = None
+
+    @property
+    def _transport(self) -> Transport:
+        if self._open_transport is None:
+            if self._given_transport is None:
+                from tieline.transport.http import AiohttpTransport  # heavy, and not needed to look
+
+                self._given_transport = AiohttpTransport()
+            self._open_transport = self._given_transport
+        return self._open_transport
 
     @property
     def db(self) -> Database:
@@ -137,7 +150,7 @@ class Tieline:
 
     # -- what people ask for
 
-    async def run(self, name: str, wanted: Wanted = Wanted(), *, progress: Callable[[Counts], None] = lambda counts: None) -> Outcome:
+    async def run(self, name: str, wanted: Wanted = EVERYTHING, *, progress: Callable[[Counts], None] = lambda counts: None) -> Outcome:
         """Run an integration once."""
         return await self.engine().run(name, wanted, progress=progress)
 
@@ -147,7 +160,7 @@ class Tieline:
             check_plan(path, plan)
             return await self.engine().run(name, guard=guard_by(plan), progress=progress)
 
-    async def plan(self, name: str, wanted: Wanted = Wanted()) -> Plan:
+    async def plan(self, name: str, wanted: Wanted = EVERYTHING) -> Plan:
         """Work out what a run would write. Nothing is written, neither to a system nor to the store."""
         return await make_plan(self.engine, self.db, name, self.compiled(name).fingerprint, wanted)
 

@@ -16,12 +16,13 @@ FILES = sorted(path.relative_to(VALID).as_posix() for path in VALID.rglob("*.yam
 TEXTS = {name: (VALID / name).read_text() for name in FILES}
 VALUES = {name: source.value for name, text in TEXTS.items() if (source := parse(text, name)[0])}
 
-WORDS = st.sampled_from(
+_WORDS = (
     "null true yes 0 -1 1e999 1.50 [] {} '' \"\" ~ ? : - | > & * &a *a <<: !!str !!int # @ ` % , [ ] { } ' \" "
     "${env: ${env:X} ${file:/} {id} {value} {record} .. a..b a[0] [0] /x http://x https://[ 5m 5 id email source "
     "target convert style paging page lookup leads companies mappings:tags ignore const new old value \\ \t \u2028 "
-    "\ufeff \u00e9 \U0001f600 --- ... sk_live_4eC39HqLyjWDarjtT1zdp7dc 99999999999999999999999999".split(" ")
+    "\ufeff \u00e9 \U0001f600 --- ... sk_live_4eC39HqLyjWDarjtT1zdp7dc 99999999999999999999999999"
 )
+WORDS = st.sampled_from(_WORDS.split(" "))
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -31,9 +32,7 @@ SCALARS = st.one_of(
     WORDS,
     st.just("x" * 600),
 )
-JSON = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | WORDS, inner, max_size=3)
-)
+JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | WORDS, inner, max_size=3))
 
 
 @st.composite

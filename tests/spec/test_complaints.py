@@ -1,10 +1,10 @@
 """Each case in `cases/` spoils the valid project in one way and names every complaint that must follow, to the letter.
 
-    == what is wrong
-    ~ FILE        an edit: `- ` lines are taken out, `+ ` lines put there (or at the end)
-    @ FILE        the whole file follows, each line after `| `
-    ! FILE        the file is taken away
-    => FILE:LINE: complaint        `=> warning: ...` for a warning
+== what is wrong
+~ FILE        an edit: `- ` lines are taken out, `+ ` lines put there (or at the end)
+@ FILE        the whole file follows, each line after `| `
+! FILE        the file is taken away
+=> FILE:LINE: complaint        `=> warning: ...` for a warning
 """
 
 from __future__ import annotations

@@ -134,9 +134,7 @@ def test_warnings_do_not_keep_a_project_from_being_used(project_folder: Path) ->
     assert read_project(project_folder, environ={}).integrations.keys() == project.integrations.keys()
 
 
-def test_the_environment_is_the_process_own_unless_told_otherwise(
-    project_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_is_the_process_own_unless_told_otherwise(project_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
     assert [] == read_project_with_complaints(project_folder)[1]

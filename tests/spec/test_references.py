@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -113,10 +114,8 @@ def test_braces_that_are_no_reference_are_not_misspelled() -> None:
 
 @given(st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
 def test_resolving_ends_with_text_or_with_a_problem(text: str, environ: dict[str, str]) -> None:
-    try:
+    with contextlib.suppress(ReferenceProblem):
         assert isinstance(resolve(f"${{env:{text}}}{text}", Path("/nonexistent"), environ), str)
-    except ReferenceProblem as problem:
-        assert str(problem)
 
 
 @pytest.mark.parametrize(

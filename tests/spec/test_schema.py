@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def accepted_by_reader(kind: str, text: str) -> bool:
     if kind == "connections":
         if not isinstance(source.value, dict):
             return source.value is None
-        return all(not read_as(Connection, source, (name,), value, str)[1] for name, value in source.value.items())
+        named = all(re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name) for name in source.value)  # the reader's own look at names
+        return named and all(not read_as(Connection, source, (name,), one, str)[1] for name, one in source.value.items())
     model = {"tieline": ProjectFile, "connector": Connector, "integration": Integration}[kind]
     return not read_as(model, source, (), source.value, str)[1]
 
@@ -114,9 +116,7 @@ def test_keys_are_explained_to_whoever_writes_them() -> None:
     properties = schemas()["integration"]["properties"]
     assert "Where records come from: `CONNECTION.RESOURCE`." == properties["from"]["description"]
     assert "source" not in properties
-    assert {"purpose", "from", "to", "map", "direction", "freshness", "unavailable"} == set(
-        schemas()["integration"]["required"]
-    )
+    assert {"purpose", "from", "to", "map", "direction", "freshness", "unavailable"} == set(schemas()["integration"]["required"])
 
 
 def test_defaults_of_durations_are_written_as_people_write_them() -> None:
@@ -149,7 +149,7 @@ def test_decimals_are_numbers_to_a_schema() -> None:
 
 
 def test_the_reference_in_the_documentation_is_up_to_date(tmp_path: Path) -> None:
-    """Written by `python -c "from pathlib import Path; from tieline.spec.schema import write_reference as w; w(Path('docs/reference'))"`."""
+    """Written by `write_reference(Path("docs/reference"))` in `tieline.spec.schema`."""
     write_reference(tmp_path)
     for path in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
         there = ROOT / "docs" / "reference" / path.relative_to(tmp_path)

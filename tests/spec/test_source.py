@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_the_words_are_read_as_such_unless_quoted(text: str, value: object) -> N
 @pytest.mark.parametrize(
     "text",
     ["08", "007", "0x1F", "0o7", "1_000", "12:30", "1:02:03", "+5", "+61491570156", "1.", ".5", ".inf", ".nan", "1e9999",
-     "2026-01-31", "2026-01-31T12:00:00Z", "1,000", "3.1.4", "--1", "9" * 65, "०"],
+     "2026-01-31", "2026-01-31T12:00:00Z", "1,000", "3.1.4", "--1", "9" * 65, "\u0966"],
 )  # fmt: skip
 def test_what_is_no_number_in_json_is_text(text: str) -> None:
     assert {"a": text} == read(f"a: {text}").value
@@ -159,7 +160,7 @@ def test_a_deep_file_is_refused_and_does_no_harm(open_: str) -> None:
 def test_a_bomb_of_aliases_is_refused_at_once() -> None:
     names = "abcdefghijklmnop"
     lines = [f"{names[0]}: &{names[0]} [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip(names, names[1:], strict=False)]
+    lines += [f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in pairwise(names)]
     began = time.perf_counter()
     assert "aliases repeat more than 100000 values" in complaint("\n".join(lines))
     assert time.perf_counter() - began < 1

@@ -66,7 +66,7 @@ def copy_template(template: str, folder: Path, names: dict[str, str] | None = No
     for key, value in (names or {}).items():
         if value:
             line = f"{key}: {json.dumps(value, ensure_ascii=False) if key != 'project' else value}"
-            text, found = re.subn(rf"(?m)^{key}:.*$", lambda _, line=line: line, text, count=1)
+            text, found = re.subn(rf"(?m)^{key}:.*$", line.replace("\\", r"\\"), text, count=1)
             if not found:
                 text = f"{text.rstrip()}\n{line}\n"
     file.write_text(text, "utf-8")

@@ -123,10 +123,17 @@ def explain(
 
 
 @letters.callback()
-def dead_letters(context: typer.Context) -> None:
-    """List them, when no command is given."""
+def dead_letters(
+    context: typer.Context,
+    cause: Annotated[Optional[str], typer.Option(help="Only this cause.", show_default=False)] = None,  # noqa: UP045
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Deliveries that need a person; without a further command, the list of them."""
     if context.invoked_subcommand is None:
-        list_letters()
+        list_letters(None, cause, project, json)
+    elif json or cause is not None or project != HERE:
+        raise typer.BadParameter(f"options come after `{context.invoked_subcommand}`")
 
 
 @letters.command("list")

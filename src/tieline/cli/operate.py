@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tieline.app import Tieline
-from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, exit_code, output, value_text
+from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, exit_code, output, plural, value_text
 from tieline.engine import deadletters
 from tieline.engine.ledger import Counts
 from tieline.engine.planning import PlannedWrite
@@ -54,12 +55,13 @@ def check(folder: Path, *, live: bool) -> int:
         mark = "[red]failed [/]" if call["error"] else "[green]ok     [/]"
         output.console.print(f"{mark} {escape(call['connection'])}: {escape(call['error'] or call['asked'])}")
     if project is None or errors:
-        output.print(f"{len(errors)} error{'s' if len(errors) != 1 else ''}: nothing can run before they are mended", style="red")
+        output.print(f"{plural(len(errors), 'error')}: nothing can run before they are mended", style="red")
         return WRONG
     examples = sum(len(spec.tests) for spec in project.integrations.values())
     output.print(
-        f"{len(project.integrations)} integrations, {len(project.connections)} connections, {len(project.connectors)} connectors, "
-        f"{examples} mapping examples: fine" + (f", {len(complaints)} to think about" if complaints else ""),
+        f"{plural(len(project.integrations), 'integration')}, {plural(len(project.connections), 'connection')}, "
+        f"{plural(len(project.connectors), 'connector')}, {plural(examples, 'mapping example')}: fine"
+        + (f", {plural(len(complaints), 'warning')}" if complaints else ""),
         style="green" if not failed else None,
     )
     return ACT if failed else OK
@@ -343,6 +345,7 @@ def _within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
     # Records live for milliseconds and hold no cycles: most collections would be for nothing.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    sys.setswitchinterval(0.001)  # the store's thread asks for the interpreter often and briefly
     try:
         import uvloop
     except ImportError:  # Windows has none

@@ -112,6 +112,11 @@ def age(seconds: float | None) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def plural(count: int, thing: str) -> str:
+    """Return how many there are, in words that agree."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def value_text(value: Any) -> str:
     """Return a value as people read it; control characters are spelled out, so that no record can move the cursor."""
     if isinstance(value, str):

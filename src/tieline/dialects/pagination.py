@@ -13,7 +13,7 @@ from tieline.mapping.paths import get
 from tieline.model.errors import Undecodable
 from tieline.model.records import ABSENT, Record
 from tieline.spec.connectors import CursorInBody, Keyset, LinkHeader, NextUrl, Offset, PageNumber, Paging
-from tieline.transport.http import HttpResponse
+from tieline.transport.ports import HttpResponse
 
 
 class Step:

@@ -21,12 +21,13 @@ from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode
 from tieline.mapping.access import compile_get
 from tieline.mapping.paths import get, put
-from tieline.model.errors import NotThere, OutcomeUnknown, RemoteError, Undecodable
+from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.times import parse_moment
 from tieline.spec.connectors import Batch, ChangedSince, Connector, Find, List, Request, Resource, Upsert, Write
 from tieline.transport.caller import Caller
-from tieline.transport.http import HttpResponse
+from tieline.transport.classify import is_already
+from tieline.transport.ports import HttpResponse
 
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -207,10 +208,8 @@ class RestSystem:
         body, content = self._body(declared, item, operation)
         headers = {**call.headers, **content, **self._key_header(item.key)}
         url = call.url({"id": item.id, **_fields_for(call, declared, item)}, {})
-        response, error, journaled = await self._caller.write(
-            declared.method, url, headers, body, declared.cost, item.attempt, declared.already
-        )
-        if response is not None and response.status in declared.already:
+        response, error, journaled = await self._caller.write(declared.method, url, headers, body, declared.cost, item.attempt)
+        if is_already(error, declared.already):
             return Receipt(item.id, None, journaled, already=True)
         if error is not None:
             if operation == "delete" and error.status in declared.gone:

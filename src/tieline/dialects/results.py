@@ -19,7 +19,7 @@ from tieline.model.errors import (
 )
 from tieline.model.records import ABSENT
 from tieline.spec.connectors import BatchResults
-from tieline.transport.classify import error_text
+from tieline.transport.classify import error_text, is_already
 
 
 def read_results(
@@ -51,7 +51,10 @@ def _receipt(result: Any, declared: BatchResults, item: Item, id_field: str, cal
     status = get(result, declared.status) if declared.status else ABSENT
     text = mask(error_text(result, declared.error)) if declared.error else ""
     if not _succeeded(status, text, declared):
-        return Receipt(None, _error(status, text or "refused without a reason"), call)
+        error = _error(status, text or "refused without a reason")
+        if is_already(error, declared.already):
+            return Receipt(item.id, None, call, already=True)
+        return Receipt(None, error, call)
     id = get(result, declared.id) if declared.id else ABSENT
     known = item.id or (_text(id) if id not in (ABSENT, None, "") else None) or _text_or_none(get(item.record, id_field))
     if known is None:

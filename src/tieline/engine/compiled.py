@@ -20,7 +20,7 @@ from tieline.mapping import (
 from tieline.mapping.checks import Problem
 from tieline.model.records import Record, Values, encode_json
 from tieline.spec.connectors import Resource
-from tieline.spec.integrations import Integration
+from tieline.spec.integrations import Integration, Rule
 
 
 class CompiledIntegration:
@@ -61,6 +61,8 @@ class CompiledIntegration:
             and spec.conflict == "source"
         )
         """The vendor itself matches: no look-up before a create is needed."""
+        self.only_create = frozenset(target for target, rule in spec.map.items() if isinstance(rule, Rule) and rule.only == "create")
+        """Destination fields that are left alone once the record is there."""
         self.personal = frozenset(
             address for fields in (source.fields, target.fields) for address, field in fields.items() if field.personal
         )

@@ -240,9 +240,7 @@ class Sender:
     async def _send(self, operation: str, group: list[Delivery]) -> None:
         keyed = self._store_id if self._job.target.idempotency else None
         nest = self._job.nest
-        items = [
-            Item(nest(d.fields), d.target_id, f"{keyed}-{d.id}" if keyed is not None else "", d.attempts + 1) for d in group
-        ]
+        items = [Item(nest(d.fields), d.target_id, f"{keyed}-{d.id}" if keyed is not None else "", d.attempts + 1) for d in group]
         call = "upsert" if operation == "create" and self._job.upsert else operation
         if self._batch_size(operation) > 1:
             receipts = await self._target.write_many(self._resource, call, items)

@@ -15,7 +15,7 @@ import msgspec
 
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.delivery import Sender
+from tieline.engine.destination import Destination
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
 from tieline.model.errors import MappingError, SafetyStop
@@ -44,7 +44,7 @@ class Pipeline:
         source: System,
         ledger: Ledger,
         matcher: Matcher,
-        sender: Sender,
+        sender: Destination,
         *,
         lookups: dict[str, int],
         guard: Guard | None = None,
@@ -121,7 +121,9 @@ class Pipeline:
             if gone:
                 events = [ledger.event(link.source_id, "deleted in the source", deletes="ignore") for link in gone]
                 verdicts = [(ledger.integration, link.source_id, "deleted") for link in gone]
-                await ledger.commit(lambda connection: (journal.note(connection, events), links.judge(connection, verdicts)))
+                page = _Page()
+                page.events, page.verdicts = events, verdicts
+                await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
             return
         self.deleted.extend(link.source_id for link in gone if link.target_id is not None)
         most = self._job.spec.brakes.deletes
@@ -234,7 +236,13 @@ class Pipeline:
         here: dict[str, str] = {}
         create_all = (spec.unmatched or "create") == "create"
         for change in unlinked:
-            if create_all and change.key is not None and change.key not in candidates and change.key not in twins and change.key not in here:
+            if (
+                create_all
+                and change.key is not None
+                and change.key not in candidates
+                and change.key not in twins
+                and change.key not in here
+            ):
                 here[change.key] = change.source_id  # nobody has it: the common case of a first run
                 self._queue(page, change, "create", None, change.values, _NOTHING, change.values)
                 continue
@@ -250,6 +258,7 @@ class Pipeline:
                 assert identity.candidate is not None
                 page.matched += 1
                 there = identity.candidate
+                self._leave_alone(change)
                 meeting = meet(change.values, there.values, spec.conflict or "hold")
                 if meeting.conflicts:
                     fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
@@ -263,8 +272,13 @@ class Pipeline:
                 self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
 
     def _update(self, page: _Page, change: _Change, target_id: str, agreed: Values) -> None:
+        self._leave_alone(change)
         write = changed_fields(change.values, agreed)
         self._queue(page, change, "update", target_id, write, agreed, {**agreed, **change.values})
+
+    def _leave_alone(self, change: _Change) -> None:
+        for address in self._job.only_create:
+            change.values.pop(address, None)
 
     def _unmatched(self, page: _Page, change: _Change) -> None:
         unmatched = self._job.spec.unmatched or "create"

@@ -12,15 +12,13 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from tieline.engine.run import Engine, Outcome, Wanted
-from tieline.model.errors import SafetyStop, SpecError, TielineError
-from tieline.model.errors import Complaint as _Complaint
+from tieline.model.errors import Complaint, SafetyStop, SpecError, TielineError
 from tieline.model.records import decode_json, encode_json
-from tieline.store import outbox
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
 
@@ -51,7 +49,7 @@ class Plan:
     def __init__(self, folder: tempfile.TemporaryDirectory[str], db: Database, outcome: Outcome, fingerprint: str) -> None:
         self._folder, self._db, self.outcome, self.fingerprint = folder, db, outcome, fingerprint
 
-    def __enter__(self) -> Plan:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -176,7 +174,7 @@ def _merged(then: Iterable[PlannedWrite], now: Iterable[PlannedWrite]) -> Iterat
 
 def _read(path: Path) -> tuple[dict[str, Any], Iterator[PlannedWrite]]:
     def bad(what: str) -> SpecError:
-        return SpecError([_Complaint(str(path), None, "", what, "make it with `tieline plan INTEGRATION --out FILE`")])
+        return SpecError([Complaint(str(path), None, "", what, "make it with `tieline plan INTEGRATION --out FILE`")])
 
     try:
         file = path.open("rb")

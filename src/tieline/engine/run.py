@@ -9,13 +9,13 @@ import os
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
 from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
+from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
 from tieline.engine.matching import Matcher
 from tieline.engine.pipeline import Guard, Pipeline
@@ -24,7 +24,6 @@ from tieline.model.errors import SafetyStop, StoreError, TielineError, Unauthori
 from tieline.model.records import Record, decode_json
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
-from tieline.store.outbox import Delivery
 from tieline.transport.caller import CallRecord
 
 _LEDGER: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("ledger", default=None)
@@ -68,40 +67,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Without it the run stops at the outbox: a plan."""
 
 
-class Destination(Protocol):
-    """Where decided deliveries go: the sender, or nowhere for a plan."""
-
-    halted: TielineError | None
-
-    async def put(self, deliveries: Sequence[Delivery]) -> None:
-        """Hand over deliveries that are durable."""
-
-    def flush(self) -> None:
-        """Send part-filled batches too."""
-
-    async def drain(self) -> None:
-        """Wait until everything is settled or owed."""
-
-    async def close(self) -> None:
-        """Stop."""
-
-
-class Nowhere:
-    """The destination of a plan: the outbox is the end."""
-
-    halted: TielineError | None = None
-
-    async def put(self, deliveries: Sequence[Delivery]) -> None:
-        """Leave them in the outbox."""
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    async def drain(self) -> None:
-        """Nothing waits."""
-
-    async def close(self) -> None:
-        """Nothing runs."""
+EVERYTHING = Wanted()
+"""A whole run."""
 
 
 class Engine:
@@ -125,13 +92,20 @@ class Engine:
         self._stop = why
 
     async def run(
-        self, name: str, wanted: Wanted = Wanted(), *, guard: Guard | None = None, progress: Callable[[Counts], None] = lambda counts: None
+        self,
+        name: str,
+        wanted: Wanted = EVERYTHING,
+        *,
+        guard: Guard | None = None,
+        progress: Callable[[Counts], None] = lambda counts: None,
     ) -> Outcome:
         """Run an integration once. Raises `SafetyStop` when another process is running it, `StoreError` when the store can't be used."""
         job, clock, db = self._jobs[name], self._clock, self._db
         started, started_monotonic = clock.now(), clock.monotonic()
         state, run = await db.commit(
-            lambda connection: runs.begin(connection, name, holder=_holder(os.getpid()), now=started, lease_seconds=LEASE_SECONDS, gone=_has_ended)
+            lambda connection: runs.begin(
+                connection, name, holder=_holder(os.getpid()), now=started, lease_seconds=LEASE_SECONDS, gone=_has_ended
+            )
         )
         ledger = Ledger(db, clock, state.id, run, state.fence)
         token = _LEDGER.set(ledger)
@@ -158,12 +132,22 @@ class Engine:
             await pass_.sender.close()
             _LEDGER.reset(token)
             with contextlib.suppress(TielineError):
-                self._close(ledger, started, ended, error, drained=pass_.drained, complete=pass_.complete and ended in ("green", "attention", "owed"), job=job)
+                self._close(
+                    ledger,
+                    started,
+                    ended,
+                    error,
+                    drained=pass_.drained,
+                    complete=pass_.complete and ended in ("green", "attention", "owed"),
+                    job=job,
+                )
         return Outcome(
             name, run, ended, ledger.counts, clock.monotonic() - started_monotonic, error, next_step, outbox.count_states(db, state.id)
         )
 
-    def _close(self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration) -> None:
+    def _close(
+        self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
+    ) -> None:
         now, counts = self._clock.now(), msgspec.to_builtins(ledger.counts)
         calls = ledger.take_calls()
 
@@ -179,7 +163,7 @@ class Engine:
             if complete:
                 runs.complete(connection, ledger.integration, started, job.fingerprint)
             runs.end(connection, ledger.integration, ledger.run, now=now, state=state, counts=counts, error=error)
-            journal.prune(connection, now - self._keep_history)
+            journal.prune(connection, now - self._keep_history, now)
 
         self._db.write(unit)
 
@@ -211,7 +195,7 @@ class _Pass:
         self._matcher.first_meeting = state.complete_at is None
         db = ledger.db
         store_id = db.read("SELECT value FROM meta WHERE key = 'store_id'")[0][0]
-        self.sender: Sender | Nowhere = (
+        self.sender: Destination = (
             Sender(job, target, ledger, self._matcher, store_id=store_id, notify=lambda: progress(ledger.counts))
             if wanted.send
             else Nowhere()

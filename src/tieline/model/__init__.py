@@ -1,1 +1,1 @@
-""""""
+"""The words: records, errors, clock, secrets. Nothing here does I/O."""

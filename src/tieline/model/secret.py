@@ -48,9 +48,7 @@ _AUTHORIZATION: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"(?i)\b(bearer|basic)( +)(?=\S*[0-9=]|\S{20})[A-Za-z0-9+/=._~-]{8,}")
 _PAIR: Final = re.compile(rf"(?i)(?<![A-Za-z0-9])((?:{_NAMES})=)(?!\$\{{)[^\s&\"'#;,)]+")
-_MEMBER: Final = re.compile(
-    rf"""(?i)((["'])(?:{_NAMES})\2\s*:\s*)(?:"(?!\$\{{)(?:[^"\\]|\\.)+"|'(?!\$\{{)(?:[^'\\]|\\.)+')"""
-)
+_MEMBER: Final = re.compile(rf"""(?i)((["'])(?:{_NAMES})\2\s*:\s*)(?:"(?!\$\{{)(?:[^"\\]|\\.)+"|'(?!\$\{{)(?:[^'\\]|\\.)+')""")
 _USER_INFO: Final = re.compile(r"(://)(?!\$\{)[^/\s:@\"'?#]*:(?!\$\{)[^/\s@\"']+@")
 _WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _SHORTEST: Final = 4
@@ -92,9 +90,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(
-            self.__value.encode("utf-8", "surrogatepass"), other.__value.encode("utf-8", "surrogatepass")
-        )
+        return hmac.compare_digest(self.__value.encode("utf-8", "surrogatepass"), other.__value.encode("utf-8", "surrogatepass"))
 
     def __hash__(self) -> int:
         return hash(self.__value)

@@ -336,8 +336,8 @@ class Write(Request):
     """Where the answer holds the id; without it, the record's own id field is taken from the answer, then from what was sent."""
     record: Path = ""
     """Where the answer holds the record as stored."""
-    already: tuple[int, ...] = ()
-    """Statuses that mean `it is so already`: success, and the record is looked up."""
+    already: tuple[int | str, ...] = ()
+    """Statuses, or words in an error's text, that mean `it is so already`: success, and the record is looked up."""
     gone: tuple[int, ...] = (404, 410)
     """Statuses that mean the record is not there any more."""
     whole: bool = False
@@ -371,6 +371,8 @@ class BatchResults(Declared):
     """Address of the record's id in a result."""
     error: tuple[Path, ...] | Path = ()
     """Address of the error's text in a result."""
+    already: tuple[int | str, ...] = ()
+    """Statuses, or words in the error's text, that mean `it is so already`: success, and the record is looked up."""
 
 
 class Batch(Request):

@@ -7,10 +7,9 @@ read by us in one way and by an editor's JSON Schema in another.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,17 +17,16 @@ from pydantic_core import ErrorDetails
 
 from tieline.model.errors import Complaint
 from tieline.spec.base import parse_duration
-from tieline.spec.shape import Group, Leaf, Many, OneOf, Shape, Table, listed
+from tieline.spec.shape import Group, Leaf, Many, OneOf, Shape, Table
 from tieline.spec.source import Key, Source
+from tieline.spec.words import NAME_WORDS, found, listed, meant, nearest
 
 M = TypeVar("M", bound=BaseModel)
 
-NAME_WORDS: Final = "a name: lower-case letters, digits, `-` and `_`, a letter first, at most 64"
 _PATTERNS: Final = {
     r"^[a-z][a-z0-9_-]{0,63}$": NAME_WORDS,
     r"^[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*$": "`CONNECTION.RESOURCE`, such as `crm.leads`",
 }
-_LIKE_ANOTHER: Final = re.compile(r"|true|false|null|-?[0-9.]+")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _CENTURY: Final = 100 * 366 * 86400.0
 
@@ -46,46 +44,6 @@ def read_as(
             reader.explain(details)
     reader.compare()
     return (None if reader.complaints else result), reader.complaints
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint: the known word that was probably meant, or the words there are."""
-    words = list(dict.fromkeys(known))
-    if hint := meant(word, words):
-        return hint
-    if not words:
-        return "there is none"
-    more = f" and {len(words) - 12} more" if len(words) > 12 else ""
-    return "known: " + ", ".join(words[:12]) + more
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """Return a hint with the known word that was probably meant, or nothing."""
-    words = list(known)
-    same = {"".join(sorted(known.lower())): known for known in reversed(words)}  # `form` for `from`, `get` for `GET`
-    close = same.get("".join(sorted(word.lower()))) or next(iter(difflib.get_close_matches(word, words, 1, 0.6)), None)
-    return f"did you mean `{close}`?" if close else ""
-
-
-def found(value: Any, mask: Callable[[str], str] = str) -> str:
-    """Say what stands there instead."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return f"`{str(value).lower()}`"
-        case str():
-            text = mask(value)
-            shown = text if len(text) <= 60 else text[:57] + "..."
-            plain = shown.strip() == shown and shown.isprintable() and not _LIKE_ANOTHER.fullmatch(shown)
-            return f"`{shown}`" if plain else f"the text {shown!r}"
-        case dict():
-            return "a map"
-        case list() | tuple():
-            return "a list"
-        case _:
-            shown = mask(str(value))
-            return f"the number {shown if len(shown) <= 40 else shown[:37] + '...'}"
 
 
 class _Reader:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from tieline.spec.connectors import Field, Resource
-from tieline.spec.explain import nearest
+from tieline.spec.words import nearest
 
 Parts: TypeAlias = tuple[str | int, ...]
 

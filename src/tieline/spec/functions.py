@@ -67,7 +67,7 @@ def _run(path: Path) -> dict[str, Callable[..., Any]]:
         spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # noqa: BLE001 - the user's own code: whatever it raises is a mistake in that file
+    except BaseException as error:  # the user's own code: whatever it raises, an exit too, is a mistake in that file
         raise SpecError([_complaint(error, path)]) from error
     finally:
         sys.dont_write_bytecode = before

@@ -36,13 +36,14 @@ class Rule(Declared):
     expr: str | None = None
     """An expression over the source's fields: a safe subset of Python. `value` is the field in `from`, if there is one."""
     call: str | None = None
-    """A function in the project's `mappings.py`, as `mappings:NAME`. It gets the value of `from` (several: in order), or the whole record."""
+    """A function in the project's `mappings.py`, as `mappings:NAME`. It gets the value of `from` (of several: one argument each, in
+    order), or the whole record."""
     lookup: Name | None = None
     """Another integration: the value is an id of its source, and becomes the id of the linked record."""
     values: dict[str, Any] | None = None
     """A table of values. A key is compared with the value as text; `true`, `false` and `null` stand for themselves."""
     otherwise: Any = None
-    """With `values`: what any other value becomes. Without it, such a record is parked."""
+    """With `values`: what any other value becomes; null stays null unless the table has it. Without it, such a record is parked."""
     join: str | None = None
     """Text between the parts of several fields; absent, null and blank parts are left out."""
     split: str | None = None
@@ -70,9 +71,11 @@ class Rule(Declared):
     false: Any = None
     """With `as: boolean`: what false is written as."""
     default: Any = None
-    """Value when the source's field is absent or null, or the result is."""
+    """Value when the source's field is absent or null, or the result is; `null` turns absent into null."""
     default_blank: bool = False
     """The default also takes the place of blank text."""
+    only: Literal["create"] | None = None
+    """`create`: the field is written when the record is made, and left alone from then on."""
     missing: Literal["hold", "null", "absent"] = "hold"
     """With `lookup`: what happens while the other record has no link."""
 

@@ -72,11 +72,7 @@ def _cycles(project: Project) -> Iterator[Complaint]:
 
 def _cycle(project: Project, cycle: list[str]) -> Complaint:
     first, second = cycle[0], cycle[1]
-    target = next(
-        target
-        for target, rule in project.integrations[first].map.items()
-        if isinstance(rule, Rule) and rule.lookup == second
-    )
+    target = next(target for target, rule in project.integrations[first].map.items() if isinstance(rule, Rule) and rule.lookup == second)
     message = f"look-ups wait for each other: {' → '.join(cycle)}"
     hint = "leave one of them out, and fill that field in a further integration"
     return project.complaint("integration", first, ("map", target, "lookup"), message, hint)

@@ -7,21 +7,17 @@ from collections.abc import Iterator, Mapping
 from tieline.model.errors import Complaint
 from tieline.spec.connections import Connection, Credentials
 from tieline.spec.connectors import Connector
-from tieline.spec.explain import meant, nearest
 from tieline.spec.findings import Findings
-from tieline.spec.lint_connectors import gaps
 from tieline.spec.reader import Project
 from tieline.spec.references import ReferenceProblem, check_url, check_url_template, resolve, unresolved
-from tieline.spec.shape import listed
 from tieline.spec.source import Key
+from tieline.spec.words import listed, meant, nearest
 
 Keys = tuple[Key, ...]
 METHODS = tuple(Credentials.model_fields)
 
 
-def lint_connection(
-    project: Project, found: Findings, connection: Connection, environ: Mapping[str, str]
-) -> list[Complaint]:
+def lint_connection(project: Project, found: Findings, connection: Connection, environ: Mapping[str, str]) -> list[Complaint]:
     """Return what is wrong with a connection."""
     connector = project.connectors.get(connection.connector)
     if connector is None:
@@ -74,9 +70,7 @@ def _variables(found: Findings, connection: Connection, connector: Connector) ->
             found.error(("variables", name), message, nearest(name, connector.variables))
 
 
-def _environment(
-    project: Project, found: Findings, connection: Connection, connector: Connector, environ: Mapping[str, str]
-) -> None:
+def _environment(project: Project, found: Findings, connection: Connection, connector: Connector, environ: Mapping[str, str]) -> None:
     url = connector.environments.get(connection.environment)
     if url is None and not connector.environments:
         return

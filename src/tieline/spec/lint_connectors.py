@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, NextUrl, Request, Resource, Upsert, Write
-from tieline.spec.explain import meant
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.references import check_url_template
 from tieline.spec.source import Key
+from tieline.spec.words import meant
 
 _GAP: Final = re.compile(r"(?<!\$)\{([^{}]*)\}")
 Keys = tuple[Key, ...]

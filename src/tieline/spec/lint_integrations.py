@@ -6,12 +6,12 @@ from typing import Final
 
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
-from tieline.spec.explain import nearest
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.integrations import Archive, Integration
 from tieline.spec.lint_connectors import gaps
 from tieline.spec.reader import Project
+from tieline.spec.words import nearest
 
 _QUESTIONS: Final = (
     ("purpose", "what is this for?", "purpose: When ... in ..., ... has it within ..."),
@@ -42,9 +42,7 @@ def lint_integration(project: Project, found: Findings, integration: Integration
     return found.complaints
 
 
-def resource_of(
-    project: Project, found: Findings | None, key: str, address: str
-) -> tuple[Connector, Resource] | None:
+def resource_of(project: Project, found: Findings | None, key: str, address: str) -> tuple[Connector, Resource] | None:
     """Return the connector and resource of `CONNECTION.RESOURCE`; None when there is none, which is complained of once."""
     connection_name, _, name = address.partition(".")
     connection = project.connections.get(connection_name)
@@ -72,10 +70,10 @@ def _questions(project: Project, found: Findings, integration: Integration) -> N
         value = getattr(integration, key)
         if value is None or (isinstance(value, str) and not value.strip()):
             found.error((key,), question, f"add `{line}`".replace("``", ""))
-    if not (integration.owner or "").strip() and not (project.file.owner or "").strip():
-        if ("project", "") not in project.broken:
-            hint = "add `owner: team@example.com`, here or in tieline.yaml"
-            found.error(("owner",), "who must see it when this needs a person?", hint)
+    owned = (integration.owner or "").strip() or (project.file.owner or "").strip() or ("project", "") in project.broken
+    if not owned:
+        hint = "add `owner: team@example.com`, here or in tieline.yaml"
+        found.error(("owner",), "who must see it when this needs a person?", hint)
 
 
 def _source(found: Findings, integration: Integration, source: Resource) -> None:

@@ -12,8 +12,6 @@ from tieline.mapping import compile_check, compile_mapping, compile_when, get, n
 from tieline.model.errors import Complaint, MappingError, SpecError
 from tieline.model.records import ABSENT, encode_json
 from tieline.spec.connectors import Resource
-from tieline.spec.explain import found as shown
-from tieline.spec.explain import nearest
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.functions import FILE, PREFIX
@@ -21,6 +19,8 @@ from tieline.spec.integrations import Example, Integration, Rule
 from tieline.spec.lint_integrations import resource_of
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
+from tieline.spec.words import found as shown
+from tieline.spec.words import nearest
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -99,8 +99,7 @@ class _Judge:
         other = self._project.integrations.get(name)
         if other is None:
             if ("integration", name) not in self._project.broken:
-                others = [name for name in self._project.integrations]
-                self._found.error(keys, f"there is no integration `{name}`", nearest(name, others))
+                self._found.error(keys, f"there is no integration `{name}`", nearest(name, self._project.integrations))
             return
         for key, ours, theirs in (
             ("from", self._integration.source, other.source),

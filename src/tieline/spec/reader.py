@@ -23,12 +23,13 @@ from tieline.model.errors import Complaint, SpecError
 from tieline.model.secret import MASK, Redactor
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
-from tieline.spec.explain import NAME_WORDS, read_as
+from tieline.spec.explain import read_as
 from tieline.spec.functions import Functions
 from tieline.spec.integrations import Integration
 from tieline.spec.literals import literal_secrets
 from tieline.spec.project import ProjectFile
 from tieline.spec.source import Key, Source, dotted, read_source
+from tieline.spec.words import NAME_WORDS
 
 PROJECT_FILES: Final = ("tieline.yaml", "tieline.yml")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -88,9 +89,7 @@ def read_project(folder: Path, *, check: bool = True, environ: Mapping[str, str]
     return project
 
 
-def read_project_with_complaints(
-    folder: Path, environ: Mapping[str, str] | None = None
-) -> tuple[Project | None, list[Complaint]]:
+def read_project_with_complaints(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Project | None, list[Complaint]]:
     """Read and judge a project without raising: errors and warnings, by file and line. The project is None when a file can't be used."""
     reading = _Reading(folder)
     try:
@@ -151,9 +150,7 @@ class _Reading:
     def finished(self) -> list[Complaint]:
         """Return the complaints by file and line, without the secrets that somebody wrote."""
         mask = self._redactor.mask
-        masked = [
-            Complaint(c.file, c.line, mask(c.key), mask(c.message), mask(c.hint), c.severity) for c in self.complaints
-        ]
+        masked = [Complaint(c.file, c.line, mask(c.key), mask(c.message), mask(c.hint), c.severity) for c in self.complaints]
         return sorted(dict.fromkeys(masked), key=lambda c: (c.file, c.line or 0, c.key, c.message))
 
     # -- the four kinds of files

@@ -24,7 +24,8 @@ from tieline.spec.connectors import Connector
 from tieline.spec.integrations import Integration
 from tieline.spec.lint_integrations import ASKED
 from tieline.spec.project import ProjectFile
-from tieline.spec.shape import Group, Leaf, Many, Member, OneOf, Shape, Table, listed
+from tieline.spec.shape import Group, Leaf, Many, Member, OneOf, Shape, Table
+from tieline.spec.words import listed
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _KINDS: Final[dict[str, tuple[Any, type[BaseModel], str]]] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 from pydantic import BaseModel, BeforeValidator, Tag
 
 from tieline.spec.base import Path, parse_duration
+from tieline.spec.words import listed
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,6 @@ _LEAF_WORDS = {
     "date": "a date such as `2026-01-31`",
     "any": "anything",
 }
-
-
-def listed(words: Sequence[str], last: str = "or") -> str:
-    """Join words as in `a, b or c`."""
-    return f" {last} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 @cache

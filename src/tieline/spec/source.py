@@ -265,7 +265,11 @@ def _line(event: Any) -> int:
 _PLAINER: Final = (
     ("cannot start any token", "a value can't begin with this character", "put the value in quotes; indent with spaces, not tabs"),
     ("found a tab character", "a tab stands in the indentation", "indent with spaces"),
-    ("mapping values are not allowed", "a colon is not expected here", "put a text that contains `: ` in quotes, and look at the indentation"),
+    (
+        "mapping values are not allowed",
+        "a colon is not expected here",
+        "put a text that contains `: ` in quotes, and look at the indentation",
+    ),
     ("could not find expected ':'", "a key without a colon", "write `key: value`, and look at the indentation"),
     ("did not find expected key", "neither a key nor the end of the map", "look at the indentation, and at quotes that are not closed"),
     ("did not find expected '-' indicator", "neither a `- ` nor the end of the list", "look at the indentation"),

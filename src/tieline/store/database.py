@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from tieline.model.errors import StoreError
 
@@ -48,7 +48,7 @@ class Database:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Database:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,7 +96,7 @@ class Database:
             self._thread.start()
         self._work.put(job)
         # A caller that is cancelled stops waiting; the unit is committed all the same.
-        return await asyncio.shield(job.done)  # type: ignore[no-any-return]
+        return await asyncio.shield(job.done)
 
     def backup_to(self, path: Path) -> None:
         """Copy what is committed into another file."""
@@ -122,7 +122,7 @@ class Database:
     def _together(self, jobs: list[_Job]) -> None:
         try:
             results = self._one(lambda connection: [job.unit(connection) for job in jobs])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the unit
             if len(jobs) == 1:
                 jobs[0].settle(None, error)
                 return

@@ -103,8 +103,11 @@ def call_figures(db: Database, run: int) -> dict[str, Any]:
     return {"calls": total, "failed": failed, "mean_seconds": mean or 0.0, "waited_seconds": waited or 0.0}
 
 
-def prune(connection: sqlite3.Connection, before: float, limit: int = 20_000) -> int:
-    """Drop settled history that is older, a bounded number of rows at a time; return how many went."""
+def prune(connection: sqlite3.Connection, before: float, now: float, limit: int = 50_000) -> int:
+    """Drop settled history that is older, a bounded number of rows a time and once a day at most; return how many went."""
+    last = connection.execute("SELECT value FROM meta WHERE key = 'pruned_at'").fetchone()
+    if last is not None and now - float(last[0]) < 86_400.0:
+        return 0
     gone = 0
     for statement in (
         "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE settled_at < ? AND state IN ('delivered', 'superseded', 'discarded') LIMIT ?)",
@@ -112,4 +115,6 @@ def prune(connection: sqlite3.Connection, before: float, limit: int = 20_000) ->
         "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE at < ? LIMIT ?)",
     ):
         gone += connection.execute(statement, (before, limit)).rowcount
+    if gone < limit:  # otherwise the next run goes on with it
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_at', ?)", (str(now),))
     return gone

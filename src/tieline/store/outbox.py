@@ -81,7 +81,8 @@ def queue(connection: sqlite3.Connection, integration: int, deliveries: Sequence
     """Insert what a page decided."""
     insert(
         connection,
-        "INTO delivery (integration, id, source_id, target_id, operation, state, run, accepted_at, changed, before, record, settled_at, settled_run, reason)",
+        """INTO delivery (integration, id, source_id, target_id, operation, state, run, accepted_at, changed, before, record,
+             settled_at, settled_run, reason)""",
         14,
         [
             (
@@ -93,10 +94,8 @@ def queue(connection: sqlite3.Connection, integration: int, deliveries: Sequence
     )  # fmt: skip
 
 
-def supersede(
-    connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, before: int, run: int, now: float
-) -> list[int]:
-    """Settle the open deliveries of these records that are older than delivery `before` and not on their way; return their ids."""
+def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, run: int, now: float) -> list[int]:
+    """Settle the open deliveries of these records that are not on their way, because a later version came; return their ids."""
     rows = connection.execute(
         f"""UPDATE delivery SET state = 'superseded', settled_at = ?, settled_run = ?
             WHERE integration = ? AND state IN ('owed', 'held', 'dead') AND source_id IN ({marks(len(source_ids))}) RETURNING id""",
@@ -141,7 +140,9 @@ def claim(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
 
 def doubt_sending(connection: sqlite3.Connection, integration: int, first: int) -> None:
     """Mark what a run left on its way as unknown: its process ended before the answers were written down."""
-    connection.execute("UPDATE delivery SET state = 'unknown' WHERE integration = ? AND state = 'sending' AND id >= ?", (integration, first))
+    connection.execute(
+        "UPDATE delivery SET state = 'unknown' WHERE integration = ? AND state = 'sending' AND id >= ?", (integration, first)
+    )
 
 
 def open_of(db: Database, integration: int, states: Sequence[str] = OPEN, *, after: int = 0, limit: int = 1000) -> list[Delivery]:

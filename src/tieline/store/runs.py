@@ -52,7 +52,9 @@ def names(db: Database) -> dict[int, str]:
     return dict(db.read("SELECT id, name FROM integration"))
 
 
-def begin(connection: sqlite3.Connection, name: str, *, holder: str, now: float, lease_seconds: float, gone: Callable[[str], bool]) -> tuple[State, int]:
+def begin(
+    connection: sqlite3.Connection, name: str, *, holder: str, now: float, lease_seconds: float, gone: Callable[[str], bool]
+) -> tuple[State, int]:
     """Take the lease and open a run; return the state and the run's id. Raises `SafetyStop` while another process runs it.
 
     `gone` says whether a holder is known to have ended, so that its lease need not run out.
@@ -65,9 +67,13 @@ def begin(connection: sqlite3.Connection, name: str, *, holder: str, now: float,
             f"{name} is being run by {state.holder} (seen {max(0.0, lease_seconds - (state.lease_until - now)):.0f} s ago)",
             next_step=f"wait until it ends; if that process is dead, its lease ends in {state.lease_until - now:.0f} s",
         )
-    for crashed, first in connection.execute("SELECT id, first_delivery FROM run WHERE integration = ? AND ended_at IS NULL", (state.id,)).fetchall():
+    for crashed, first in connection.execute(
+        "SELECT id, first_delivery FROM run WHERE integration = ? AND ended_at IS NULL", (state.id,)
+    ).fetchall():
         outbox.doubt_sending(connection, state.id, first)
-        connection.execute("UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE id = ?", (now, crashed))
+        connection.execute(
+            "UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE id = ?", (now, crashed)
+        )
     connection.execute(
         "UPDATE integration SET fence = fence + 1, holder = ?, lease_until = ? WHERE id = ?",
         (holder, now + lease_seconds, state.id),
@@ -143,4 +149,5 @@ def get(db: Database, run: int) -> Run | None:
 
 
 def _run(row: tuple[Any, ...]) -> Run:
-    return Run(*row[:5], counts=msgspec.json.decode(row[5]), error=row[6])
+    id, integration, started_at, ended_at, state, counts, error = row
+    return Run(id, integration, started_at, ended_at, state, msgspec.json.decode(counts), error)

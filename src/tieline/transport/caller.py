@@ -18,7 +18,7 @@ from tieline.spec.connectors import Errors, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
 from tieline.transport.budget import Budget
 from tieline.transport.classify import error_of
-from tieline.transport.http import HttpRequest, HttpResponse, Transport
+from tieline.transport.ports import HttpRequest, HttpResponse, Transport
 from tieline.transport.retry import TRANSIENT, wait_seconds
 
 
@@ -105,10 +105,9 @@ class Caller:
         body: bytes | None,
         cost: int,
         attempt: int,
-        accept: tuple[int, ...] = (),
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
         """Send a call that changes something, once; return (answer, error, id of the journaled call)."""
-        return await self._send(method, url, headers, body, cost, attempt, accept)
+        return await self._send(method, url, headers, body, cost, attempt, ())
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""

@@ -29,7 +29,7 @@ from tieline.mapping.paths import get
 from tieline.model.errors import NotThere, RateLimited, Rejected, RemoteError, Stale, Unauthorized, Unavailable
 from tieline.model.records import ABSENT, decode_json
 from tieline.spec.connectors import Errors
-from tieline.transport.http import HttpResponse
+from tieline.transport.ports import HttpResponse
 
 _MOST_TEXT = 500
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
@@ -62,6 +62,14 @@ def error_of(response: HttpResponse, errors: Errors, now: float) -> RemoteError 
     else:
         kind = Rejected
     return kind(said, status=status, text=text)
+
+
+def is_already(error: RemoteError | None, already: tuple[int | str, ...]) -> bool:
+    """Whether a refusal means that what was wanted is so already: by its status, or by words in the vendor's text."""
+    if error is None or not already:
+        return False
+    text = error.text.casefold()
+    return any(error.status == mark if isinstance(mark, int) else mark.casefold() in text for mark in already)
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:

@@ -8,7 +8,7 @@ from tieline.spec.integrations import RetryPolicy
 TRANSIENT: tuple[type[RemoteError], ...] = (Unreachable, Unavailable, OutcomeUnknown)
 """Failures that pass by themselves."""
 
-MOST_LONG_EXPONENT = 32
+_MOST_DOUBLINGS = 32
 
 
 def wait_seconds(attempt: int, policy: RetryPolicy, chance: float) -> float:
@@ -16,5 +16,5 @@ def wait_seconds(attempt: int, policy: RetryPolicy, chance: float) -> float:
 
     `chance` is in [0, 1). Many callers that failed together so come back spread out.
     """
-    full = min(policy.most, policy.base * 2 ** min(attempt - 1, MOST_LONG_EXPONENT))
+    full = min(policy.most, policy.base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS))
     return full * (0.5 + 0.5 * chance)

@@ -1,4 +1,4 @@
-"""Fixtures: each server once per test run, a namespace of its own for each test.
+"""Fixtures of the real servers: each once per test run, a namespace of its own for each test.
 
 A server that cannot be had here skips its tests, with the reason; with CI=true or TIELINE_SYSTEMS=required it fails
 them.
@@ -6,10 +6,10 @@ them.
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
-
 from systems.faultproxy import FaultProxy
 from systems.kinto import Collection, Kinto, run_kinto
 from systems.mailman import MailingList, Mailman, run_mailman
@@ -18,15 +18,17 @@ from systems.server import ServerUnavailable, is_required
 from systems.tryton import Parties, Tryton, run_tryton
 
 Server = TypeVar("Server")
+SYSTEMS = Path(__file__).parent / "systems"
 
 
 _HEAVIEST_FIRST = ("pretix", "mailman", "tryton", "kinto")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests of this folder; in a parallel run one worker has all tests of a server, which starts once."""
-    item.add_marker(pytest.mark.systems)
+    """Mark the tests that need a server; in a parallel run one worker has all tests of a server, which starts once."""
     needed = [name for name in _HEAVIEST_FIRST if name in getattr(item, "fixturenames", ())]
+    if needed or item.path.is_relative_to(SYSTEMS):
+        item.add_marker(pytest.mark.systems)
     if needed and item.config.pluginmanager.hasplugin("xdist"):
         item.add_marker(pytest.mark.xdist_group(needed[0]))
 

@@ -1,0 +1,253 @@
+"""`tieline demo`: one integration between two sandbox systems, told as it happens.
+
+Every command that is shown is run as shown, in a process of its own in the project folder, and what it prints is what anybody would see.
+At the end both systems are compared, record by record: a difference is a failure, and said to be one.
+
+`demo_systems` runs the two systems, `demo_folder` makes the folder and knows whose it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tieline.cli.demo_folder import clear_folder, hand_over, make_folder
+from tieline.cli.demo_systems import CRM, POSTBOX, Systems
+from tieline.cli.output import ACT, OK, output
+from tieline.model.errors import TielineError
+
+_MEANING = {ACT: "someone must act"}
+_NAME = "qualified-leads"
+
+
+def demo(folder: Path, *, keep: bool) -> int:
+    """Show tieline at work in a new folder. Return 1 when the two systems don't agree at the end."""
+    began = time.monotonic()
+    if replaced := clear_folder(folder):
+        output_text(f"{folder} was left by an earlier demo, untouched since: it is made anew")
+    make_folder(folder)
+    with Systems(folder) as systems:
+        hand_over(folder, systems)
+        story = Story(folder, systems)
+        story.tell()
+        agree = story.compare()
+        seconds = time.monotonic() - began
+        if output.json_mode:
+            output.json(story.summary(agree=agree, seconds=seconds, replaced=replaced))
+        else:
+            _what_next(folder, seconds, keep=keep)
+        if keep:
+            _stay(systems)
+    return OK if agree else ACT
+
+
+def output_text(text: str = "", *, style: str | None = None) -> None:
+    """Print a line, unless JSON was asked for."""
+    if not output.json_mode:
+        output.print(text, style=style)
+
+
+class Story:
+    """What is shown, in order. `steps` collects what was run and what came of it."""
+
+    def __init__(self, folder: Path, systems: Systems) -> None:
+        self._folder, self._systems = folder, systems
+        self._environ = {**os.environ, **systems.environ}
+        self.steps: list[dict[str, Any]] = []
+
+    def tell(self) -> None:
+        """Tell all of it."""
+        self._set_out()
+        self._first_run()
+        self._edits()
+        letter, source_id = self._set_aside()
+        self._mended(letter, source_id)
+
+    def _set_out(self) -> None:
+        crm, postbox = (self._systems.overview(system)["counts"] for system in (CRM, POSTBOX))
+        where = self._systems.addresses
+        _heading("When a lead's status changes to qualified in the CRM, the nurture list has them within five minutes")
+        output_text(
+            f"Two made-up systems run on this machine: Acme CRM at {where[0]} with {crm['leads']:,} leads, {crm['qualified']} of them"
+        )
+        output_text(
+            f"qualified, and Postbox at {where[1]}, an email platform with {postbox['members']} old members. The project folder is {self._folder}."
+        )
+
+        _heading("Are the files right, and can the systems be reached?")
+        self.run("check", "--live")
+
+        _heading("What would happen? Nothing is written by a plan")
+        self.run("plan", _NAME, "--show", "2")
+
+    def _first_run(self) -> None:
+        _heading("Do it")
+        output_text("Both systems are made to take fewer calls a second than their documentation says.")
+        self.run("run", _NAME)
+        answered = {system.title: self._systems.overview(system)["answered"].get("429", 0) for system in (CRM, POSTBOX)}
+        told = " and ".join(f"{title} said {number} times" for title, number in answered.items() if number)
+        if told:
+            output_text(f"{told} that it was too fast (429): it waited as long as it was told, and sent each of them again.")
+        self.run("status", _NAME)
+
+    def _edits(self) -> None:
+        _heading("People at work in the CRM")
+        leads = self._systems.records(CRM)
+        readable = [lead for lead in leads if _name(lead).isascii() and lead.get("phone")]
+        corrected, married = [lead for lead in readable[1:] if lead["status"] == "qualified"][:2]
+        promoted = next(lead for lead in readable if lead["status"] == "working")
+        for lead, field, value in (
+            (corrected, "phone", "03 7010 4455"),
+            (married, "last_name", "Rosenberg"),
+            (promoted, "status", "qualified"),
+        ):
+            self._systems.edit(CRM, lead["id"], {field: value})
+            output_text(f"  {_name(lead)}, lead {lead['id']}: {field} {lead[field]!r} becomes {value!r}")
+        careless = self._systems.add_bad(CRM, "phone")
+        output_text(f"  {_name(careless)}, lead {careless['id']}: imported as qualified, with the phone {careless['phone']!r}")
+        output_text()
+        output_text("The next run asks the CRM for what has changed since, and sends just that: a field, another field, a new member.")
+        self.run("run", _NAME, expected=ACT)
+
+    def _set_aside(self) -> tuple[str, str]:
+        _heading("One record needs a person; the others went on without it")
+        self.run("dead-letters", expected=ACT)
+        letters = self._look("dead-letters", "list", expected=ACT)
+        letter, source_id = str(letters[0]["id"]), str(letters[0]["source_id"])
+        self.run("explain", "crm", "leads", source_id)
+        return letter, source_id
+
+    def _mended(self, letter: str, source_id: str) -> None:
+        _heading("Mend it here, and send it")
+        self.run("dead-letters", "edit", letter, "--set", "phone=02 5550 0001")
+        self.run("dead-letters", "redrive", letter)
+
+        _heading("Somebody corrects the number in the CRM as well")
+        self._systems.edit(CRM, int(source_id), {"phone": "02 5550 0002"})
+        self.run("run", _NAME)
+
+        _heading("What happened to this record, on both sides?")
+        self.run("explain", "crm", "leads", source_id)
+
+    def compare(self) -> bool:
+        """Compare both systems and say what was found. Return whether they agree."""
+        _heading("Do both systems agree?")
+        self.run("status", _NAME)
+        qualified = [str(lead["email"]).lower() for lead in self._systems.records(CRM) if lead["status"] == "qualified"]
+        members = [member["email_address"] for member in self._systems.records(POSTBOX) if member["list_id"] == "nurture"]
+        agree = sorted(qualified) == sorted(members)
+        self.counts = {"qualified": len(qualified), "members": len(members)}
+        if agree:
+            output_text(
+                f"Acme CRM has {len(qualified)} qualified leads, the nurture list {len(members)} members: the same addresses, each once.",
+                style="green",
+            )
+            return True
+        output_text(f"They do NOT: Acme CRM has {len(qualified)} qualified leads, the nurture list {len(members)} members.", style="red")
+        for words, addresses in (("not in the list", {*qualified} - {*members}), ("not qualified", {*members} - {*qualified})):
+            if addresses:
+                output_text(f"  {words}: {', '.join(sorted(addresses)[:5])}{' …' if len(addresses) > 5 else ''}", style="red")
+        return False
+
+    def summary(self, *, agree: bool, seconds: float, replaced: bool) -> dict[str, Any]:
+        """Return what a program wants to know."""
+        return {
+            "folder": str(self._folder.resolve()),
+            "replaced": replaced,
+            "addresses": {"crm": self._systems.addresses[0], "email": self._systems.addresses[1]},
+            "environment": self._systems.environ,
+            "steps": self.steps,
+            **self.counts,
+            "agree": agree,
+            "seconds": round(seconds, 2),
+        }
+
+    def run(self, *arguments: str, expected: int = OK) -> None:
+        """Show a command and run it. Raises `TielineError` when it ends otherwise than it should."""
+        shown = shlex.join(("tieline", *arguments))
+        output_text()
+        output_text(f"$ {shown}", style="bold cyan")
+        if output.json_mode:
+            self._look(*arguments, expected=expected)
+            return
+        code = self._wait_for(subprocess.Popen(_command(arguments), cwd=self._folder, env=self._environ))
+        if code:
+            output_text(f"(exit code {code}{f': {_MEANING[code]}' if code in _MEANING else ''})", style="dim")
+        _expect(shown, code, expected)
+
+    def _look(self, *arguments: str, expected: int = OK) -> Any:
+        """Run a command for its JSON."""
+        began = time.monotonic()
+        process = subprocess.Popen(_command((*arguments, "--json")), cwd=self._folder, env=self._environ, stdout=subprocess.PIPE)
+        try:
+            text, _ = process.communicate()
+        except KeyboardInterrupt:
+            self._wait_for(process)
+            raise
+        shown = shlex.join(("tieline", *arguments))
+        _expect(shown, process.returncode, expected)
+        found = json.loads(text)
+        self.steps.append(
+            {"command": shown, "exit_code": process.returncode, "seconds": round(time.monotonic() - began, 2), "output": found}
+        )
+        return found
+
+    def _wait_for(self, process: subprocess.Popen[Any]) -> int:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # It has had the Ctrl-C as well, and ends in good order.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            raise
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-P", "-m", "tieline.cli.main", *arguments]
+
+
+def _expect(shown: str, code: int, expected: int) -> None:
+    if code != expected:
+        raise TielineError(
+            f"`{shown}` ended with exit code {code}, and {expected} was expected: the demo stops here", next_step="please report this"
+        )
+
+
+def _heading(text: str) -> None:
+    output_text()
+    output_text(text, style="bold")
+
+
+def _name(lead: dict[str, Any]) -> str:
+    return f"{lead.get('first_name')} {lead['last_name']}"
+
+
+def _what_next(folder: Path, seconds: float, *, keep: bool) -> None:
+    _heading(f"That was the demo ({seconds:.0f} s). What next?")
+    there = shlex.quote(str(folder))
+    output_text(
+        f"{folder} is left to play with. README.md in it has things to try: an outage, answers that get lost, a rule that is changed."
+    )
+    output_text()
+    if not keep:
+        output_text(f"  cd {there} && . ./demo.env && python systems.py   # starts the two systems again, with the records they have now")
+    output_text(f"  cd {there} && . ./demo.env{'' if keep else '                        # in another terminal'}")
+    output_text(f"  tieline run {_NAME}; tieline status")
+    output_text("  tieline init my-project --template blank          # your own two systems")
+
+
+def _stay(systems: Systems) -> None:
+    output_text()
+    output_text(f"Acme CRM stays at {systems.addresses[0]} and Postbox at {systems.addresses[1]}, until Ctrl-C.", style="bold")
+    with contextlib.suppress(KeyboardInterrupt):
+        systems.wait()

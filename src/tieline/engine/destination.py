@@ -1,0 +1,45 @@
+"""Where decided deliveries go: to the sender, or, for a plan, nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tieline.model.errors import TielineError
+from tieline.store.outbox import Delivery
+
+
+class Destination(Protocol):
+    """Where decided deliveries go: the sender, or nowhere for a plan."""
+
+    halted: TielineError | None
+
+    async def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Hand over deliveries that are durable."""
+
+    def flush(self) -> None:
+        """Send part-filled batches too."""
+
+    async def drain(self) -> None:
+        """Wait until everything is settled or owed."""
+
+    async def close(self) -> None:
+        """Stop."""
+
+
+class Nowhere:
+    """The destination of a plan: the outbox is the end."""
+
+    halted: TielineError | None = None
+
+    async def put(self, deliveries: Sequence[Delivery]) -> None:
+        """Leave them in the outbox."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    async def drain(self) -> None:
+        """Nothing waits."""
+
+    async def close(self) -> None:
+        """Nothing runs."""

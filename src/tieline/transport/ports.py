@@ -1,0 +1,37 @@
+"""What is sent, what comes back, and the port through which both pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from tieline.spec.connectors import Timeouts
+
+
+class HttpRequest(msgspec.Struct):
+    """What is sent. `url` is complete and already encoded."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None = None
+
+
+class HttpResponse(msgspec.Struct):
+    """What came back. Header names are looked up without regard to case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    """Sends a request and returns the answer, whatever its status."""
+
+    async def send(self, request: HttpRequest, timeouts: Timeouts, most_bytes: int) -> HttpResponse:
+        """Send. Raises `Unreachable`, `OutcomeUnknown`, or `Undecodable` for an answer that is too large."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""

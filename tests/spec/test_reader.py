@@ -107,6 +107,17 @@ def test_all_errors_of_all_files_come_at_once_by_file_and_line(project_folder: P
     assert "mend the files, then `tieline check`" == caught.value.next_step
 
 
+def test_a_mistake_made_a_thousand_times_is_told_a_hundred_times_and_counted(project_folder: Path) -> None:
+    fields = "".join(f"      f{number}: {{typ: string}}\n" for number in range(1000))
+    path = project_folder / "connectors" / "crm.yaml"
+    path.write_text(f"{path.read_text()}  many:\n    fields:\n{fields}")
+
+    _, complaints = read_project_with_complaints(project_folder, ENVIRON)
+
+    assert 101 == len(complaints)
+    assert ("and 900 more like these", "error") == (complaints[-1].message, complaints[-1].severity)
+
+
 def test_a_file_that_is_wrong_does_not_make_others_wrong(project_folder: Path) -> None:
     """Nothing is said about what refers to something that is there and could not be read."""
     (project_folder / "connectors" / "mail.yaml").write_text("connector: mail\nenvironmets: {}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -25,16 +25,16 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[
     Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)
 ]
-Integration = Annotated[Optional[str], typer.Argument(help="The integration; all of them without it.", show_default=False)]  # noqa: UP045 - typer reads it
+Integration = Annotated[str | None, typer.Argument(help="The integration; all of them without it.", show_default=False)]
 OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
-Letters = Annotated[Optional[list[int]], typer.Argument(help="Dead letters by number.", show_default=False)]  # noqa: UP045
+Letters = Annotated[list[int] | None, typer.Argument(help="Dead letters by number.", show_default=False)]
 HERE = Path()
 
 
 @app.command()
 def init(
-    folder: Annotated[Optional[Path], typer.Argument(help="The folder to make; asked for without it.", show_default=False)] = None,  # noqa: UP045
-    template: Annotated[Optional[str], typer.Option(help="demo or blank; asked for without it.", show_default=False)] = None,  # noqa: UP045
+    folder: Annotated[Path | None, typer.Argument(help="The folder to make; asked for without it.", show_default=False)] = None,
+    template: Annotated[str | None, typer.Option(help="demo or blank; asked for without it.", show_default=False)] = None,
     json: Json = False,
 ) -> None:
     """Begin a project in a new folder, from a template or by answering questions."""
@@ -62,9 +62,9 @@ def check(
 @app.command()
 def plan(
     integration: OneIntegration,
-    out: Annotated[Optional[Path], typer.Option("--out", help="Save the plan, for `run --plan`.", show_default=False)] = None,  # noqa: UP045
-    limit: Annotated[Optional[int], typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,  # noqa: UP045
-    only: Annotated[Optional[str], typer.Option(help="Look at the record with this id only.", show_default=False)] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `run --plan`.", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,
+    only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
     show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
     project: Folder = HERE,
     json: Json = False,
@@ -81,10 +81,10 @@ def plan(
 def run(
     integration: Integration = None,
     plan: Annotated[
-        Optional[Path], typer.Option("--plan", help="Carry out a saved plan; refused when the world has changed.", show_default=False)
-    ] = None,  # noqa: UP045
-    limit: Annotated[Optional[int], typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,  # noqa: UP045
-    only: Annotated[Optional[str], typer.Option(help="Only the record with this id.", show_default=False)] = None,  # noqa: UP045
+        Path | None, typer.Option("--plan", help="Carry out a saved plan; refused when the world has changed.", show_default=False)
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,
+    only: Annotated[str | None, typer.Option(help="Only the record with this id.", show_default=False)] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -125,7 +125,7 @@ def explain(
 @letters.callback()
 def dead_letters(
     context: typer.Context,
-    cause: Annotated[Optional[str], typer.Option(help="Only this cause.", show_default=False)] = None,  # noqa: UP045
+    cause: Annotated[str | None, typer.Option(help="Only this cause.", show_default=False)] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -139,7 +139,7 @@ def dead_letters(
 @letters.command("list")
 def list_letters(
     integration: Integration = None,
-    cause: Annotated[Optional[str], typer.Option(help="Only this cause.", show_default=False)] = None,  # noqa: UP045
+    cause: Annotated[str | None, typer.Option(help="Only this cause.", show_default=False)] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -164,9 +164,9 @@ def show(letter: Annotated[int, typer.Argument(help="The dead letter's number.")
 @letters.command()
 def edit(
     letter: Annotated[int, typer.Argument(help="The dead letter's number.")],
-    set: Annotated[
-        Optional[list[str]], typer.Option("--set", help="FIELD=VALUE of the source record; VALUE is JSON, or text.", show_default=False)
-    ] = None,  # noqa: UP045, A002
+    set: Annotated[  # noqa: A002 - the option's name
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the source record; VALUE is JSON, or text.", show_default=False)
+    ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -181,8 +181,8 @@ def edit(
 @letters.command()
 def redrive(
     letter: Letters = None,
-    integration: Annotated[Optional[str], typer.Option(help="All of this integration.", show_default=False)] = None,  # noqa: UP045
-    cause: Annotated[Optional[str], typer.Option(help="All of this cause.", show_default=False)] = None,  # noqa: UP045
+    integration: Annotated[str | None, typer.Option(help="All of this integration.", show_default=False)] = None,
+    cause: Annotated[str | None, typer.Option(help="All of this cause.", show_default=False)] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -212,9 +212,9 @@ def discard(
 @app.command()
 def schema(
     kind: Annotated[
-        Optional[str], typer.Argument(help="project, connector, connections or integration; all without it.", show_default=False)
-    ] = None,  # noqa: UP045
-    out: Annotated[Optional[Path], typer.Option("--out", help="Write one file a kind into this folder.", show_default=False)] = None,  # noqa: UP045
+        str | None, typer.Argument(help="project, connector, connections or integration; all without it.", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write one file a kind into this folder.", show_default=False)] = None,
     json: Json = False,
 ) -> None:
     """Print the JSON Schema of the files, for an editor's completion and checks."""

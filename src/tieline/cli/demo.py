@@ -20,7 +20,7 @@ from typing import Any
 
 from tieline.cli.demo_folder import clear_folder, hand_over, make_folder
 from tieline.cli.demo_systems import CRM, POSTBOX, Systems
-from tieline.cli.output import ACT, OK, output
+from tieline.cli.output import ACT, INTERRUPTED, OK, output
 from tieline.model.errors import TielineError
 
 _MEANING = {ACT: "someone must act"}
@@ -33,18 +33,23 @@ def demo(folder: Path, *, keep: bool) -> int:
     if replaced := clear_folder(folder):
         output_text(f"{folder} was left by an earlier demo, untouched since: it is made anew")
     make_folder(folder)
-    with Systems(folder) as systems:
-        hand_over(folder, systems)
-        story = Story(folder, systems)
-        story.tell()
-        agree = story.compare()
-        seconds = time.monotonic() - began
-        if output.json_mode:
-            output.json(story.summary(agree=agree, seconds=seconds, replaced=replaced))
-        else:
-            _what_next(folder, seconds, keep=keep)
-        if keep:
-            _stay(systems)
+    try:
+        with Systems(folder) as systems:
+            hand_over(folder, systems)
+            story = Story(folder, systems)
+            story.tell()
+            agree = story.compare()
+            seconds = time.monotonic() - began
+            if output.json_mode:
+                output.json(story.summary(agree=agree, seconds=seconds, replaced=replaced))
+            else:
+                _what_next(folder, seconds, keep=keep)
+            if keep:
+                _stay(systems)
+    except KeyboardInterrupt:
+        output_text()
+        output_text(f"interrupted: both systems are stopped, and {folder} is left as it is", style="yellow")
+        return INTERRUPTED
     return OK if agree else ACT
 
 
@@ -118,8 +123,7 @@ class Story:
 
     def _set_aside(self) -> tuple[str, str]:
         _heading("One record needs a person; the others went on without it")
-        self.run("dead-letters", expected=ACT)
-        letters = self._look("dead-letters", "list", expected=ACT)
+        letters = self.run("dead-letters", expected=ACT) or self._look("dead-letters", expected=ACT)
         letter, source_id = str(letters[0]["id"]), str(letters[0]["source_id"])
         self.run("explain", "crm", "leads", source_id)
         return letter, source_id
@@ -169,35 +173,33 @@ class Story:
             "seconds": round(seconds, 2),
         }
 
-    def run(self, *arguments: str, expected: int = OK) -> None:
-        """Show a command and run it. Raises `TielineError` when it ends otherwise than it should."""
+    def run(self, *arguments: str, expected: int = OK) -> Any:
+        """Show a command and run it; return its JSON if that is what is wanted. Raises `TielineError` when it ends otherwise than it should."""
         shown = shlex.join(("tieline", *arguments))
+        if output.json_mode:
+            began = time.monotonic()
+            found = self._look(*arguments, expected=expected)
+            seconds = round(time.monotonic() - began, 2)
+            self.steps.append({"command": shown, "exit_code": expected, "seconds": seconds, "output": found})
+            return found
         output_text()
         output_text(f"$ {shown}", style="bold cyan")
-        if output.json_mode:
-            self._look(*arguments, expected=expected)
-            return
         code = self._wait_for(subprocess.Popen(_command(arguments), cwd=self._folder, env=self._environ))
         if code:
             output_text(f"(exit code {code}{f': {_MEANING[code]}' if code in _MEANING else ''})", style="dim")
-        _expect(shown, code, expected)
+        _expect(arguments, code, expected)
+        return None
 
     def _look(self, *arguments: str, expected: int = OK) -> Any:
         """Run a command for its JSON."""
-        began = time.monotonic()
         process = subprocess.Popen(_command((*arguments, "--json")), cwd=self._folder, env=self._environ, stdout=subprocess.PIPE)
         try:
             text, _ = process.communicate()
         except KeyboardInterrupt:
             self._wait_for(process)
             raise
-        shown = shlex.join(("tieline", *arguments))
-        _expect(shown, process.returncode, expected)
-        found = json.loads(text)
-        self.steps.append(
-            {"command": shown, "exit_code": process.returncode, "seconds": round(time.monotonic() - began, 2), "output": found}
-        )
-        return found
+        _expect(arguments, process.returncode, expected)
+        return json.loads(text)
 
     def _wait_for(self, process: subprocess.Popen[Any]) -> int:
         try:
@@ -216,8 +218,9 @@ def _command(arguments: tuple[str, ...]) -> list[str]:
     return [sys.executable, "-P", "-m", "tieline.cli.main", *arguments]
 
 
-def _expect(shown: str, code: int, expected: int) -> None:
+def _expect(arguments: tuple[str, ...], code: int, expected: int) -> None:
     if code != expected:
+        shown = shlex.join(("tieline", *arguments))
         raise TielineError(
             f"`{shown}` ended with exit code {code}, and {expected} was expected: the demo stops here", next_step="please report this"
         )
@@ -234,16 +237,18 @@ def _name(lead: dict[str, Any]) -> str:
 
 def _what_next(folder: Path, seconds: float, *, keep: bool) -> None:
     _heading(f"That was the demo ({seconds:.0f} s). What next?")
-    there = shlex.quote(str(folder))
-    output_text(
-        f"{folder} is left to play with. README.md in it has things to try: an outage, answers that get lost, a rule that is changed."
-    )
+    output_text(f"{folder} is left to play with. Its README.md has things to try: an outage, answers that get lost, another rule.")
     output_text()
-    if not keep:
-        output_text(f"  cd {there} && . ./demo.env && python systems.py   # starts the two systems again, with the records they have now")
-    output_text(f"  cd {there} && . ./demo.env{'' if keep else '                        # in another terminal'}")
-    output_text(f"  tieline run {_NAME}; tieline status")
-    output_text("  tieline init my-project --template blank          # your own two systems")
+    go = f"cd {shlex.quote(str(folder))} && . ./demo.env"
+    steps = [
+        *([] if keep else [(f"{go} && python systems.py", "both systems again, with the records they have now, until Ctrl-C")]),
+        (go, "in another terminal: addresses, keys, and this tieline"),
+        (f"tieline run {_NAME}", "and whatever else was shown above"),
+        ("tieline init ../my-project --template blank", "the smallest useful start for two systems of your own"),
+    ]
+    width = max(len(command) for command, _ in steps)
+    for command, meaning in steps:
+        output_text(f"  {command:{width}}   # {meaning}")
 
 
 def _stay(systems: Systems) -> None:

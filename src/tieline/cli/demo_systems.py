@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from tieline.model.errors import TielineError
@@ -47,7 +47,7 @@ class Systems:
         self._processes: list[subprocess.Popen[str]] = []
         self.addresses: list[str] = []
 
-    def __enter__(self) -> Systems:
+    def __enter__(self) -> Self:
         try:
             starting = [self._start(system, system.port) for system in SYSTEMS]
             for system, process in zip(SYSTEMS, starting, strict=True):

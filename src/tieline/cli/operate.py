@@ -345,7 +345,7 @@ def _within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
     # Records live for milliseconds and hold no cycles: most collections would be for nothing.
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    sys.setswitchinterval(0.001)  # the store's thread asks for the interpreter often and briefly
+    sys.setswitchinterval(0.0002)  # the store's thread asks for the interpreter often and briefly
     try:
         import uvloop
     except ImportError:  # Windows has none

@@ -299,18 +299,14 @@ class Sender:
     async def _commit_confirmed(self, batch: list[tuple[Delivery, str, int | None]]) -> None:
         ledger, now = self._ledger, self._ledger.clock.now()
         integration, run = ledger.integration, ledger.run
-        settled = [(delivery.id, target_id, now, run, call, delivery.attempts) for delivery, target_id, call in batch]
-        made = [(integration, d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
-        changed = [
-            (integration, d.source_id, target_id, self._agreed(d))
-            for d, target_id, _ in batch
-            if not d.shadowed and d.operation != "delete"
-        ]
+        settled = [(d.id, call, d.attempts) for d, _, call in batch]
+        made = [(d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
+        changed = [(d.source_id, target_id, self._agreed(d)) for d, target_id, _ in batch if not d.shadowed and d.operation != "delete"]
         deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
 
         def unit(connection: sqlite3.Connection) -> None:
-            outbox.confirm(connection, settled)
-            links.agree(connection, made, changed)
+            outbox.confirm(connection, settled, run=run, now=now)
+            links.agree(connection, integration, made, changed)
             if deleted:
                 links.remove(connection, integration, deleted)
 
@@ -449,7 +445,7 @@ class Sender:
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.set_state(connection, delivery, now=now, run=ledger.run)
-            links.judge(connection, [(ledger.integration, delivery.source_id, verdict)])
+            links.judge(connection, ledger.integration, [delivery.source_id], verdict)
 
         await ledger.commit(unit)
         if delivery.run != ledger.run:
@@ -507,11 +503,14 @@ class Sender:
             await self._hold(delivery, "unknown", "the destination says that the record is there, but it can't be found by its match key")
 
     async def _look(self, delivery: Delivery) -> list[Any]:
-        values = delivery.fields
-        key = delivery.match_key or self._job.target_key(self._job.nest(values))
+        job, values = self._job, delivery.fields
+        # A match field that isn't mapped is not among the fields that were sent: what it was matched by stands with the link.
+        link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+        seen = job.old_values(decode_json(link.source_shadow)) if link else {}
+        key = delivery.match_key or job.target_key(job.nest(values)) or (link.match_key if link else None)
         if key is None:
             return []
-        return await self._matcher.look(key, values, fresh=True)
+        return await self._matcher.look(key, {**{t: seen[s] for t, s in job.match if s in seen}, **values}, fresh=True)
 
     async def _adopt(self, delivery: Delivery, found: list[Any], event: str) -> None:
         free = [candidate for candidate in found if candidate.linked_to in (None, delivery.source_id)]

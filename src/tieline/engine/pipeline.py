@@ -6,9 +6,10 @@ After it the deliveries are handed to the sender, and only then the next page is
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -58,15 +59,23 @@ class Pipeline:
         self.compare_all = False
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
         self.deleted: list[str] = []
+        self._under_way = _Page()
+        """What was taken last; its commit may still be going on while the next records are decided."""
+        self._committing: asyncio.Task[None] | None = None
 
     async def take(
         self, records: Sequence[Record], ids: Sequence[str | None], *, cursor: str | None = None, again: bool = False, pages: int = 1
     ) -> None:
-        """Decide records and commit them together with the cursor. With `again`, they are decided even if they are unchanged."""
+        """Decide records and begin to commit them together with the cursor; `settle` waits for it.
+
+        With `again`, records are decided even if they are unchanged.
+        """
         job, ledger = self._job, self._ledger
-        counts, now, run = ledger.counts, ledger.clock.now(), ledger.run
+        now, run = ledger.clock.now(), ledger.run
         page = _Page()
         by_id = self._by_id(records, ids, page)
+        if _overlap(self._under_way.ids, by_id):
+            await self.settle()
         known = links.of_sources(self._db, ledger.integration, list(by_id)) if by_id else {}
         project, compare_all = job.project, self.compare_all
         todo: list[_Change] = []
@@ -99,19 +108,33 @@ class Pipeline:
                 delivery.settled_at, delivery.settled_run = now, run
             if self._guard is not None:
                 self._guard(delivery)
-        await ledger.commit(page.unit(ledger, now, cursor))
-        counts.pages += pages
-        counts.read += len(by_id) + page.without_id
+        await self.settle()  # one commit at a time, in order: the cursor never passes a page that is not durable
+        page.read, page.pages, page.repeated = len(by_id) + page.without_id, pages, len(records) - len(by_id) - page.without_id
+        page.ids, page.keys = by_id.keys(), {link[2] for link in page.links}
+        self._under_way = page
+        self._committing = asyncio.create_task(ledger.commit(page.unit(ledger, now, cursor)))
+
+    async def settle(self) -> None:
+        """Wait until what was taken last is durable, count it, and hand it to the sender."""
+        if self._committing is None:
+            return
+        page, committing = self._under_way, self._committing
+        self._under_way, self._committing = _Page(), None
+        await committing
+        counts = self._ledger.counts
+        counts.pages += page.pages
+        counts.read += page.read
         counts.unchanged += page.unchanged
         counts.filtered += page.filtered
         counts.held += page.held
         counts.parked += page.parked
         counts.matched += page.matched
-        counts.repeated += len(records) - len(by_id) - page.without_id
+        counts.repeated += page.repeated
         await self._sender.put([delivery for delivery in page.deliveries if delivery.state == "sending"])
 
     async def take_deletions(self, source_ids: Sequence[str]) -> None:
         """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
+        await self.settle()
         ledger, policy = self._ledger, self._job.spec.deletes
         known = links.of_sources(self._db, ledger.integration, source_ids) if source_ids else {}
         gone = [link for link in known.values() if link.verdict != "deleted"]
@@ -120,9 +143,8 @@ class Pipeline:
         if policy == "ignore":
             if gone:
                 events = [ledger.event(link.source_id, "deleted in the source", deletes="ignore") for link in gone]
-                verdicts = [(ledger.integration, link.source_id, "deleted") for link in gone]
                 page = _Page()
-                page.events, page.verdicts = events, verdicts
+                page.events, page.gone = events, [link.source_id for link in gone]
                 await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
             return
         self.deleted.extend(link.source_id for link in gone if link.target_id is not None)
@@ -135,6 +157,7 @@ class Pipeline:
 
     async def settle_deletions(self, cursor: str | None) -> None:
         """Queue the deletions that were seen, and move the cursor with them."""
+        await self.settle()
         ledger, policy = self._ledger, self._job.spec.deletes
         page, now = _Page(), ledger.clock.now()
         known = links.of_sources(self._db, ledger.integration, self.deleted) if self.deleted else {}
@@ -150,7 +173,7 @@ class Pipeline:
                 self._guard(delivery)
             page.deliveries.append(delivery)
             page.reopened.append(link.source_id)
-            page.verdicts.append((ledger.integration, link.source_id, "deleted"))
+            page.gone.append(link.source_id)
         self.deleted = []
         if page.deliveries or cursor is not None:
             await ledger.commit(page.unit(ledger, now, cursor))
@@ -231,6 +254,8 @@ class Pipeline:
         for change in unlinked:
             change.key = job.source_key(change.record)
         keys = {change.key: self._matcher.searched_value(change.record) for change in unlinked if change.key is not None}
+        if _overlap(self._under_way.keys, keys):
+            await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
         candidates = {} if job.upsert else await self._matcher.candidates(keys)
         here: dict[str, str] = {}
@@ -385,7 +410,11 @@ class _Page:
         self.deliveries: list[Delivery] = []
         self.events: list[journal.Event] = []
         self.reopened: list[str] = []
-        self.verdicts: list[tuple[int, str, str]] = []
+        self.gone: list[str] = []
+        """Records that are not in the source any more."""
+        self.ids: Collection[str] = ()
+        self.keys: Collection[str | None] = ()
+        self.read = self.pages = self.repeated = 0
         self.unchanged = self.filtered = self.held = self.parked = self.matched = self.without_id = 0
 
     def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
@@ -394,18 +423,22 @@ class _Page:
         def commit(connection: sqlite3.Connection) -> None:
             if self.links:
                 links.put(connection, integration, run, self.links)
-            if self.verdicts:
-                links.judge(connection, self.verdicts)
+            if self.gone:
+                links.judge(connection, integration, self.gone, "deleted")
             if self.reopened:
                 outbox.supersede(connection, integration, self.reopened, run=run, now=now)
             if self.deliveries:
-                outbox.queue(connection, integration, self.deliveries)
+                outbox.queue(connection, integration, run, now, self.deliveries)
             if self.events:
-                journal.note(connection, self.events)
+                journal.note(connection, [event._replace(at=now) for event in self.events])
             if cursor is not None:
                 runs.move_cursor(connection, integration, cursor)
 
         return commit
+
+
+def _overlap(left: Collection[Any], right: Collection[Any]) -> bool:
+    return bool(left) and not set(left).isdisjoint(right)
 
 
 def hash_of(record: Record) -> int:

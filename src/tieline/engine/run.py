@@ -217,10 +217,13 @@ class _Pass:
             else:
                 await self._take_waiting()
                 await self._read()
+            await self._pipeline.settle()
         except StoreError:
             raise
         except TielineError as error:
             failure = error  # the source failed: what was accepted is delivered all the same
+            with contextlib.suppress(SafetyStop):
+                await self._pipeline.settle()
         await self.sender.drain()
         self.drained = True
         if failure is not None:

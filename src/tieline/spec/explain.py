@@ -169,7 +169,7 @@ class _Reader:
     def compare(self) -> None:
         """Complain of what pydantic converts and a JSON Schema refuses."""
         for keys, shape, value in _differences(self._shape, self._value, ()):
-            if not any(keys[: len(seen)] == seen for seen in self._seen):
+            if not any(keys[:length] in self._seen for length in range(len(keys) + 1)):
                 if shape is None:
                     self._unknown(keys)
                 elif isinstance(shape, Leaf) and shape.kind == "address" and shape.fits(value):

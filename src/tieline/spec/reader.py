@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ from tieline.spec.source import Key, Source, dotted, read_source
 from tieline.spec.words import NAME_WORDS
 
 PROJECT_FILES: Final = ("tieline.yaml", "tieline.yml")
+_MOST: Final = 100
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 Kind: TypeAlias = Literal["project", "connector", "connection", "integration"]
@@ -114,6 +116,18 @@ def _no_project(folder: Path) -> SpecError:
     return error
 
 
+def _bounded(complaints: list[Complaint]) -> list[Complaint]:
+    """Return at most so many complaints of each file, and a count of the rest: one mistake in a template makes thousands."""
+    bounded: list[Complaint] = []
+    for file, group in itertools.groupby(complaints, key=lambda complaint: complaint.file):
+        every = list(group)
+        bounded += every[:_MOST]
+        if rest := every[_MOST:]:
+            severity = "error" if any(complaint.severity == "error" for complaint in rest) else "warning"
+            bounded.append(Complaint(file, rest[0].line, "", f"and {len(rest)} more like these", severity=severity))
+    return bounded
+
+
 class _Reading:
     """One reading of a folder: what was found, and what is wrong."""
 
@@ -151,7 +165,7 @@ class _Reading:
         """Return the complaints by file and line, without the secrets that somebody wrote."""
         mask = self._redactor.mask
         masked = [Complaint(c.file, c.line, mask(c.key), mask(c.message), mask(c.hint), c.severity) for c in self.complaints]
-        return sorted(dict.fromkeys(masked), key=lambda c: (c.file, c.line or 0, c.key, c.message))
+        return _bounded(sorted(dict.fromkeys(masked), key=lambda c: (c.file, c.line or 0, c.key, c.message)))
 
     # -- the four kinds of files
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 NAME_WORDS: Final = "a name: lower-case letters, digits, `-` and `_`, a letter first, at most 64"
+_COMPARED: Final = 2000
 _LIKE_ANOTHER: Final = re.compile(r"|true|false|null|-?[0-9.]+")
 
 
@@ -29,7 +30,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def meant(word: str, known: Iterable[str]) -> str:
     """Return a hint with the known word that was probably meant, or nothing."""
-    words = list(known)
+    words = list(known)[:_COMPARED]
     same = {"".join(sorted(known.lower())): known for known in reversed(words)}  # `form` for `from`, `get` for `GET`
     close = same.get("".join(sorted(word.lower()))) or next(iter(difflib.get_close_matches(word, words, 1, 0.6)), None)
     return f"did you mean `{close}`?" if close else ""

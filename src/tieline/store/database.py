@@ -12,12 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import itertools
 import queue
 import sqlite3
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -26,7 +28,6 @@ from tieline.model.errors import StoreError
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
-_MOST_PARAMETERS: Final = 30_000  # SQLite's own limit is 32,766
 _SCHEMA_VERSION: Final = 1
 
 
@@ -169,22 +170,26 @@ class _Job:
             self.loop.call_soon_threadsafe(set_it)
 
 
-def insert(connection: sqlite3.Connection, into: str, width: int, rows: Sequence[Row], tail: str = "") -> None:
-    """Insert rows of `width` columns: `into` is `INTO table (columns)`, `tail` what follows the values (`ON CONFLICT …`)."""
-    most = _MOST_PARAMETERS // width
-    for start in range(0, len(rows), most):
-        part = rows[start : start + most]
-        connection.execute(f"INSERT {into} VALUES {_placeholders(width, len(part))} {tail}", [cell for row in part for cell in row])
+def insert(connection: sqlite3.Connection, into: str, row: str, rows: Sequence[Row], shared: Row = (), tail: str = "") -> None:
+    """Insert rows, many in one statement.
+
+    `into` is `INTO table (columns)`; `row` the row as SQL, with `{}` for each of its own values and `?1`, `?2` … for the shared ones;
+    `tail` what follows the values (`ON CONFLICT …`).
+    """
+    for part in _parts(rows):
+        connection.execute(f"INSERT {into} VALUES {_rows(row, len(part), len(shared))} {tail}", [*shared, *chain.from_iterable(part)])
 
 
-def update_from(connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[Row]) -> int:
-    """Run `UPDATE … FROM (VALUES …) AS v WHERE …`, `{values}` standing for the values; return how many rows changed."""
-    most = _MOST_PARAMETERS // width
+def update_from(connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[Row], shared: Row = ()) -> int:
+    """Run `UPDATE … FROM {values} AS v WHERE …` over rows of `width` values; return how many rows changed.
+
+    The rows are `v.column1`, `v.column2` …, the shared values `?1`, `?2` ….
+    """
+    row = "(" + ",".join(["{}"] * width) + ")"
     changed = 0
-    for start in range(0, len(rows), most):
-        part = rows[start : start + most]
-        filled = statement.replace("{values}", f"(VALUES {_placeholders(width, len(part))})")
-        changed += connection.execute(filled, [cell for row in part for cell in row]).rowcount
+    for part in _parts(rows):
+        filled = statement.replace("{values}", f"(VALUES {_rows(row, len(part), len(shared))})")
+        changed += connection.execute(filled, [*shared, *chain.from_iterable(part)]).rowcount
     return changed
 
 
@@ -194,9 +199,23 @@ def reserve(connection: sqlite3.Connection, name: str, count: int) -> int:
     return int(row[0])
 
 
-@functools.lru_cache(maxsize=512)
-def _placeholders(width: int, count: int) -> str:
-    return ",".join(["(" + ",".join("?" * width) + ")"] * count)
+_SIZES: Final = (256, 64, 16, 4, 1)
+"""Rows are taken in these portions, so that each statement has few forms and stays prepared."""
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    start, left = 0, len(rows)
+    for size in _SIZES:
+        while left >= size:
+            yield rows[start : start + size]
+            start, left = start + size, left - size
+
+
+@functools.lru_cache(maxsize=256)
+def _rows(row: str, count: int, shared: int) -> str:
+    numbers = itertools.count(shared + 1)
+    own = row.count("{}")
+    return ",".join(row.format(*(f"?{next(numbers)}" for _ in range(own))) for _ in range(count))
 
 
 @functools.lru_cache(maxsize=512)

@@ -44,7 +44,7 @@ class Call(msgspec.Struct):
 
 def note(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
     """Append events."""
-    insert(connection, "INTO event (at, integration, run, source_id, kind, detail)", 6, events)
+    insert(connection, "INTO event (at, integration, run, source_id, kind, detail)", "({}, {}, {}, {}, {}, {})", events)
 
 
 def record_calls(connection: sqlite3.Connection, calls: Sequence[Call]) -> None:
@@ -52,7 +52,7 @@ def record_calls(connection: sqlite3.Connection, calls: Sequence[Call]) -> None:
     insert(
         connection,
         "INTO call",
-        15,
+        "(" + ", ".join(["{}"] * 15) + ")",
         [
             (
                 c.id,

@@ -7,7 +7,7 @@ compared as bytes: a side has changed when it no longer says what it said.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tieline.store.database import Database, Row, insert, marks, update_from
@@ -69,13 +69,14 @@ def count(db: Database, integration: int) -> dict[str, int]:
     return dict(db.read("SELECT verdict, count(*) FROM link WHERE integration = ? GROUP BY verdict", (integration,)))
 
 
-def put(connection: sqlite3.Connection, integration: int, run: int, links: Iterable[Link | Row]) -> None:
+def put(connection: sqlite3.Connection, integration: int, run: int, links: Sequence[Link | Row]) -> None:
     """Write what a page decided; a known counterpart and its shadow are kept where the new row has none."""
     insert(
         connection,
         "INTO link (integration, source_id, target_id, match_key, source_shadow, target_shadow, verdict, seen_run)",
-        8,
-        [(integration, *link, run) for link in links],
+        "(?1, {}, {}, {}, {}, {}, {}, ?2)",
+        links,
+        (integration, run),
         """ON CONFLICT (integration, source_id) DO UPDATE SET
              target_id = coalesce(excluded.target_id, target_id), match_key = coalesce(excluded.match_key, match_key),
              source_shadow = excluded.source_shadow, target_shadow = coalesce(excluded.target_shadow, target_shadow),
@@ -83,25 +84,27 @@ def put(connection: sqlite3.Connection, integration: int, run: int, links: Itera
     )
 
 
-def agree(connection: sqlite3.Connection, made: Sequence[tuple[int, str, str]], changed: Sequence[tuple[int, str, str, bytes]]) -> None:
-    """Record what was confirmed: (integration, source id, target id) of records that were made, the target shadow as well of others.
+def agree(
+    connection: sqlite3.Connection, integration: int, made: Sequence[tuple[str, str]], changed: Sequence[tuple[str, str, bytes]]
+) -> None:
+    """Record what was confirmed: (source id, target id) of records that were made, and the target shadow of others.
 
     A record's shadow is written when its creation is queued, and holds once it has a target id. Raises `sqlite3.IntegrityError` when a
     target is already the counterpart of another source record.
     """
     verdict = "verdict = CASE verdict WHEN 'queued' THEN 'linked' ELSE verdict END"
-    where = "FROM {values} AS v WHERE link.integration = v.column1 AND link.source_id = v.column2"
-    update_from(connection, f"UPDATE link SET target_id = v.column3, {verdict} {where}", 3, made)
-    update_from(connection, f"UPDATE link SET target_id = v.column3, target_shadow = v.column4, {verdict} {where}", 4, changed)
-
-
-def judge(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, str]]) -> None:
-    """Set (integration, source id, verdict)."""
+    where = "FROM {values} AS v WHERE link.integration = ?1 AND link.source_id = v.column1"
+    update_from(connection, f"UPDATE link SET target_id = v.column2, {verdict} {where}", 2, made, (integration,))
     update_from(
-        connection,
-        "UPDATE link SET verdict = v.column3 FROM {values} AS v WHERE link.integration = v.column1 AND link.source_id = v.column2",
-        3,
-        rows,
+        connection, f"UPDATE link SET target_id = v.column2, target_shadow = v.column3, {verdict} {where}", 3, changed, (integration,)
+    )
+
+
+def judge(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], verdict: str) -> None:
+    """Set the verdict of records."""
+    connection.execute(
+        f"UPDATE link SET verdict = ? WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
+        (verdict, integration, *source_ids),
     )
 
 
@@ -115,13 +118,7 @@ def remove(connection: sqlite3.Connection, integration: int, source_ids: Sequenc
 
 def fill_directory(connection: sqlite3.Connection, integration: int, rows: Sequence[tuple[str, str, bytes]]) -> None:
     """Note (match key, target id, fields as JSON) of destination records, for the first meeting."""
-    insert(
-        connection,
-        "INTO directory",
-        4,
-        [(integration, *row) for row in rows],
-        "ON CONFLICT DO UPDATE SET fields = excluded.fields",
-    )
+    insert(connection, "INTO directory", "(?1, {}, {}, {})", rows, (integration,), "ON CONFLICT DO UPDATE SET fields = excluded.fields")
 
 
 def in_directory(db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[tuple[str, bytes]]]:

@@ -77,21 +77,34 @@ class Delivery(msgspec.Struct, gc=False):
 _COLUMNS = "id, source_id, target_id, operation, state, run, accepted_at, changed, before, record, attempts, due_at, settled_at, settled_run, call, reason"
 
 
-def queue(connection: sqlite3.Connection, integration: int, deliveries: Sequence[Delivery]) -> None:
-    """Insert what a page decided."""
+def queue(connection: sqlite3.Connection, integration: int, run: int, now: float, deliveries: Sequence[Delivery]) -> None:
+    """Insert what a page decided, by its run at that time: fresh ones as `sending`, others set aside as they are."""
+    shared = (integration, run, now)
     insert(
         connection,
-        """INTO delivery (integration, id, source_id, target_id, operation, state, run, accepted_at, changed, before, record,
-             settled_at, settled_run, reason)""",
-        14,
+        "INTO delivery (integration, run, accepted_at, operation, state, id, source_id, changed)",
+        "(?1, ?2, ?3, 'create', 'sending', {}, {}, {})",
+        [(d.id, d.source_id, d.changed) for d in deliveries if d.state == "sending" and d.operation == "create"],
+        shared,
+    )
+    insert(
+        connection,
+        "INTO delivery (integration, run, accepted_at, state, id, source_id, target_id, operation, changed, before)",
+        "(?1, ?2, ?3, 'sending', {}, {}, {}, {}, {}, {})",
         [
-            (
-                integration, d.id, d.source_id, d.target_id, d.operation, d.state, d.run, d.accepted_at,
-                d.changed, d.before, d.record, d.settled_at, d.settled_run, d.reason,
-            )
+            (d.id, d.source_id, d.target_id, d.operation, d.changed, d.before)
             for d in deliveries
+            if d.state == "sending" and d.operation != "create"
         ],
-    )  # fmt: skip
+        shared,
+    )
+    insert(
+        connection,
+        "INTO delivery (integration, run, accepted_at, settled_run, settled_at, state, id, source_id, target_id, operation, changed, record, reason)",
+        "(?1, ?2, ?3, ?2, ?3, {}, {}, {}, {}, {}, {}, {}, {})",
+        [(d.state, d.id, d.source_id, d.target_id, d.operation, d.changed, d.record, d.reason) for d in deliveries if d.state != "sending"],
+        shared,
+    )
 
 
 def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, run: int, now: float) -> list[int]:
@@ -104,15 +117,29 @@ def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequ
     return [row[0] for row in rows]
 
 
-def confirm(connection: sqlite3.Connection, rows: Sequence[tuple[int, str, float, int, int | None, int]]) -> None:
-    """Settle (id, target id, at, run, call, attempts) as delivered."""
+def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | None, int]], *, run: int, now: float) -> None:
+    """Settle (id, call, attempts) as delivered. What was accepted and arrived together is one range, and one cheap statement."""
+    ranges: list[list[Any]] = []
+    for id, call, attempts in sorted(settled):
+        if ranges and ranges[-1][1] == id - 1 and ranges[-1][2:] == [call, attempts]:
+            ranges[-1][1] = id
+        else:
+            ranges.append([id, id, call, attempts])
+    if len(ranges) * 8 <= len(settled):
+        for first, last, call, attempts in ranges:
+            connection.execute(
+                """UPDATE delivery SET state = 'delivered', settled_at = ?, settled_run = ?, call = ?, attempts = ?, reason = NULL
+                   WHERE id BETWEEN ? AND ?""",
+                (now, run, call, attempts, first, last),
+            )
+        return
     update_from(
         connection,
-        """UPDATE delivery SET state = 'delivered', target_id = v.column2, settled_at = v.column3, settled_run = v.column4,
-             call = v.column5, attempts = v.column6, reason = NULL
+        """UPDATE delivery SET state = 'delivered', settled_at = ?1, settled_run = ?2, call = v.column2, attempts = v.column3, reason = NULL
            FROM {values} AS v WHERE delivery.id = v.column1""",
-        6,
-        rows,
+        3,
+        settled,
+        (now, run),
     )
 
 

@@ -60,13 +60,16 @@ class HurriedClock:
 class Witness:
     """The real transport, with a list of what went through it."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_each: Callable[[list[HttpRequest]], None] | None) -> None:
         self._transport = AiohttpTransport()
+        self._before_each = before_each
         self.requests: list[HttpRequest] = []
 
     async def send(self, request: HttpRequest, timeouts: Timeouts, most_bytes: int) -> HttpResponse:
         """Send, and remember it."""
         self.requests.append(request)
+        if self._before_each is not None:
+            self._before_each(self.requests)
         return await self._transport.send(request, timeouts, most_bytes)
 
     async def close(self) -> None:
@@ -83,6 +86,8 @@ class Project:
     clock: HurriedClock = field(default_factory=HurriedClock)
     requests: list[HttpRequest] = field(default_factory=list)
     """What the last call to the library sent."""
+    before_each: Callable[[list[HttpRequest]], None] | None = None
+    """Called before each request with all so far: the world can change in the middle of a run."""
 
     def run(self, name: str, plan: Path | None = None, **wanted: Any) -> Outcome:
         """Run an integration, or carry out a saved plan of it."""
@@ -122,7 +127,7 @@ class Project:
 
     def within(self, work: Callable[[Tieline], Awaitable[T]]) -> T:
         """Open the project, do some work, close it."""
-        witness = Witness()
+        witness = Witness(self.before_each)
 
         async def closing() -> T:
             with self._open(witness) as tieline:
@@ -175,13 +180,18 @@ def new_project(
     connections: Mapping[str, Any],
     **integrations: Mapping[str, Any],
 ) -> Project:
-    """Write a project. A connector is one of `examples/connectors`, changed as said: `resources.contacts.batch: None` takes it out."""
+    """Write a project.
+
+    A connector is one of `examples/connectors`, with changes: `{"resources/contacts/batch": None}` takes something out. `there=kinto`
+    is one of them under another name.
+    """
     (folder / "connectors").mkdir(parents=True)
     (folder / "integrations").mkdir()
     _write(folder / "tieline.yaml", {"project": "test", "owner": "test@example.com"})
     for name, changes in connectors.items():
-        connector = yaml.safe_load((EXAMPLES / "connectors" / f"{name}.yaml").read_text("utf-8"))
-        for address, value in (changes or {}).items():
+        name, _, original = name.partition("=")
+        connector = yaml.safe_load((EXAMPLES / "connectors" / f"{original or name}.yaml").read_text("utf-8"))
+        for address, value in {"connector": name, **(changes or {})}.items():
             _put(connector, address.split("/"), value)
         _write(folder / "connectors" / f"{name}.yaml", connector)
     _write(folder / "connections.yaml", connections)

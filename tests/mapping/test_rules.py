@@ -99,7 +99,7 @@ def interpret_steps(rule, record, links):
         linked = links.get((rule.lookup, key), ABSENT) if key.strip() else None
         if linked is ABSENT and rule.missing == "hold":
             raise Parked
-        value = None if linked is ABSENT and rule.missing == "null" else linked
+        value = None if linked is ABSENT and rule.missing == "empty" else linked
     if rule.convert is not None and not is_nothing(value):
         value = CONVERSIONS[rule.convert](value)
     return value
@@ -185,7 +185,7 @@ def rules(draw):
         if draw(st.booleans()):
             keys["otherwise"] = draw(st.sampled_from([None, "other", 5]))
     if draw(st.booleans()):
-        keys |= {"lookup": "companies", "missing": draw(st.sampled_from(["hold", "null", "absent"]))}
+        keys |= {"lookup": "companies", "missing": draw(st.sampled_from(["hold", "empty", "absent"]))}
     if draw(st.booleans()):
         keys["as_"] = draw(st.sampled_from([*CONVERSIONS]))
     if draw(st.booleans()):

@@ -9,7 +9,7 @@ import re
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from tieline.mapping.paths import get
+from tieline.model.paths import get
 from tieline.model.errors import Undecodable
 from tieline.model.records import ABSENT, Record
 from tieline.spec.connectors import CursorInBody, Keyset, LinkHeader, NextUrl, Offset, PageNumber, Paging

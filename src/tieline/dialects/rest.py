@@ -20,7 +20,7 @@ from tieline.dialects.pagination import pager
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode
 from tieline.mapping.access import compile_get
-from tieline.mapping.paths import get, put
+from tieline.model.paths import get, put
 from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.times import parse_moment
@@ -243,7 +243,13 @@ class RestSystem:
             return [Receipt(item.id or text_id(id_at(item.record)), None, journaled) for item in items]
         try:
             answer = self._decode(response, f"the batch answer for {resource}")
-            return read_results(answer, declared.results, items, r.id, journaled, self._caller.account.mask)
+            receipts = read_results(answer, declared.results, items, r.id, journaled, self._caller.account.mask)
+            if operation == "delete":  # what is not there any more is deleted, as it is for a single delete
+                return [
+                    Receipt(item.id, None, journaled) if isinstance(receipt.error, NotThere) else receipt
+                    for item, receipt in zip(items, receipts, strict=True)
+                ]
+            return receipts
         except Undecodable as undecodable:
             return [Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled) for _ in items]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Item, Receipt
-from tieline.mapping.paths import get
+from tieline.model.paths import get
 from tieline.model.errors import (
     NotThere,
     OutcomeUnknown,

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tieline.mapping.paths import put
+from tieline.model.paths import put
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, outbox, runs

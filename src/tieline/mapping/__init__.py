@@ -4,7 +4,7 @@ from tieline.mapping.access import compile_get, compile_nest
 from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
 from tieline.mapping.keys import normalise_key
-from tieline.mapping.paths import flatten, format_path, get, nest, parse_path, put
+from tieline.model.paths import flatten, format_path, get, nest, parse_path, put
 from tieline.mapping.when import CompiledWhen, compile_projection, compile_when
 
 __all__ = [

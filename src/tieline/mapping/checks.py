@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from tieline.mapping.paths import Parts, format_path, parse_path, step
+from tieline.model.paths import Parts, format_path, parse_path, step
 from tieline.mapping.source import Source
 from tieline.mapping.values import kind, same
 from tieline.model.records import ABSENT, Values
@@ -137,7 +137,7 @@ def _test(source: Source, field: Field) -> str:
         "array": [f"x.__class__ is {kinds['list']}"],
         "any": [f"x.__class__ in {source.bind(_PLAIN)}"],
     }[field.type]
-    if field.type in ("string", "array"):
+    if field.type in ("string", "array", "date", "datetime"):
         least = max(field.min_length or 0, 1 if field.required else 0)
         if least:
             tests.append(f"len(x) >= {least}")

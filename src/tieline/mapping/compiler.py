@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from tieline.mapping.paths import Parts, format_path, step
+from tieline.model.paths import Parts, format_path, step
 from tieline.mapping.rules import Functions, Plan, plan_rules
 from tieline.mapping.source import Source
 from tieline.mapping.steps import copied, emit, identity

@@ -17,7 +17,7 @@ import ast
 import warnings
 from typing import Final
 
-from tieline.mapping.paths import format_path
+from tieline.model.paths import format_path
 from tieline.mapping.source import Source
 from tieline.mapping.translator import Address, Translator
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 
-from tieline.mapping.paths import Parts, step
+from tieline.model.paths import Parts, step
 from tieline.model.records import ABSENT
 
 _SMALL: Final = 1 << 62

@@ -89,7 +89,7 @@ def _emit_lookup(source: Source, rule: Rule) -> None:
             source.line(f"v = links.get(({integration}, i), ABSENT)")
             if rule.missing == "hold":
                 source.line(f"if v is ABSENT: {source.bind(_unlinked)}({integration}, i)")
-            elif rule.missing == "null":
+            elif rule.missing == "empty":
                 source.line("if v is ABSENT: v = None")
 
 

@@ -225,7 +225,7 @@ def _is_exact(leaf: Leaf, value: Any) -> bool:
 
 
 def _wrong_address(text: str) -> str | None:
-    from tieline.mapping.paths import parse_path
+    from tieline.model.paths import parse_path
 
     try:
         parse_path(text)

@@ -15,7 +15,7 @@ _OPEN: Final = ("object", "array", "any")
 
 def parse(address: str) -> Parts:
     """Return the keys and indices of an address. Raises `ValueError`."""
-    from tieline.mapping.paths import parse_path
+    from tieline.model.paths import parse_path
 
     return parse_path(address)
 

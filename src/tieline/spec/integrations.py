@@ -76,8 +76,8 @@ class Rule(Declared):
     """The default also takes the place of blank text."""
     only: Literal["create"] | None = None
     """`create`: the field is written when the record is made, and left alone from then on."""
-    missing: Literal["hold", "null", "absent"] = "hold"
-    """With `lookup`: what happens while the other record has no link."""
+    missing: Literal["hold", "empty", "absent"] = "hold"
+    """With `lookup`: what happens while the other record has no link: the record waits, the field is null, or it is left out."""
 
 
 def _rule_kind(value: Any) -> str:

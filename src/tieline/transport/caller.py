@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from tieline.model.clock import Clock
-from tieline.model.errors import RateLimited, RemoteError, Undecodable
+from tieline.model.errors import OutcomeUnknown, RateLimited, RemoteError, Unavailable, Undecodable
 from tieline.spec.connectors import Errors, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
 from tieline.transport.budget import Budget
@@ -94,6 +94,8 @@ class Caller:
                 return response
             assert error is not None
             if not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts:
+                if isinstance(error, OutcomeUnknown):  # of a write, that is; a read is simply read again
+                    error.next_step = Unavailable.next_step
                 raise error
             await self._clock.sleep(wait_seconds(attempt, self._retries, self._clock.random()))
 

@@ -171,7 +171,7 @@ def tieline(job: Job, url: str) -> list[Contestant]:
         return []
 
     project, env = WORK / "project", {"BENCH_VENDOR": url}
-    integration = {"unchanged": "batch", "memory": "batch", "limited": "one"}.get(job.name, job.name)
+    integration = {"unchanged": "batch", "memory": "batch"}.get(job.name, job.name)
     command = [str(TIELINE), "run", integration]
 
     def start_afresh() -> None:

@@ -158,6 +158,7 @@ class Caller:
                     error.text = account.mask(error.text)
                 call = self.observe(record)
             if not isinstance(error, RateLimited):
+                self.budget.accepted()
                 return response, error, call
             wait = error.retry_after
             if wait is None:
@@ -165,7 +166,7 @@ class Caller:
             throttled += 1
             if wait > _MOST_THROTTLE_WAIT:
                 return response, error, call
-            self.budget.pause(wait)
+            self.budget.throttled(wait)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -1,0 +1,199 @@
+"""What is said when something is wrong: where, what, what to do next; and the exit code that a scheduler goes by."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from cli.world import MEMBERS, NAME, QUALIFIED, ended, until
+
+
+def said(result, *words):
+    """Return the words that are missing from what was said."""
+    return [word for word in words if word not in result.said]
+
+
+def test_no_project_here(world, tmp_path):
+    result = world.tieline("status", cwd=tmp_path)
+
+    assert 2 == result.code
+    assert [] == said(result, "tieline.yaml", "tieline init")
+
+
+def test_an_integration_that_does_not_exist(world):
+    result = world.tieline("run", "qualified")
+
+    assert 2 == result.code
+    assert [] == said(result, "there is no integration `qualified`", NAME)
+
+
+def test_a_dead_letter_that_does_not_exist(world):
+    result = world.tieline("dead-letters", "show", "17", "--json")
+
+    assert 2 == result.code
+    assert "there is no dead letter 17" == result.json["error"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "line", "words"),
+    [
+        ("connections.yaml", "connector: postbox", "connector: [postbox", None, ["connections.yaml:"]),
+        ("connections.yaml", "connector: postbox", "connectr: postbox", "connectr", ["did you mean `connector`"]),
+        (f"integrations/{NAME}.yaml", "freshness: 5m", "freshness: soon", "soon", ["5m"]),
+        (f"integrations/{NAME}.yaml", "  merge_fields.LNAME: last_name", "  merge_fields.LNAME: lastname", "lastname", ["last_name"]),
+    ],
+)
+def test_a_file_that_is_wrong(world, file, old, new, line, words):
+    """File and line, and the nearest word that would have been right; nothing runs."""
+    world.change(file, (old, new))
+    check, run = world.tieline("check"), world.tieline("run")
+    if line is not None:
+        text = (world.folder / file).read_text("utf-8").splitlines()
+        words = [*words, f"{file}:{next(number for number, content in enumerate(text, 1) if line in content)}"]
+
+    assert (2, 2) == (check.code, run.code)
+    assert [] == said(check, *words)
+    assert [] == said(run, *words)
+    assert MEMBERS == len(world.members)
+
+
+def test_an_environment_variable_that_is_not_set(world):
+    """A check warns, because it may run where the secrets are not; a run stops before it does anything."""
+    environ = world.without("POSTBOX_KEY")
+    check, run = world.tieline("check", environ=environ), world.tieline("run", NAME, environ=environ)
+
+    assert 0 == check.code
+    assert [] == said(check, "connections.yaml:", "POSTBOX_KEY", "not set")
+    assert 2 == run.code
+    assert [] == said(run, "POSTBOX_KEY", "not set")
+
+
+def test_no_secret_is_shown_whatever_is_wrong(world):
+    """The key is good text, in the environment and nowhere else."""
+    environ = {**world.environ, "POSTBOX_KEY": "canary-7f3a55"}
+    run = world.tieline("run", NAME, environ=environ)
+    status = world.tieline("status", "--json", environ=environ)
+
+    assert 1 == run.code
+    assert [] == said(run, "email", "401", "credentials")
+    assert "canary-7f3a55" not in run.said + status.said
+    assert b"canary-7f3a55" not in b"".join(path.read_bytes() for path in world.store.parent.iterdir())
+
+
+def test_another_runner_holds_the_lease(world):
+    world.slow_down()
+    first = world.start("run", NAME)
+    until(lambda: len(world.email.records) > MEMBERS, first)
+    second = world.tieline("run", NAME)
+    status = world.tieline("status", "--json")
+    one = ended(first)
+
+    assert 4 == second.code
+    assert [] == said(second, f"{NAME} is being run by process {first.pid}")
+    assert f"process {first.pid}" in status.json[0]["running"]
+    assert 0 == one.code
+    assert world.qualified == world.members
+
+
+def test_a_store_from_a_newer_tieline(world):
+    world.tieline("status")
+    with contextlib.closing(sqlite3.connect(world.store)) as store:
+        store.execute("PRAGMA user_version = 999")
+    before = world.store.read_bytes()
+    result = world.tieline("run", NAME)
+
+    assert 5 == result.code
+    assert [] == said(result, "schema 999", "newer")
+    assert before == world.store.read_bytes()
+
+
+def test_a_store_that_is_damaged(world):
+    """It is neither repaired nor replaced: somebody may want it."""
+    world.store.parent.mkdir()
+    world.store.write_bytes(b"SQLite format 3\x00" + os.urandom(8192))
+    before = world.store.read_bytes()
+    results = [world.tieline(*command) for command in (["run", NAME], ["status"])]
+
+    assert [5, 5] == [result.code for result in results]
+    assert [] == said(results[0], str(world.store), "damaged", "backup")
+    assert before == world.store.read_bytes()
+
+
+def test_a_source_that_is_down(world):
+    environ = {**world.environ, "ACME_CRM_URL": "http://127.0.0.1:9"}
+    live = world.tieline("check", "--live", environ=environ)
+
+    assert 1 == live.code
+    assert [] == said(live, "failed  crm", "ok      email")
+
+
+def test_a_destination_that_is_down_is_owed_everything(world):
+    """And gets it as soon as it is back, without anybody's doing."""
+    world.change(f"integrations/{NAME}.yaml", ("unavailable:", "retry: {attempts: 2, base: 10ms}\nunavailable:"))
+    world.tieline("run", NAME, "--limit", "5")  # so that nothing has to be looked up there
+    world.email.faults(outage=True)
+    down = world.tieline("run", NAME)
+    status = world.tieline("status", NAME, "--json")
+    world.email.faults(outage=False)
+    back = world.tieline("run", NAME)
+
+    assert 3 == down.code
+    assert [] == said(down, "503", "owed")
+    assert 3 == status.code
+    assert QUALIFIED - status.json[0]["delivered"] == status.json[0]["owed"]
+    assert 0 == back.code
+    assert world.qualified == world.members
+
+
+def test_an_option_that_does_not_exist(world):
+    result = world.tieline("run", "--fast")
+
+    assert 2 == result.code
+    assert [] == said(result, "--fast")
+
+
+def test_errors_in_json_are_json(world, tmp_path):
+    """With what to do next, and the complaints one by one."""
+    nowhere = world.tieline("status", "--json", cwd=tmp_path)
+    unknown = world.tieline("plan", "nothing", "--json")
+
+    assert (2, 2) == (nowhere.code, unknown.code)
+    assert "tieline.yaml" == nowhere.json["complaints"][0]["file"]
+    assert NAME in unknown.json["next"]
+    assert "" == nowhere.err + unknown.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGPIPE")
+def test_a_reader_that_has_seen_enough(world):
+    """`tieline schema | head -1`"""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tieline.cli.main", "schema"], cwd=world.folder, env=world.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    complaint = process.stderr.read()
+    process.stderr.close()
+
+    assert b"" == complaint
+    assert process.wait(30) in (0, 1)
+
+
+def test_an_error_of_our_own_says_so(world):
+    """A store's file that is a folder, or whatever else nobody thought of, ends in one sentence, not in a page of Python."""
+    world.store.mkdir(parents=True)
+    result = world.tieline("status")
+
+    assert 5 == result.code
+    assert "Traceback" not in result.said
+    assert [] == said(result, "error", "next")
+    assert json.dumps(str(world.store))[1:-1] in result.err

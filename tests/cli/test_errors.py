@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from cli.world import MEMBERS, NAME, QUALIFIED, ended, until
+from cli.world import MEMBERS, NAME, ended, until
 
 
 def said(result, *words):

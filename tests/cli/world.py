@@ -127,10 +127,10 @@ class World:
             text = text.replace(old, new)
         path.write_text(text, "utf-8")
 
-    def slow_down(self) -> None:
+    def slow_down(self, latency: float = 0.15) -> None:
         """Make a run last long enough to be interrupted: small batches, few at once, an email platform that takes its time."""
         self.change("connectors/postbox.yaml", ("size: 100\n", "size: 5\n"), ("concurrency: 10", "concurrency: 2"))
-        self.email.faults(latency=0.15)
+        self.email.faults(latency=latency)
 
     @property
     def store(self) -> Path:

@@ -29,6 +29,7 @@ def shop(folder: Path, organizer: Organizer, collection: Collection, *, connecto
                 "environment": "self_hosted",
                 "auth": {"bearer": "${env:PRETIX_TOKEN}"},
                 "variables": {"organizer": organizer.slug, "event": organizer.event},
+                "concurrency": 1,  # on SQLite, pretix answers writes side by side with 500
             },
         },
         copy={"unmatched": "create", "conflict": "source", **integration},
@@ -153,9 +154,10 @@ class TestCustomers:
         proxy.heal()
         good = project.run("copy")
 
-        assert {"owed": 3, "owed_": 3} == {**told(bad), "owed_": bad.counts.owed}
+        assert ("owed", 3) == (bad.state, bad.counts.owed)
         assert {"green": 0, "carried_delivered": 3} == told(good)
-        assert _keys(project) == keys
+        assert keys
+        assert keys < _keys(project)  # those that had been sent, and of the one that had not
         assert 3 == len(organizer.customers())
 
     def test_a_token_that_may_not_do_it_halts_the_run(self, tmp_path: Path, organizer: Organizer, collection: Collection) -> None:

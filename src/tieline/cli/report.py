@@ -32,7 +32,7 @@ def status(folder: Path, name: str | None) -> int:
                 output.print("there is no integration in this project")
         if any(entry.needs_someone for entry in found):
             return ACT
-        return OWED if any(entry.owed for entry in found) else OK
+        return OWED if any(entry.owed or entry.state == "owed" for entry in found) else OK
 
 
 def _print_status(entry: IntegrationStatus) -> None:
@@ -57,9 +57,10 @@ def _print_status(entry: IntegrationStatus) -> None:
     output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
     calls = entry.calls
     if calls.get("calls"):
+        waited = calls["mean_waited_seconds"]
         output.print(
-            f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average, "
-            f"{age(calls['waited_seconds'])} waited for limits"
+            f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average"
+            + (f", after waiting {age(waited)} for the limits" if waited >= 0.01 else "")
         )
     if entry.state in ("attention", "failed", "late"):
         output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")

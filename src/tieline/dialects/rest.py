@@ -179,19 +179,18 @@ class RestSystem:
         return self._resources[resource].find[field].lag
 
     async def ping(self) -> str:
-        """Make a cheap call with the credentials; return what was asked."""
+        """Make a cheap call with the credentials, once, because somebody is waiting; return what was asked."""
         declared: Request | None = self._connector.ping
         if declared is not None:
             call = self._call(declared)
             url = call.url({}, {})
-            await self._caller.read(declared.method, url, call.headers, None, declared.cost)
+            await self._caller.read(declared.method, url, call.headers, None, declared.cost, once=True)
             return f"{declared.method} {declared.path}"
         for name, r in self._resources.items():
             if r.list is not None and r.list.method == "GET":
                 call = self._call(r.list)
-                response = await self._caller.read(
-                    "GET", call.url({}, pager(r.list.paging).first().params), call.headers, None, r.list.cost
-                )
+                url = call.url({}, pager(r.list.paging).first().params)
+                response = await self._caller.read("GET", url, call.headers, None, r.list.cost, once=True)
                 self._entries(self._decode(response, name), r.list, name)
                 return f"GET {r.list.path}"
         return "nothing: the connector declares no ping and no list"

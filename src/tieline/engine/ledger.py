@@ -72,12 +72,15 @@ class Ledger:
         self.counts = Counts()
         self._calls: list[journal.Call] = []
         self._next: dict[str, tuple[int, int]] = {}
+        self._block = 4
 
     def ids(self, sequence: str, count: int) -> int:
         """Reserve `count` fresh ids, known before their rows are written, and return the first."""
         first, end = self._next.get(sequence, (0, 0))
         if first + count > end:
-            more = max(count, _IDS_AT_ONCE)
+            # A short run gives out small numbers, which people have to type; a long one asks seldom.
+            self._block = min(self._block * 4, _IDS_AT_ONCE)
+            more = max(count, self._block)
             first = self.db.write(lambda connection: reserve(connection, sequence, more))
             end = first + more
         self._next[sequence] = (first + count, end)

@@ -17,7 +17,7 @@ from typing import Any, Self
 import msgspec
 
 from tieline.engine.run import Engine, Outcome, Wanted
-from tieline.model.errors import Complaint, SafetyStop, SpecError, TielineError
+from tieline.model.errors import Complaint, SafetyStop, SpecError, TielineError, Unavailable
 from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
@@ -106,6 +106,8 @@ async def make_plan(open_engine: Callable[[Database], Engine], db: Database, nam
         try:
             scratch.write(lambda connection: connection.execute("UPDATE integration SET holder = NULL, lease_until = 0"))
             outcome = await open_engine(scratch).run(name, msgspec.structs.replace(wanted, send=False))
+            if outcome.state == "owed":
+                raise Unavailable(outcome.error or "a system can't be reached", next_step="try again when it is back")
             if outcome.state == "failed":
                 raise TielineError(outcome.error or "the plan could not be made", next_step=outcome.next_step)
             return Plan(folder, scratch, outcome, fingerprint)

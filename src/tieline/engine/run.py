@@ -20,11 +20,12 @@ from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
 from tieline.engine.matching import Matcher
 from tieline.engine.pipeline import Guard, Pipeline
 from tieline.model.clock import Clock
-from tieline.model.errors import SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.errors import RateLimited, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.records import Record, decode_json
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
 from tieline.transport.caller import CallRecord
+from tieline.transport.retry import TRANSIENT
 
 _LEDGER: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("ledger", default=None)
 
@@ -45,7 +46,7 @@ class Outcome(msgspec.Struct):
     integration: str
     run: int
     state: str
-    """green; attention (something is parked or held); owed (the destination could not take all); failed; stopped."""
+    """green; attention (something is parked or held); owed (a system could not be reached or not take all; the next run goes on); failed; stopped."""
     counts: Counts
     seconds: float
     error: str | None = None
@@ -66,6 +67,9 @@ class Wanted(msgspec.Struct, frozen=True):
     send: bool = True
     """Without it the run stops at the outbox: a plan."""
 
+
+PASSING = (*TRANSIENT, RateLimited)
+"""Failures of a whole read that the next run may not meet."""
 
 EVERYTHING = Wanted()
 """A whole run."""
@@ -122,8 +126,10 @@ class Engine:
             ended, error = "stopped", "cancelled"
             raise
         except TielineError as failure:
-            ended = "stopped" if self._stop else "failed"
+            ended = "stopped" if self._stop else "owed" if isinstance(failure, PASSING) else "failed"
             error, next_step = str(failure), failure.next_step
+            if ended == "owed":
+                next_step = "nothing was lost; the next run goes on where this one stopped"
         except BaseException as failure:
             error = f"an error in tieline itself: {type(failure).__name__}: {failure}"
             raise

@@ -69,17 +69,18 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
         return None
     calls = journal.calls_by_id(db, [d.call for d in deliveries if d.call is not None]) if deliveries else {}
     moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
+    target_id = (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None)
     for delivery in deliveries:
-        moments += _moments(delivery, calls)
+        moments += _moments(delivery, target_id, calls)
     moments.sort(key=lambda moment: moment.at)
     return Story(
-        name, spec.source, source_id, spec.target, (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None),
+        name, spec.source, source_id, spec.target, target_id,
         link.verdict if link else "deleted",
         decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_shadow else None, moments,
     )  # fmt: skip
 
 
-def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Moment]:
+def _moments(delivery: outbox.Delivery, target_id: str | None, calls: Mapping[int, Call]) -> list[Moment]:
     before = decode_json(delivery.before) if delivery.before else None
     call = calls.get(delivery.call) if delivery.call is not None else None
     why = delivery.why or None
@@ -107,7 +108,7 @@ def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Momen
             Moment(
                 settled_at,
                 what,
-                f"{delivery.operation} confirmed as {delivery.target_id}{attempts}",
+                f"{delivery.operation} of {delivery.target_id or target_id} confirmed{attempts}",
                 delivery.settled_run,
                 delivery.id,
                 call=call,
@@ -120,7 +121,10 @@ def _moments(delivery: outbox.Delivery, calls: Mapping[int, Call]) -> list[Momen
         text = {"superseded": "a later version took its place", "discarded": f"given up by hand: {(why or {}).get('discarded', '')}"}.get(
             what, str((why or {}).get("message", ""))
         )
-        moments.append(Moment(settled_at, what, text, delivery.settled_run, delivery.id, call=call, why=why))
+        again = what in ("superseded", "discarded")
+        moments.append(
+            Moment(settled_at, what, text, delivery.settled_run, delivery.id, call=None if again else call, why=None if again else why)
+        )
     return moments
 
 

@@ -43,7 +43,9 @@ class Database:
             self._writer = _connect(self.path)
             _migrate(self._writer, self.path)
             self._reader = _connect(self.path)
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+        except OSError as error:
             raise StoreError(f"the store {self.path} can't be opened: {error}") from error
         self._work: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None

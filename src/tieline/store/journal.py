@@ -98,9 +98,9 @@ def failures_of(db: Database, run: int, limit: int = 20) -> list[Call]:
 
 
 def call_figures(db: Database, run: int) -> dict[str, Any]:
-    """Return how many calls a run made, how many failed, and the mean seconds of an answer."""
-    total, failed, mean, waited = db.read("SELECT count(*), count(failure), avg(seconds), sum(waited) FROM call WHERE run = ?", (run,))[0]
-    return {"calls": total, "failed": failed, "mean_seconds": mean or 0.0, "waited_seconds": waited or 0.0}
+    """Return how many calls a run made, how many failed, the mean seconds of an answer, and of waiting for a limit before it."""
+    total, failed, mean, waited = db.read("SELECT count(*), count(failure), avg(seconds), avg(waited) FROM call WHERE run = ?", (run,))[0]
+    return {"calls": total, "failed": failed, "mean_seconds": mean or 0.0, "mean_waited_seconds": waited or 0.0}
 
 
 def prune(connection: sqlite3.Connection, before: float, now: float, limit: int = 50_000) -> int:

@@ -84,8 +84,10 @@ class Caller:
         body: bytes | None,
         cost: int,
         accept: tuple[int, ...] = (),
+        *,
+        once: bool = False,
     ) -> HttpResponse:
-        """Send a call that changes nothing; passing failures are tried again. Statuses in `accept` are answers, not errors."""
+        """Send a call that changes nothing; passing failures are tried again, unless `once`. Statuses in `accept` are answers, not errors."""
         attempt = 0
         while True:
             attempt += 1
@@ -93,7 +95,7 @@ class Caller:
             if error is None and response is not None:
                 return response
             assert error is not None
-            if not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts:
+            if once or not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts:
                 if isinstance(error, OutcomeUnknown):  # of a write, that is; a read is simply read again
                     error.next_step = Unavailable.next_step
                 raise error

@@ -114,6 +114,10 @@ class World:
         """Run a command to its end."""
         return ended(self.start(*arguments, cwd=cwd, environ=environ))
 
+    def both(self, one: list[str], other: list[str], environ: dict[str, str] | None = None) -> list[Result]:
+        """Run two commands side by side, to be done sooner."""
+        return [ended(process) for process in [self.start(*arguments, environ=environ) for arguments in (one, other)]]
+
     def without(self, *names: str) -> dict[str, str]:
         """Return the environment without some variables."""
         return {name: value for name, value in self.environ.items() if name not in names}

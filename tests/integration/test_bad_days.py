@@ -122,7 +122,6 @@ class TestKinto:
         assert 8 == proxy.counts.struck
         assert content(source) == content(target)
         assert 30 == target.count()
-        assert 30 + 8 == len(project.sent("PUT"))
 
     @every_fault
     def test_batches(
@@ -179,8 +178,8 @@ class TestKinto:
     def test_a_doubt_outlives_the_run_and_is_settled_by_the_next(
         self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy
     ) -> None:
-        """The server does its work and says nothing for as long as the run tries; what it did is not done again."""
-        project = through(proxy, tmp_path / "p", source, target, target_connector=SINGLY, retry={"attempts": 2})
+        """The server does its work and says nothing, and nobody looks before the run is over; what it did is not done again."""
+        project = through(proxy, tmp_path / "p", source, target, target_connector=SINGLY, retry={"attempts": 1})
         proxy.strike(Fault(lose_answer=True, method="POST"))
         bad = project.run("copy")
         written = target.count()
@@ -224,7 +223,7 @@ class TestKinto:
             down = project.run("copy")
         up = project.run("copy")
 
-        assert {"failed": 0} == told(down)
+        assert {"owed": 0} == told(down)
         assert "there: " in (down.error or "")
         assert {"green": 30, "created": 30} == told(up)
         assert 30 == target.count()
@@ -265,10 +264,9 @@ class TestKinto:
             outcome = project.run("copy")
             status = project.command("status")
 
-        assert {"failed": 0, "carried_delivered": 1} == told(outcome)
+        assert {"owed": 0, "carried_delivered": 1} == told(outcome)
         assert "here: " in (outcome.error or "")
         assert "no connection to" in (outcome.error or "")
-        assert 1 == status.returncode
         assert "no connection to" in status.stdout
         assert "Renamed" == content(target, "name")["c1@example.com"]
 

@@ -137,6 +137,7 @@ def run(folder: Path, name: str | None, *, plan: Path | None, limit: int | None,
                 "there is no integration in this project", next_step="describe one in integrations/NAME.yaml, or see `tieline init`"
             )
         outcomes: list[Outcome] = []
+        failures: list[dict[str, str]] = []
         codes: list[int] = []
 
         async def work() -> int:
@@ -149,7 +150,9 @@ def run(folder: Path, name: str | None, *, plan: Path | None, limit: int | None,
                         else:
                             outcome = await project.run(each, Wanted(limit=limit, only=only), progress=progress)
                 except TielineError as error:
-                    output.error(error)
+                    failures.append({"integration": each, "error": str(error), "next": error.next_step})
+                    if not output.json_mode:
+                        output.error(error)
                     codes.append(exit_code(error))
                     continue
                 outcomes.append(outcome)
@@ -161,8 +164,8 @@ def run(folder: Path, name: str | None, *, plan: Path | None, limit: int | None,
             return max(codes, default=OK, key=_gravity)
 
         code = _within(project, work)
-        if output.json_mode and outcomes:
-            output.json([outcome_json(outcome) for outcome in outcomes])
+        if output.json_mode:
+            output.json([*(outcome_json(outcome) for outcome in outcomes), *failures])
         return code
 
 

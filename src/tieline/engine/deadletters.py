@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from tieline.model.paths import put
 from tieline.model.errors import TielineError
+from tieline.model.paths import put
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, outbox, runs
 from tieline.store.database import Database

@@ -16,6 +16,7 @@ is classified once (`transport.classify`); here is decided what follows:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
@@ -69,6 +70,7 @@ class Sender:
         self._failures_in_a_row = 0
         self.halted: TielineError | None = None
         """Why nothing more is sent in this run."""
+        self._halt_seen = asyncio.Event()
         self.failed: BaseException | None = None
         """An error that is not the destination's: the store, or ours."""
         largest = max(job.target.batch.values(), default=1)
@@ -98,17 +100,30 @@ class Sender:
         self._flush = True
         self._wake()
 
-    async def drain(self) -> None:
-        """Wait until everything that was handed over is settled or owed. Raises what went wrong on our side."""
+    def halt(self, why: TielineError) -> None:
+        """Send nothing more: what is under way is waited for, everything else stays owed."""
+        if self.halted is None:
+            self.halted = why
+        self._halt_seen.set()
+        self._wake()
+
+    async def drain(self, patience_seconds: float | None = None) -> bool:
+        """Wait until everything that was handed over is settled or owed; return whether it is, within the patience there is.
+
+        Raises what went wrong on our side.
+        """
         self._draining = True
         self._wake()
-        while self._open and self.failed is None:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting_puts.append(waiter)
-            await waiter
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_seconds):
+                while self._open and self.failed is None:
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._waiting_puts.append(waiter)
+                    await waiter
         await self.close()
         if self.failed is not None:
             raise self.failed
+        return not self._open
 
     async def close(self) -> None:
         """Stop the workers; what is not settled stays in the store as it is."""
@@ -335,7 +350,7 @@ class Sender:
 
     async def _failed(self, delivery: Delivery, error: RemoteError) -> None:
         if isinstance(error, Unauthorized):
-            self._halt(error)
+            self.halt(error)
             await self._leave_owed([delivery], error)
         elif isinstance(error, RateLimited):
             await self._wait_as_told(delivery, error)
@@ -351,7 +366,7 @@ class Sender:
         delivery.due_at = self._ledger.clock.now() + wait
         delivery.reason = outbox.reason(error.kind, str(error), error.next_step)
         if wait > _LONGEST_WAIT:
-            self._halt(error)
+            self.halt(error)
             await self._leave_owed([delivery], error)
             return
         delivery.state = "owed"
@@ -370,7 +385,7 @@ class Sender:
         delivery.reason = outbox.reason(error.kind, str(error), error.next_step)
         if delivery.tries >= policy.attempts:
             if self._failures_in_a_row >= policy.attempts:
-                self._halt(error)
+                self.halt(error)
             await self._leave_owed([delivery], error)
             return
         if not delivery.doubt:
@@ -388,14 +403,16 @@ class Sender:
         task.add_done_callback(self._retries.discard)
 
     async def _later(self, delivery: Delivery, wait: float) -> None:
-        await self._ledger.clock.sleep(wait)
+        sleeping = asyncio.ensure_future(self._ledger.clock.sleep(wait))
+        halted = asyncio.ensure_future(self._halt_seen.wait())
+        try:
+            await asyncio.wait({sleeping, halted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            halted.cancel()
         self._retrying -= 1
         self._ready[delivery.operation].appendleft(delivery)
         self.flush()
-
-    def _halt(self, error: TielineError) -> None:
-        if self.halted is None:
-            self.halted = error
 
     async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError) -> None:
         reason = outbox.reason(getattr(why, "kind", "halted"), str(why), why.next_step)

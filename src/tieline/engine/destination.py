@@ -20,8 +20,11 @@ class Destination(Protocol):
     def flush(self) -> None:
         """Send part-filled batches too."""
 
-    async def drain(self) -> None:
-        """Wait until everything is settled or owed."""
+    def halt(self, why: TielineError) -> None:
+        """Send nothing more."""
+
+    async def drain(self, patience_seconds: float | None = None) -> bool:
+        """Wait until everything is settled or owed; return whether it is."""
 
     async def close(self) -> None:
         """Stop."""
@@ -38,8 +41,13 @@ class Nowhere:
     def flush(self) -> None:
         """Nothing waits."""
 
-    async def drain(self) -> None:
+    def halt(self, why: TielineError) -> None:
+        """Nothing is sent anyway."""
+        self.halted = why
+
+    async def drain(self, patience_seconds: float | None = None) -> bool:
         """Nothing waits."""
+        return True
 
     async def close(self) -> None:
         """Nothing runs."""

@@ -36,6 +36,7 @@ def observe(record: CallRecord) -> int | None:
     return ledger.observe(record) if ledger is not None else None
 
 
+_PATIENCE_SECONDS = 10.0
 _PAGES_AHEAD = 8
 _RECORDS_TOGETHER = 1000
 
@@ -90,10 +91,18 @@ class Engine:
         self._db, self._clock, self._systems, self._jobs = db, clock, systems, jobs
         self._keep_history = keep_history_seconds
         self._stop: str | None = None
+        self._current: _Pass | None = None
 
     def stop(self, why: str) -> None:
         """Ask the current run to end in good order: no new page, no new write; what is under way is waited for."""
         self._stop = why
+        if self._current is not None:
+            self._current.sender.halt(SafetyStop(why))
+
+    @property
+    def stopped(self) -> str | None:
+        """Why it was asked to end, if it was."""
+        return self._stop
 
     async def run(
         self,
@@ -115,6 +124,7 @@ class Engine:
         token = _LEDGER.set(ledger)
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
+        self._current = pass_
         ended, error, next_step = "failed", None, ""
         try:
             async with asyncio.timeout(job.spec.max_run):
@@ -134,6 +144,7 @@ class Engine:
             error = f"an error in tieline itself: {type(failure).__name__}: {failure}"
             raise
         finally:
+            self._current = None
             heartbeat.cancel()
             await pass_.sender.close()
             _LEDGER.reset(token)
@@ -230,8 +241,7 @@ class _Pass:
             failure = error  # the source failed: what was accepted is delivered all the same
             with contextlib.suppress(SafetyStop):
                 await self._pipeline.settle()
-        await self.sender.drain()
-        self.drained = True
+        self.drained = await self.sender.drain(_PATIENCE_SECONDS if self._engine.stopped else None)
         if failure is not None:
             raise failure
         self._progress(self._ledger.counts)
@@ -239,8 +249,8 @@ class _Pass:
     def verdict(self) -> tuple[str, str | None, str]:
         """Return how the run ended: state, error, next step."""
         counts, halted = self._ledger.counts, self.sender.halted
-        if self._engine._stop is not None:
-            return "stopped", self._engine._stop, "run again: it goes on where it stopped"
+        if self._engine.stopped is not None:
+            return "stopped", self._engine.stopped, "run again: it goes on where it stopped"
         if self._wanted.send and not counts.balances:
             return (
                 "failed",
@@ -328,7 +338,7 @@ class _Pass:
         deleted: list[str]
         cursor: str | None
         may_move = left is None and not deletes and job.fingerprint == self._state.mapping
-        async for pages in _ahead(self._source.read(job.source_resource, since), self.sender.flush):
+        async for pages in _ahead(self._source.read(job.source_resource, since), self._while_waiting):
             records, ids, deleted, cursor = [], [], [], None
             for page in pages:
                 records += page.records
@@ -373,11 +383,13 @@ class _Pass:
                 return
         raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
 
+    def _while_waiting(self) -> None:
+        self._check_stopped()
+        self.sender.flush()
+
     def _check_stopped(self) -> None:
-        if self._engine._stop is not None:
-            if self.sender.halted is None:
-                self.sender.halted = SafetyStop(self._engine._stop)
-            raise SafetyStop(self._engine._stop, next_step="run again: it goes on where it stopped")
+        if self._engine.stopped is not None:
+            raise SafetyStop(self._engine.stopped, next_step="run again: it goes on where it stopped")
 
 
 async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncIterator[list[Page]]:

@@ -59,7 +59,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 READ_RETRIES = RetryPolicy()
-_MOST_THROTTLE_WAIT = 24 * 3600.0
+_MOST_THROTTLE_WAIT = 900.0
 _GUESS_SECONDS = 2.0
 
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import msgspec
 
-from tieline.model.paths import get
 from tieline.model.errors import NotThere, RateLimited, Rejected, RemoteError, Stale, Unauthorized, Unavailable
+from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json
 from tieline.spec.connectors import Errors
 from tieline.transport.ports import HttpResponse

@@ -61,7 +61,7 @@ class TestMailman:
         proxy.heal()
         good = customers.run("members")
 
-        assert {"owed": 1, "owed ": 1} == {bad.state: bad.counts.read, "owed ": bad.counts.owed}
+        assert ("owed", 1) == (bad.state, bad.counts.owed)
         assert {"green": 1, "unchanged": 1, "carried_delivered": 1} == told(good)
         assert [] == customers.sent("POST")
         assert [customers.address("ann")] == customers.emails
@@ -69,8 +69,8 @@ class TestMailman:
     @every_fault
     def test_a_name_arrives(self, customers: Customers, proxy: FaultProxy, fault: Mapping[str, Any]) -> None:
         """A change can be sent again without harm: nobody needs to look."""
+        customers.members.subscribe(customers.address("ann"), "annie42").expect(201)
         customers.contact("1", customers.address("ann"), name="Ann")
-        customers.run("members")
         proxy.strike(Fault(method="PATCH", times=2, **fault))
 
         assert {"green": 1, "updated": 1, "matched": 1} == told(customers.run("names"))
@@ -208,7 +208,7 @@ class TestKinto:
         source.patch("c7", name="Renamed again")
         up = project.run("copy")
 
-        assert {"owed": 30, "owed_count": 30} == {down.state: down.counts.read, "owed_count": down.counts.owed}
+        assert ("owed", 30, 30) == (down.state, down.counts.read, down.counts.owed)
         assert ("owed", 0, 30) == (still_down.state, still_down.counts.read, still_down.counts.carried_owed)
         assert "green" == up.state
         assert content(source) == content(target)

@@ -107,6 +107,23 @@ class TestCustomers:
         assert not refused_keys & _keys(project)
         assert ["de", "en", "fr"] == sorted(customer["locale"] for customer in organizer.customers())
 
+    def test_a_customer_who_registers_in_that_very_moment_is_adopted(
+        self, tmp_path: Path, organizer: Organizer, collection: Collection
+    ) -> None:
+        """An address is taken once; the refusal says so, and is what was wanted."""
+        collection.put("a", email="jo@example.com", name="Jo")
+        project = to_customers(tmp_path / "p", organizer, collection)
+
+        def be_faster(requests: list[Any]) -> None:
+            if requests[-1].method == "POST":
+                organizer.create_customer("jo@example.com")
+
+        project.before_each = be_faster
+        outcome = project.run("copy")
+
+        assert "green" == outcome.state
+        assert [("a", "Jo")] == [(customer["external_identifier"], customer["name"]) for customer in organizer.customers()]
+
     @pytest.mark.parametrize(
         "fault",
         [
@@ -283,7 +300,7 @@ class TestOrders:
         project.before_each = None
         good = project.run("copy")
 
-        assert {"failed": 1, "created": 1} == told(bad)
+        assert {"owed": 1, "created": 1} == told(bad)
         assert "shop" in (bad.error or "")
         assert {"green": 3, "created": 2, "unchanged": 1} == told(good)
         assert 3 == collection.count()

@@ -212,7 +212,7 @@ def discard(
 @app.command()
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(help="project, connector, connections or integration; all without it.", show_default=False)
+        str | None, typer.Argument(help="tieline, connector, connections or integration; all without it.", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write one file a kind into this folder.", show_default=False)] = None,
     json: Json = False,

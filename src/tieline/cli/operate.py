@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -352,8 +352,15 @@ def _within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
     try:
         import uvloop
     except ImportError:  # Windows has none
-        return asyncio.run(closing())
-    return uvloop.run(closing())
+        return _run(asyncio.run, closing())
+    return _run(uvloop.run, closing())
+
+
+def _run(run: Callable[[Coroutine[Any, Any, T]], T], work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return run(work)
+    except asyncio.CancelledError:  # the second Ctrl-C
+        raise KeyboardInterrupt from None
 
 
 def _stop_gently(project: Tieline) -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import zlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
-from tieline.model.errors import OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized
+from tieline.model.errors import OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized, Undecodable
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
@@ -253,9 +254,10 @@ class Sender:
             await self._send(operation, group)
 
     async def _send(self, operation: str, group: list[Delivery]) -> None:
-        keyed = self._store_id if self._job.target.idempotency else None
+        # A creation that became an update of what was found there is another request: its key must not get the old answer.
+        keyed = f"{self._store_id}-{operation}" if self._job.target.idempotency else None
         nest = self._job.nest
-        items = [Item(nest(d.fields), d.target_id, f"{keyed}-{d.id}" if keyed is not None else "", d.attempts + 1) for d in group]
+        items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1) for d in group]
         call = "upsert" if operation == "create" and self._job.upsert else operation
         if self._batch_size(operation) > 1:
             receipts = await self._target.write_many(self._resource, call, items)
@@ -455,22 +457,30 @@ class Sender:
         delivery.state = "held"
         delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
         delivery.reason = outbox.reason(kind, message, "look at both systems, then `tieline dead-letters redrive` or `discard` it")
-        await self._set_aside(delivery, "held")
+        for following in self._line.get(delivery.source_id, ()):
+            following.doubt = True  # a later version must not make it a second time
+        await self._set_aside(delivery, kind if kind == "unknown" else "held")
 
     async def _set_aside(self, delivery: Delivery, verdict: str) -> None:
         ledger, now = self._ledger, self._ledger.clock.now()
+        followed = bool(self._line.get(delivery.source_id))
+        if followed:
+            delivery.state = "superseded"  # a later version waits behind it, and holds all that this one does
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.set_state(connection, delivery, now=now, run=ledger.run)
-            links.judge(connection, ledger.integration, [delivery.source_id], verdict)
+            if not followed:
+                links.judge(connection, ledger.integration, [delivery.source_id], verdict)
 
         await ledger.commit(unit)
-        if delivery.run != ledger.run:
+        if followed:
+            ledger.counts.superseded += delivery.run == ledger.run
+        elif delivery.run != ledger.run:
             ledger.counts.carried_parked += 1
-        elif verdict == "held":
-            ledger.counts.held += 1
-        else:
+        elif verdict == "parked":
             ledger.counts.parked += 1
+        else:
+            ledger.counts.held += 1
         self._done([delivery])
 
     def _call_of(self, delivery: Delivery) -> dict[str, Any]:
@@ -481,7 +491,10 @@ class Sender:
     async def _settle_doubt(self, delivery: Delivery) -> bool:
         """Find out whether a write was done. Return whether it still has to be sent."""
         delivery.doubt = False
-        if delivery.operation != "create" or self._job.upsert or (self._job.target.idempotency and self._batch_size("create") == 1):
+        repeatable = self._job.upsert or (self._job.target.idempotency and self._batch_size("create") == 1)
+        if delivery.attempts > 1 and self._matcher.can_look:
+            repeatable = False  # it was repeated, and the answer still does not tell the id
+        if delivery.operation != "create" or repeatable:
             return True  # sending it again changes nothing that was not wanted
         if not self._matcher.can_look:
             if self._job.spec.unknown == "resend":
@@ -496,7 +509,12 @@ class Sender:
         except RemoteError as error:
             delivery.doubt = True
             delivery.tries += 1
-            await self._failed(delivery, error)
+            if isinstance(error, Undecodable):
+                await self._try_again(delivery, error)
+            elif isinstance(error, (*TRANSIENT, RateLimited, Unauthorized)):
+                await self._failed(delivery, error)
+            else:
+                await self._hold(delivery, "unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}")
             return False
         if not found:
             await self._note(delivery, "looked: it had not been done")
@@ -540,7 +558,8 @@ class Sender:
         differs = changed_fields(delivery.fields, there.values)
         if differs and self._job.target.update and self._job.spec.conflict in (None, "source"):
             delivery.operation, delivery.target_id, delivery.fresh = "update", there.id, True
-            delivery.values, delivery.changed = differs, encode_json(differs)
+            if not self._job.target.whole_update:
+                delivery.values, delivery.changed = differs, encode_json(differs)
             self._ready["update"].appendleft(delivery)
             self._wake()
             return
@@ -549,3 +568,8 @@ class Sender:
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)
         await self._ledger.commit(lambda connection: journal.note(connection, [event]))
+
+
+def _key(prefix: str, delivery: Delivery) -> str:
+    # Vendors refuse a key that comes with another body; what an update must write can differ after a second look.
+    return f"{prefix}-{delivery.id}-{zlib.crc32(delivery.changed or b''):x}"

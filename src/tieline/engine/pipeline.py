@@ -32,7 +32,7 @@ Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
 
 _NOTHING: Values = {}
-_SET_ASIDE = ("queued", "parked", "held", "waiting")
+_SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
 
 
@@ -100,7 +100,7 @@ class Pipeline:
                 continue
             todo.append(_Change(source_id, record, shadow, link))
         if todo:
-            await self._decide(todo, page)
+            await self._decide(todo, page, again)
         first = ledger.ids("delivery", len(page.deliveries)) if page.deliveries else 0
         for number, delivery in enumerate(page.deliveries, first):
             delivery.id, delivery.run, delivery.accepted_at = number, run, now
@@ -164,7 +164,7 @@ class Pipeline:
         for link in known.values():
             agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
             if isinstance(policy, Archive):
-                values = dict(policy.archive)
+                values = {**agreed, **policy.archive} if self._job.target.whole_update else dict(policy.archive)
                 delivery = self._delivery(link.source_id, "update", link.target_id, values, agreed, {**agreed, **values})
             else:
                 delivery = self._delivery(link.source_id, "delete", link.target_id, {}, agreed, agreed)
@@ -207,7 +207,7 @@ class Pipeline:
                 by_id[source_id] = record
         return by_id
 
-    async def _decide(self, todo: list[_Change], page: _Page) -> None:
+    async def _decide(self, todo: list[_Change], page: _Page, again: bool) -> None:
         job = self._job
         found_links = self._find_lookups(todo)
         unlinked: list[_Change] = []
@@ -219,6 +219,9 @@ class Pipeline:
                 self._mapping_failed(page, change, error)
                 continue
             creating = link is None or link.target_id is None
+            if creating and link is not None and link.verdict == "unknown" and not again:
+                self._hold(page, change, "unknown", "whether an earlier version of it was created is not known", verdict="unknown")
+                continue
             problems = job.check(change.values, creating)
             if problems:
                 self._park(

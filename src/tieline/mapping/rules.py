@@ -179,7 +179,7 @@ def _key_problems(rule: Rule) -> Iterator[str]:
     given = rule.model_fields_set
     names = {"source": "from", "convert": "as"}
     if "const" in given:
-        others = [names.get(key, key) for key in Rule.model_fields if key in given and key != "const"]
+        others = [names.get(key, key) for key in Rule.model_fields if key in given and key not in ("const", "only")]
         if others:
             yield f"`const` stands alone; `{others[0]}` has no place beside it"
         return

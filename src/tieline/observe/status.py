@@ -27,21 +27,22 @@ class IntegrationStatus(msgspec.Struct):
     counts: dict[str, int]
     error: str | None
     linked: int
+    """Source records that have their counterpart."""
+    open: dict[str, int]
+    """Open deliveries by state: owed, unknown (the answer was lost), held, dead (parked)."""
     owed: int
     parked: int
     held: int
     delivered: int
-    """Deliveries that arrived, over all kept history."""
+    """Deliveries that ever arrived."""
     success_rate: float | None
-    """Delivered as a share of delivered, parked, held and discarded, over all kept history."""
+    """Delivered, as a share of what was delivered and what is parked or held."""
     calls: dict[str, Any]
     watermark: float | None
     """Up to when everything is settled."""
     freshness_age: float | None
     """Age of the watermark."""
     freshness_promise: float | None
-    balance: dict[str, int]
-    """Accepted changes by what became of them."""
 
     @property
     def needs_someone(self) -> bool:
@@ -54,34 +55,16 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     known = runs.state_of(db, name)
     if known is None:
         return IntegrationStatus(
-            name,
-            "never run",
-            spec.purpose,
-            owner,
-            None,
-            None,
-            None,
-            None,
-            {},
-            None,
-            0,
-            0,
-            0,
-            0,
-            0,
-            None,
-            {},
-            None,
-            None,
-            spec.freshness,
-            {},
-        )
+            integration=name, state="never run", purpose=spec.purpose, owner=owner, running=None, last_run=None, last_run_at=None,
+            last_run_seconds=None, counts={}, error=None, linked=0, open={}, owed=0, parked=0, held=0, delivered=0, success_rate=None,
+            calls={}, watermark=None, freshness_age=None, freshness_promise=spec.freshness,
+        )  # fmt: skip
     latest = runs.latest(db, known.id)
     run = latest[0] if latest else None
-    balance = outbox.balance(db, known.id)
-    owed = balance.get("owed", 0) + balance.get("sending", 0) + balance.get("unknown", 0)
-    dead, held, delivered = balance.get("dead", 0), balance.get("held", 0), balance.get("delivered", 0)
-    judged = delivered + dead + held + balance.get("discarded", 0)
+    open_ = outbox.count_states(db, known.id)
+    owed = open_.get("owed", 0) + open_.get("unknown", 0)
+    dead, held, delivered = open_.get("dead", 0), open_.get("held", 0), outbox.delivered(db, known.id)
+    judged = delivered + dead + held
     oldest = outbox.oldest_owed(db, known.id)
     watermark = min([moment for moment in (known.complete_at, oldest) if moment is not None], default=None)
     age = now - watermark if watermark is not None else None
@@ -92,13 +75,12 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     late = age is not None and spec.freshness is not None and age > spec.freshness
     if state in ("green", "owed") and late:
         state = "late"
-    verdicts = links.count(db, known.id)
     return IntegrationStatus(
         integration=name, state=state, purpose=spec.purpose, owner=owner, running=running,
         last_run=run.id if run else None, last_run_at=run.started_at if run else None,
         last_run_seconds=run.ended_at - run.started_at if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
-        linked=verdicts.get("linked", 0), owed=owed, parked=dead, held=held, delivered=delivered,
+        linked=links.count_linked(db, known.id), open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=journal.call_figures(db, run.id) if run else {},
-        watermark=watermark, freshness_age=age, freshness_promise=spec.freshness, balance=balance,
+        watermark=watermark, freshness_age=age, freshness_promise=spec.freshness,
     )  # fmt: skip

@@ -105,6 +105,8 @@ class Vendor(ABC):
         self.most_at_once = max(self.most_at_once, self.throttle.at_once)
         try:
             response = await self._serve(request, handler)
+        except ConnectionResetError:  # the caller has gone before it had said what it wants
+            response = None
         finally:
             self.throttle.at_once -= 1
         self.answered["lost" if response is None else str(response.status)] += 1

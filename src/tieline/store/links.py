@@ -64,9 +64,9 @@ def targets_of(db: Database, integration: int, source_ids: Sequence[str]) -> dic
     return dict(rows)
 
 
-def count(db: Database, integration: int) -> dict[str, int]:
-    """Return how many source records have each verdict."""
-    return dict(db.read("SELECT verdict, count(*) FROM link WHERE integration = ? GROUP BY verdict", (integration,)))
+def count_linked(db: Database, integration: int) -> int:
+    """Return how many source records have their counterpart."""
+    return int(db.read("SELECT count(*) FROM link WHERE integration = ? AND target_id IS NOT NULL", (integration,))[0][0])
 
 
 def put(connection: sqlite3.Connection, integration: int, run: int, links: Sequence[Link | Row]) -> None:

@@ -119,6 +119,11 @@ def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequ
 
 def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | None, int]], *, run: int, now: float) -> None:
     """Settle (id, call, attempts) as delivered. What was accepted and arrived together is one range, and one cheap statement."""
+    if settled:
+        connection.execute(
+            "UPDATE integration SET delivered = delivered + ? WHERE id = (SELECT integration FROM delivery WHERE id = ?)",
+            (len(settled), settled[0][0]),
+        )
     ranges: list[list[Any]] = []
     for id, call, attempts in sorted(settled):
         if ranges and ranges[-1][1] == id - 1 and ranges[-1][2:] == [call, attempts]:
@@ -144,11 +149,15 @@ def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | N
 
 
 def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float, run: int) -> None:
-    """Write the state, attempts, due time, call and reason that a delivery has now; held, dead and discarded ones are settled."""
+    """Write the state, attempts, due time, call and reason that a delivery has now; held, dead and discarded ones are settled.
+
+    One that was superseded meanwhile stays so.
+    """
     settled = delivery.state not in ("owed", "unknown")
     connection.execute(
         """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
-             operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ? WHERE id = ?""",
+             operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ?
+           WHERE id = ? AND state NOT IN ('delivered', 'superseded', 'discarded')""",
         (
             delivery.state, delivery.attempts, delivery.due_at, delivery.call, delivery.reason, delivery.record,
             delivery.operation, delivery.target_id, now if settled else None, run if settled else None, delivery.id,
@@ -211,6 +220,11 @@ def count_states(db: Database, integration: int) -> dict[str, int]:
 def balance(db: Database, integration: int) -> dict[str, int]:
     """Return how many accepted changes are in each state: the whole of promise 1."""
     return dict(db.read("SELECT state, count(*) FROM delivery WHERE integration = ? GROUP BY state", (integration,)))
+
+
+def delivered(db: Database, integration: int) -> int:
+    """Return how many deliveries ever arrived."""
+    return int(db.read("SELECT delivered FROM integration WHERE id = ?", (integration,))[0][0])
 
 
 def oldest_owed(db: Database, integration: int) -> float | None:

@@ -56,7 +56,8 @@ class Process:
         loop.set_exception_handler(lambda loop, context: None if self.dead else loop.default_exception_handler(context))
         self._ended = loop.create_future()
         work = asyncio.ensure_future(main)
-        await asyncio.wait({work, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {work, self._ended}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not self.dead:
             self._ended.cancel()
             return work.result()
@@ -66,8 +67,9 @@ class Process:
 
 async def _clear_away() -> None:
     """Cancel all that the dead process left behind, until nothing is left; none of it can do anything any more."""
+    tasks: set[asyncio.Task[Any]] = set()
     for _ in range(1000):
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        tasks = {task for task in asyncio.all_tasks() if task is not asyncio.current_task()}
         if not tasks:
             return
         for task in tasks:

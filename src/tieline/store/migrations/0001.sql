@@ -12,6 +12,7 @@ CREATE TABLE integration (
     name TEXT NOT NULL UNIQUE,
     cursor TEXT,                -- JSON: where the next read starts
     mapping TEXT,               -- fingerprint of the mapping that the shadows were made with
+    delivered INTEGER NOT NULL DEFAULT 0,  -- deliveries that ever arrived; their rows go with the history
     complete_at REAL,           -- start of the last run that read everything it should
     fence INTEGER NOT NULL DEFAULT 0,
     holder TEXT,                -- who runs it now
@@ -38,7 +39,7 @@ CREATE TABLE link (
     match_key TEXT,
     source_shadow BLOB NOT NULL,  -- JSON: the source's fields that the mapping uses, as last seen
     target_shadow BLOB,           -- JSON: the destination's fields as last confirmed
-    verdict TEXT NOT NULL,        -- what was decided about source_shadow: queued, linked, filtered, noted, held, ignored, parked
+    verdict TEXT NOT NULL,        -- what was decided about source_shadow: queued, linked, filtered, noted, held, unknown, ignored, parked
     seen_run INTEGER NOT NULL,
     PRIMARY KEY (integration, source_id)
 ) WITHOUT ROWID;
@@ -98,6 +99,8 @@ CREATE TABLE call (
     failure TEXT,                 -- class of the failure
     answer TEXT                   -- of failures: the answer's text, masked and cut
 );
+
+CREATE INDEX call_run ON call (run);
 
 -- The destination as listed, for the first meeting; emptied at the end of the run.
 CREATE TABLE directory (

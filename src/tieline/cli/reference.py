@@ -1,0 +1,125 @@
+"""The page of commands, written from the commands themselves: `python -m tieline.cli.reference docs/commands.md`.
+
+What a command takes comes from its declaration; an example and the exit codes stand here, and a command without them is an error.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from tieline.cli.commands import app, letters
+
+CODES: Final = {
+    0: "all is well",
+    1: "someone must act: something is parked or held, a promise is not kept, credentials are refused",
+    2: "a file, an option or a name is wrong",
+    3: "a system can't be reached or does not take everything; nothing is lost, the next run goes on",
+    4: "tieline stopped itself for safety: another runner, a brake, a plan that no longer holds",
+    5: "the store or tieline itself failed",
+    130: "interrupted (Ctrl-C)",
+}
+"""What exit codes mean, for every command."""
+
+EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
+    "init": ("tieline init shop --template blank", (0, 2)),
+    "check": ("tieline check --live", (0, 1, 2)),
+    "plan": ("tieline plan qualified-leads --show 5\ntieline plan qualified-leads --out plan.jsonl", (0, 2, 3, 5)),
+    "run": ("tieline run qualified-leads\ntieline run qualified-leads --plan plan.jsonl", (0, 1, 2, 3, 4, 5, 130)),
+    "status": ("tieline status || notify-the-team", (0, 1, 2, 3, 5)),
+    "explain": ("tieline explain crm leads 6917529027641093161", (0, 2, 5)),
+    "dead-letters": ("tieline dead-letters", (0, 1, 2, 5)),
+    "dead-letters list": ("tieline dead-letters list qualified-leads --cause mapping", (0, 1, 2, 5)),
+    "dead-letters show": ("tieline dead-letters show 17", (0, 2, 5)),
+    "dead-letters edit": ("tieline dead-letters edit 17 --set 'phone=02 5550 0001' --set 'tags=[\"vip\"]'", (0, 2, 5)),
+    "dead-letters redrive": ("tieline dead-letters redrive 17\ntieline dead-letters redrive --integration qualified-leads", (0, 1, 2, 3, 4, 5, 130)),
+    "dead-letters discard": ("tieline dead-letters discard 17 18 --reason 'test records'", (0, 2, 5)),
+    "schema": ("tieline schema --out .schemas", (0, 2)),
+    "demo": ("tieline demo --folder look --keep", (0, 1, 2, 130)),
+    "version": ("tieline version", (0,)),
+}  # fmt: skip
+"""An example and the exit codes of each command."""
+
+_HEAD: Final = """# Commands
+
+<!-- Written by tieline.cli.reference; edit the commands. -->
+
+`tieline COMMAND --help` says the same.
+
+- A command works on the project folder that you are in, or the nearest above it; `--project FOLDER` (`-p`) names another.
+- `--json` prints one JSON value and nothing else, errors included: `{"error": ..., "next": ...}`.
+- Colours and progress are for terminals; into a file or a pipe goes plain text.
+- What went wrong goes to standard error, with what to do next.
+
+## Exit codes
+
+The same for every command, so that a scheduler can go by them. When several integrations are run, the gravest counts.
+
+| code | means |
+| --- | --- |
+"""
+
+
+def commands_page() -> str:
+    """Return the page, in Markdown."""
+    lines = [_HEAD + "\n".join(f"| {code} | {meaning} |" for code, meaning in CODES.items())]
+    for name, function in _commands():
+        text, codes = EXAMPLES[name]
+        lines += ["", f"## tieline {name}", "", inspect.cleandoc(function.__doc__ or ""), ""]
+        lines += [f"    {line}" for line in text.splitlines()]
+        if taken := _taken(function):
+            lines += ["", "| takes | is | by default |", "| --- | --- | --- |", *taken]
+        lines += ["", f"Exit codes: {', '.join(map(str, codes))}."]
+    return "\n".join(lines) + "\n"
+
+
+def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
+    for command in app.registered_commands:
+        if (function := command.callback) is not None:
+            yield command.name or function.__name__, function
+            if function.__name__ == "explain":  # where the group stands in the help as well
+                group = letters.registered_callback
+                assert group is not None
+                assert group.callback is not None
+                yield "dead-letters", group.callback
+                for inner in letters.registered_commands:
+                    assert inner.callback is not None
+                    yield f"dead-letters {inner.name or inner.callback.__name__}", inner.callback
+
+
+def _taken(function: Callable[..., Any]) -> list[str]:
+    """Return a row for each argument and option, those aside that all commands have."""
+    rows = []
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints[name]
+        if hint is typer.Context or name in ("json", "project"):
+            continue
+        kind, info = typing.get_args(hint)[:2]
+        several = "list" in str(kind)
+        if isinstance(info, ArgumentInfo):
+            shown = f"{name.upper()}{' …' if several else ''}"
+        else:
+            assert isinstance(info, OptionInfo)
+            flags = info.param_decls or (f"--{name.replace('_', '-')}",)
+            shown = ", ".join(flags) + ("" if kind is bool else f" {_value(kind)}") + (" …" if several else "")
+        default = parameter.default
+        words = "**required**" if default is inspect.Parameter.empty else "" if default in (None, False, Path()) else f"`{default}`"
+        rows.append(f"| `{shown}` | {info.help or ''} | {words} |")
+    return rows
+
+
+def _value(kind: Any) -> str:
+    text = str(kind)
+    return "FILE" if "Path" in text else "NUMBER" if "int" in text else "TEXT"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(commands_page(), "utf-8")

@@ -1,0 +1,351 @@
+"""A vendor's collection of records, with the habits that vendors have: how it lists, finds, writes, refuses and rewrites.
+
+`Collection.declaration` is the connector's part for it, so that a test can't declare one thing and have another. People edit it with
+`add`, `change` and `remove`; the API is `tieline.testing.vendor`.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from tieline.model.clock import Clock
+from tieline.model.paths import get, put
+from tieline.model.records import ABSENT, Record
+
+Paging: TypeAlias = Literal["page", "offset", "cursor", "next_url", "link_header", "keyset"]
+
+
+class Written(msgspec.Struct):
+    """A write that a vendor carried out."""
+
+    at: float
+    operation: str
+    id: str
+    sent: Record
+    key: str | None = None
+    """The idempotency key that came with it."""
+
+
+class Refusal(Exception):
+    """A write that the vendor does not want."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+class Entry(msgspec.Struct):
+    """A record as the vendor keeps it."""
+
+    id: Any
+    record: Record
+    made_at: float
+    changed_at: float
+    version: int
+    deleted: bool = False
+
+
+class Collection:
+    """Records of one kind. Every keyword is a habit; the defaults are a vendor that one would wish for."""
+
+    def __init__(
+        self,
+        name: str,
+        fields: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        ids: Literal["number", "large", "text", "given"] = "number",
+        paging: Paging | None = "cursor",
+        page_size: int = 100,
+        order: Literal["made", "changed"] = "made",
+        changed_since: Literal["time", "version", "mark"] | None = None,
+        precision: float = 0.001,
+        list_lag: float = 0.0,
+        tombstones: bool = False,
+        lists: bool = True,
+        gets: bool = True,
+        find: tuple[str, ...] = (),
+        find_lag: float = 0.0,
+        declared_find_lag: float | None = None,
+        creates: bool = True,
+        update: Literal["patch", "put"] | None = "patch",
+        deletes: bool = True,
+        upsert: str | None = None,
+        batch: Mapping[str, int] | None = None,
+        results: Literal["position", "id", "none"] = "position",
+        result_key: str = "",
+        unique: str | None = None,
+        already: tuple[int | str, ...] = (),
+        tells: Literal["record", "location", "nothing"] = "record",
+        normalise: Callable[[Record], Record] | None = None,
+        refuses: Callable[[str, Record], str | None] = lambda operation, record: None,
+    ) -> None:
+        """Times are in seconds.
+
+        `ids`: the vendor counts from 1001, from beyond what a float can hold, or as text; `given` ones come with the record.
+        `order`: a list comes in the order in which records were made, or were last changed. `changed_since`: it can be asked for what
+        changed after a time, a version, or the mark that the first page's `ETag` gave. `precision`: of the times that it tells.
+        `list_lag`, `find_lag`: how long a change is missing from lists and searches; `declared_find_lag` is what the connector says of it.
+        `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
+        `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
+        `tells`: what the answer to a write holds. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
+        """
+        self.name, self.fields = name, dict(fields or {})
+        self.ids, self.paging, self.page_size, self.order = ids, paging, page_size, order
+        self.changed_since, self.precision, self.list_lag, self.tombstones = changed_since, precision, list_lag, tombstones
+        self.lists, self.gets, self.find, self.find_lag = lists, gets, find, find_lag
+        self.declared_find_lag = find_lag if declared_find_lag is None else declared_find_lag
+        self.creates, self.update, self.deletes, self.upsert = creates, update, deletes, upsert
+        self.batch, self.results, self.result_key = dict(batch or {}), results, result_key
+        self.unique, self.already, self.tells = unique, already, tells
+        self.normalise, self.refuses = normalise, refuses
+        self.entries: dict[str, Entry] = {}
+        self.written: list[Written] = []
+        """What the API was asked to write and carried out, in order; what people did is not among it."""
+        self.clock: Clock | None = None
+        self._made = self._version = 0
+
+    # -- people
+
+    @property
+    def records(self) -> list[Record]:
+        """All records, in the order in which they were made; each with its id."""
+        return [entry.record for entry in self.entries.values() if not entry.deleted]
+
+    def record(self, id: Any) -> Record:
+        """Return a record. Raises `KeyError` when there is none."""
+        entry = self.entries[str(id)]
+        if entry.deleted:
+            raise KeyError(id)
+        return entry.record
+
+    def where(self, field: str, value: Any) -> list[Record]:
+        """Return the records with this value."""
+        return [record for record in self.records if get(record, field) == value]
+
+    def add(self, **fields: Any) -> Any:
+        """Make a record and return its id."""
+        return self.create(fields, None).id
+
+    def change(self, id: Any, **fields: Any) -> None:
+        """Change fields of a record; the names are addresses."""
+        record = copy.deepcopy(self.record(id))
+        for address, value in fields.items():
+            put(record, address, value)
+        self._keep(self.entries[str(id)], record)
+
+    def remove(self, id: Any) -> None:
+        """Delete a record."""
+        self._drop(self.entries[str(id)])
+
+    # -- the API; each raises `Refusal`
+
+    def create(self, sent: Record, key: str | None) -> Entry:
+        """Make a record."""
+        self._judge("create", sent, None)
+        self._made += 1
+        id: Any
+        if self.ids == "given":
+            id = sent.get("id")
+            if id is None or (str(id) in self.entries and not self.entries[str(id)].deleted):
+                raise Refusal(409 if id is not None else 422, f"id {id} is missing or taken")
+        else:
+            number = self._made + (2**53 if self.ids == "large" else 1000)
+            id = f"{self.name}-{number}" if self.ids == "text" else number
+        entry = Entry(id, {}, self._now(), 0.0, 0)
+        self.entries[str(id)] = entry
+        self._keep(entry, {**copy.deepcopy(sent), "id": id})
+        if key is not None:
+            self.written.append(Written(self._now(), "create", str(id), sent, key or None))
+        return entry
+
+    def replace(self, id: str, sent: Record, key: str | None, *, whole: bool) -> Entry:
+        """Change a record: the fields that were sent, or with `whole` all of it."""
+        entry = self.entries.get(id)
+        if entry is None or entry.deleted:
+            raise Refusal(404, f"there is no {self.name} {id}")
+        self._judge("update", sent, entry)
+        record: Record = {"id": entry.id} if whole else copy.deepcopy(entry.record)
+        _merge(record, copy.deepcopy(sent))
+        record["id"] = entry.id
+        self._keep(entry, record)
+        if key is not None:
+            self.written.append(Written(self._now(), "update", id, sent, key or None))
+        return entry
+
+    def put(self, field: str, value: Any, sent: Record, key: str | None) -> tuple[Entry, bool]:
+        """Create or update, by the value of a field; return the record and whether it was made."""
+        wanted = str(value).casefold()
+        for entry in self.entries.values():
+            if not entry.deleted and str(get(entry.record, field)).casefold() == wanted:
+                return self.replace(str(entry.id), {**sent, field: value}, key, whole=False), False
+        return self.create({**sent, field: value}, key), True
+
+    def delete(self, id: str, key: str | None) -> None:
+        """Delete a record."""
+        entry = self.entries.get(id)
+        if entry is None or entry.deleted:
+            raise Refusal(404, f"there is no {self.name} {id}")
+        self._drop(entry)
+        if key is not None:
+            self.written.append(Written(self._now(), "delete", id, {}, key or None))
+
+    def listed(self) -> list[Entry]:
+        """Return what a list shows now, in its order."""
+        visible = self._now() - self.list_lag
+        entries = [
+            e for e in self.entries.values() if (self.tombstones or not e.deleted) and (not self.list_lag or e.changed_at <= visible)
+        ]
+        return sorted(entries, key=self.position) if self.order == "changed" else entries
+
+    def position(self, entry: Entry) -> tuple[Any, ...]:
+        """Return an entry's place in the list."""
+        if self.order == "made":
+            return (entry.made_at, entry.id)
+        if self.changed_since in ("version", "mark"):
+            return (entry.version,)
+        return (self.told_time(entry.changed_at), entry.id)
+
+    def found(self, field: str, value: str) -> list[Entry]:
+        """Return what a search shows now: text is compared without case."""
+        visible = self._now() - self.find_lag
+        return [
+            entry
+            for entry in self.entries.values()
+            if not entry.deleted and entry.made_at <= visible and str(get(entry.record, field)).casefold() == value.casefold()
+        ]
+
+    def told_time(self, at: float) -> str:
+        """Return a time as the vendor tells it."""
+        steps = int(at / self.precision + 1e-6)
+        moment = dt.datetime.fromtimestamp(round(steps * self.precision, 6), dt.UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def shown(self, entry: Entry) -> Record:
+        """Return a record as the API shows it."""
+        shown = dict(entry.record)
+        if self.changed_since is not None:
+            shown["updated_at"] = self.told_time(entry.changed_at)
+            shown["version"] = entry.version
+        if self.tombstones:
+            shown["deleted"] = entry.deleted
+        return shown
+
+    @property
+    def version(self) -> int:
+        """The version of the last change."""
+        return self._version
+
+    # -- the connector
+
+    def declaration(self) -> dict[str, Any]:
+        """Return the resource as a connector declares it."""
+        items = f"/{self.name}/items/{{id}}"
+        declared: dict[str, Any] = {"fields": {"id": {"type": "any", "read_only": self.ids != "given"}, **self.fields}}
+        if self.lists:
+            declared["list"] = self._list_declaration()
+        if self.gets:
+            declared["get"] = {"path": items}
+        for field in self.find:
+            declared.setdefault("find", {})[field] = {
+                "path": f"/{self.name}/search", "params": {"field": field, "value": "{value}"}, "records": "data", "lag": f"{self.declared_find_lag:g}s",
+            }  # fmt: skip
+        answer: dict[str, Any] = {"id": {"header": "Location"}} if self.tells == "location" else {}
+        if self.creates:
+            declared["create"] = {"path": f"/{self.name}", **answer, "already": list(self.already)}
+        if self.update is not None:
+            declared["update"] = {"path": items, "method": self.update.upper(), "whole": self.update == "put"}
+        if self.deletes:
+            declared["delete"] = {"path": items, "method": "DELETE"}
+        if self.upsert is not None:
+            declared["upsert"] = {"path": f"/{self.name}/by/{self.upsert}/{{{self.upsert}}}", "by": self.upsert, **answer}
+        for operation, size in self.batch.items():
+            declared.setdefault("batch", {})[operation] = self._batch_declaration(operation, size)
+        return declared
+
+    def _list_declaration(self) -> dict[str, Any]:
+        declared: dict[str, Any] = {"path": f"/{self.name}", "records": "data"}
+        size = {"size": self.page_size, "size_param": "limit"}
+        match self.paging:
+            case "page":
+                declared["paging"] = {"style": "page", "start": 1, **size}
+            case "offset":
+                declared["paging"] = {"style": "offset", **size}
+            case "cursor":
+                declared["paging"] = {"style": "cursor", "at": "meta.next", "param": "after", **size}
+            case "next_url":
+                declared["paging"] = {"style": "next_url", "at": "meta.next_url", **size}
+            case "link_header":
+                declared["paging"] = {"style": "link_header", **size}
+            case "keyset":
+                declared["paging"] = {"style": "keyset", "time": "updated_at", "time_param": "after_time", "id_param": "after_id", **size}
+            case None:
+                pass
+        # What a list lags behind, and the finest step of its times, is what a reader has to reach back by.
+        overlap = f"{self.list_lag:g}s"
+        by_change = self.order == "changed"
+        match self.changed_since:
+            case "time":
+                declared["changed_since"] = {
+                    "param": "since", "field": "updated_at", "overlap": overlap, "precision": f"{self.precision:g}s", "sorted": by_change,
+                }  # fmt: skip
+            case "version":
+                declared["changed_since"] = {"param": "since", "field": "version", "format": "raw", "sorted": by_change}
+            case "mark":
+                declared["changed_since"] = {"param": "since", "header": "ETag", "format": "raw"}
+            case None:
+                pass
+        if self.tombstones:
+            declared["tombstone"] = {"field": "deleted"}
+        return declared
+
+    def _batch_declaration(self, operation: str, size: int) -> dict[str, Any]:
+        declared: dict[str, Any] = {"path": f"/{self.name}/batch/{operation}", "size": size, "wrap": "items"}
+        if self.results != "none":
+            declared["results"] = {
+                "records": "results", "by": self.results, "status": "status", "id": "id", "error": "error", "already": list(self.already),
+            }  # fmt: skip
+        if self.results == "id":
+            declared["results"] |= {"key": "key", "field": self.result_key}
+        return declared
+
+    # -- details
+
+    def _now(self) -> float:
+        assert self.clock is not None, f"the collection {self.name} belongs to no system yet"
+        return self.clock.now()
+
+    def _judge(self, operation: str, sent: Record, entry: Entry | None) -> None:
+        if reason := self.refuses(operation, sent):
+            raise Refusal(422, reason)
+        if self.unique is None or (value := get(sent, self.unique)) in (ABSENT, None):
+            return
+        wanted = str(value).casefold()
+        for other in self.entries.values():
+            if other is not entry and not other.deleted and str(get(other.record, self.unique)).casefold() == wanted:
+                raise Refusal(409, f"{self.unique} {value} already exists")
+
+    def _keep(self, entry: Entry, record: Record) -> None:
+        self._version += 1
+        entry.record = self.normalise(record) if self.normalise is not None else record
+        entry.changed_at, entry.version, entry.deleted = self._now(), self._version, False
+
+    def _drop(self, entry: Entry) -> None:
+        if not self.tombstones:
+            del self.entries[str(entry.id)]
+            return
+        self._version += 1
+        entry.changed_at, entry.version, entry.deleted = self._now(), self._version, True
+        entry.record = {"id": entry.id}
+
+
+def _merge(record: Record, sent: Record) -> None:
+    for key, value in sent.items():
+        if isinstance(value, dict) and isinstance(record.get(key), dict):
+            _merge(record[key], value)
+        else:
+            record[key] = value

@@ -1,0 +1,294 @@
+"""A vendor in this process: an HTTP API over collections, with credentials, limits and idempotency keys.
+
+`FakeSystem.handle` does the work of a request at once; `tieline.testing.network` carries requests there and back, and loses some.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+import msgspec
+
+from tieline.model.clock import Clock
+from tieline.model.paths import get
+from tieline.model.records import decode_json, encode_json
+from tieline.testing.collection import Collection, Entry, Refusal
+from tieline.transport.ports import HttpRequest, HttpResponse
+
+_KEY: Final = "Idempotency-Key"
+
+
+class Headers(dict[str, str]):
+    """Headers that are found whatever their case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in headers.items()})
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a header's value."""
+        return super().get(name.lower(), default)
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+
+class FakeSystem:
+    """A vendor: collections behind one address, which nothing outside this process can reach."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: Clock,
+        *collections: Collection,
+        token: str = "fake-token-0123456789",  # noqa: S107 - made up
+        idempotency: bool = False,
+        rate: tuple[int, float] | None = None,
+        declared_rate: tuple[int, float] | None = None,
+        retry_after: str = "seconds",
+        concurrency: int = 4,
+    ) -> None:
+        """`idempotency`: it knows a repeated write by its key.
+
+        `rate`: at most so many requests in any so many seconds, with a 429 for the rest; `declared_rate` is what the connector says
+        of it. `retry_after`: how the 429 tells the wait: `seconds`, `date`, or `never`. `concurrency`: what the connector allows at once.
+        """
+        self.name, self.clock, self.token = name, clock, token
+        self.collections = {collection.name: collection for collection in collections}
+        for collection in collections:
+            collection.clock = clock
+        self.idempotency, self.rate, self.declared_rate, self.retry_after = idempotency, rate, declared_rate, retry_after
+        self.concurrency = concurrency
+        self.requests: list[HttpRequest] = []
+        """Every request that arrived."""
+        self.throttled = 0
+        """How many were answered 429."""
+        self.misused_keys: list[str] = []
+        """Idempotency keys that came with two different requests."""
+        self._answers: dict[str, tuple[bytes, HttpResponse]] = {}
+        self._arrivals: deque[float] = deque()
+
+    @property
+    def url(self) -> str:
+        """The address under which it is declared."""
+        return f"https://{self.name}.example.test/v1"
+
+    def __getitem__(self, collection: str) -> Collection:
+        return self.collections[collection]
+
+    @property
+    def writes(self) -> list[HttpRequest]:
+        """The requests that arrived and were not reads."""
+        return [request for request in self.requests if request.method != "GET"]
+
+    def connector(self) -> dict[str, Any]:
+        """Return the connector that describes it."""
+        declared: dict[str, Any] = {
+            "connector": self.name,
+            "environments": {"production": self.url},
+            "auth": {"bearer": {}},
+            "concurrency": self.concurrency,
+            "errors": {"message": ["error"]},
+            "resources": {name: collection.declaration() for name, collection in self.collections.items()},
+        }
+        if self.idempotency:
+            declared["idempotency"] = {"header": _KEY}
+        if self.declared_rate is not None:
+            declared["limits"] = [{"requests": self.declared_rate[0], "per": f"{self.declared_rate[1]:g}s"}]
+        return declared
+
+    def handle(self, request: HttpRequest) -> HttpResponse:
+        """Do what a request asks for, and answer."""
+        self.requests.append(request)
+        headers = Headers(request.headers)
+        if headers.get("Authorization") != f"Bearer {self.token}":
+            return answer(401, {"error": "who are you?"})
+        if (throttled := self._throttled()) is not None:
+            return throttled
+        key = headers.get(_KEY) if self.idempotency and request.method != "GET" else None
+        if key:
+            asked = f"{request.method} {request.url}\n".encode() + (request.body or b"")
+            if key in self._answers:
+                before, again = self._answers[key]
+                if before != asked:
+                    self.misused_keys.append(key)
+                    return answer(400, {"error": f"{_KEY} {key} was used for another request"})
+                return again
+            done = self._handle(request, key)
+            if done.status < 500:
+                self._answers[key] = asked, done
+            return done
+        return self._handle(request, "")
+
+    # -- details
+
+    def _throttled(self) -> HttpResponse | None:
+        if self.rate is None:
+            return None
+        (most, seconds), now = self.rate, self.clock.now()
+        while self._arrivals and self._arrivals[0] <= now - seconds:
+            self._arrivals.popleft()
+        if len(self._arrivals) < most:
+            self._arrivals.append(now)
+            return None
+        self.throttled += 1
+        wait = self._arrivals[0] + seconds - now
+        headers = {}
+        if self.retry_after == "seconds":
+            headers["Retry-After"] = str(math.ceil(wait))
+        elif self.retry_after == "date":
+            headers["Retry-After"] = email.utils.formatdate(math.ceil(now + wait), usegmt=True)
+        return answer(429, {"error": "too many requests"}, headers)
+
+    def _handle(self, request: HttpRequest, key: str) -> HttpResponse:
+        parts = urlsplit(request.url)
+        path = parts.path.removeprefix("/v1/").split("/")
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        collection = self.collections.get(path[0])
+        if collection is None:
+            return answer(404, {"error": f"there is no {path[0]}"})
+        try:
+            sent: Any = decode_json(request.body) if request.body else {}
+        except msgspec.DecodeError as error:
+            return answer(400, {"error": f"not JSON: {error}"})
+        try:
+            return self._route(collection, request.method, path[1:], query, sent, key)
+        except Refusal as refusal:
+            return answer(refusal.status, {"error": refusal.text})
+
+    def _route(self, c: Collection, method: str, path: list[str], query: dict[str, str], sent: Any, key: str) -> HttpResponse:
+        match method, path:
+            case "GET", []:
+                return self._list(c, query)
+            case "GET", ["search"]:
+                return answer(200, {"data": [c.shown(entry) for entry in c.found(query["field"], query["value"])]})
+            case "GET", ["items", id]:
+                entry = c.entries.get(unquote(id))
+                return answer(404, {"error": "not found"}) if entry is None or entry.deleted else answer(200, c.shown(entry))
+            case "POST", []:
+                return self._stored(c, c.create(sent, key), 201)
+            case (("PATCH" | "PUT"), ["items", id]):
+                return self._stored(c, c.replace(unquote(id), sent, key, whole=method == "PUT"), 200)
+            case "PUT", ["by", field, value]:
+                entry, made = c.put(field, unquote(value), sent, key)
+                return self._stored(c, entry, 201 if made else 200)
+            case "DELETE", ["items", id]:
+                c.delete(unquote(id), key)
+                return HttpResponse(204, Headers({}), b"")
+            case "POST", ["batch", operation]:
+                return self._batch(c, operation, sent["items"], key)
+        return answer(405, {"error": f"{method} is not for {'/'.join(path)}"})
+
+    def _stored(self, c: Collection, entry: Entry, status: int) -> HttpResponse:
+        match c.tells:
+            case "record":
+                return answer(status, c.shown(entry))
+            case "location":
+                return HttpResponse(status, Headers({"Location": f"{self.url}/{c.name}/items/{quote(str(entry.id), safe='')}"}), b"")
+            case "nothing":
+                return HttpResponse(204, Headers({}), b"")
+
+    def _batch(self, c: Collection, operation: str, items: list[Any], key: str) -> HttpResponse:
+        if len(items) > c.batch[operation]:
+            return answer(413, {"error": f"at most {c.batch[operation]} at once"})
+        if c.results == "none":
+            # All or nothing: whatever one of them is refused for, none is done.
+            for item in items:
+                c._judge(operation, item, c.entries.get(str(item.get("id"))) if operation != "create" else None)
+            for item in items:
+                self._one_of_batch(c, operation, item, key)
+            return answer(200, {})
+        results = []
+        for item in items:
+            result: dict[str, Any] = {}
+            if c.results == "id":
+                result["key"] = (item.get(c.result_key) if c.result_key else item.get("id")) if isinstance(item, dict) else item
+            try:
+                entry = self._one_of_batch(c, operation, item, key)
+                result |= {"status": 200, "id": entry.id if entry is not None else item}
+            except Refusal as refusal:
+                result |= {"status": refusal.status, "error": refusal.text}
+            results.append(result)
+        return answer(207, {"results": results})
+
+    def _one_of_batch(self, c: Collection, operation: str, item: Any, key: str) -> Entry | None:
+        match operation:
+            case "create":
+                return c.create(item, key)
+            case "update":
+                return c.replace(str(item["id"]), {k: v for k, v in item.items() if k != "id"}, key, whole=c.update == "put")
+            case "upsert":
+                assert c.upsert is not None
+                return c.put(c.upsert, get(item, c.upsert), item, key)[0]
+            case "delete":
+                c.delete(str(item), key)
+        return None
+
+    def _list(self, c: Collection, query: dict[str, str]) -> HttpResponse:
+        entries = c.listed()
+        headers = {"ETag": f'"{c.version}"'} if c.changed_since == "mark" else {}
+        since = query.get("since")
+        if since is not None:
+            if c.changed_since == "time":
+                entries = [entry for entry in entries if c.told_time(entry.changed_at) >= _comparable_time(since)]
+            else:
+                entries = [entry for entry in entries if entry.version > int(since)]
+        size, total = int(query.get("limit", c.page_size)), len(entries)
+        body: dict[str, Any] = {"meta": {"total": total}}
+        following: dict[str, str] | None = None
+        match c.paging:
+            case None:
+                page = entries
+            case "page" | "offset":
+                start = (int(query.get("page", 1)) - 1) * size if c.paging == "page" else int(query.get("offset", 0))
+                page = entries[start : start + size]
+            case "keyset":
+                after = (query.get("after_time"), query.get("after_id", ""))
+                entries = sorted(entries, key=lambda entry: (c.told_time(entry.changed_at), entry.id))
+                if after[0] is not None:
+                    entries = [e for e in entries if (c.told_time(e.changed_at), e.id) > (after[0], type(e.id)(after[1]))]
+                page = entries[:size]
+            case _:
+                if (mark := query.get("after")) is not None:
+                    place = _place(mark)
+                    entries = [entry for entry in entries if list(c.position(entry)) > place]
+                page = entries[:size]
+                if len(entries) > size:
+                    following = {**query, "after": _mark(list(c.position(page[-1])))}
+        if following is not None:
+            url = f"{self.url}/{c.name}?{urlencode(following)}"
+            if c.paging == "cursor":
+                body["meta"]["next"] = following["after"]
+            elif c.paging == "next_url":
+                body["meta"]["next_url"] = url
+            else:
+                headers["Link"] = f'<{self.url}/{c.name}>; rel="first", <{url}>; rel="next"'
+        body["data"] = [c.shown(entry) for entry in page]
+        return answer(200, body, headers)
+
+
+def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    """Return an answer in JSON."""
+    return HttpResponse(status, Headers({"Content-Type": "application/json", **(headers or {})}), encode_json(body))
+
+
+def _mark(place: list[Any]) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode()
+
+
+def _place(mark: str) -> list[Any]:
+    place: list[Any] = msgspec.json.decode(base64.urlsafe_b64decode(mark))
+    return place
+
+
+def _comparable_time(since: str) -> str:
+    # `…:05Z` sorts behind `…:05.001Z`: the two spellings of a time are made one.
+    return since if "." in since else since.replace("Z", ".000Z")

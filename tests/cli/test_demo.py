@@ -1,0 +1,110 @@
+"""The demo, run for real: what it shows agrees, what it leaves works, and it touches nobody's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cli.world import ended
+from tieline.cli.demo_folder import clear_folder, make_folder
+from tieline.model.errors import TielineError
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="what is left is for a Unix shell")
+
+
+def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_path):
+    """Both systems have the same people, and what it says to try next is tried here, as printed, in a shell."""
+    said = world.tieline("demo", "--folder", "shown", "--json", cwd=tmp_path)
+    folder = tmp_path / "shown"
+    commands = [(step["command"], step["exit_code"]) for step in said.json["steps"]]
+    first, second, _, last = (
+        step["output"][0]["counts"]
+        for step in said.json["steps"]
+        if step["command"].endswith(("run qualified-leads", "redrive")) or "redrive" in step["command"]
+    )
+    script = "set -e; . ./demo.env; python systems.py & systems=$!; trap 'kill $systems' EXIT; sleep 2; tieline run qualified-leads; tieline status"
+    after = subprocess.run(["sh", "-c", script], cwd=folder, env=world.environ, capture_output=True, text=True, timeout=60, check=False)
+
+    assert 0 == said.code, said.said
+    assert said.json["agree"]
+    assert 802 == said.json["qualified"] == said.json["members"]
+    assert {"check", "plan", "run", "status", "dead-letters", "explain"} == {shlex.split(command)[1] for command, _ in commands}
+    assert 2000 == first["read"]
+    assert (1, 2, 1) == (second["created"], second["updated"], second["parked"])
+    assert (0, 1, 0) == (last["created"], last["updated"], last["parked"])
+    assert 0 == after.returncode, after.stderr
+    assert "green" in after.stdout
+    assert "802 linked" in after.stdout
+
+
+def test_the_demo_stops_at_ctrl_c_and_takes_its_systems_along(world, tmp_path):
+    process = world.start("demo", "--folder", "shown", cwd=tmp_path)
+    assert process.stdout is not None
+    shown = []
+    for line in process.stdout:
+        shown.append(line)
+        if line.startswith("$ tieline plan"):
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    result = ended(process)
+    addresses = json.loads((tmp_path / "shown" / ".tieline" / "demo.json").read_text())["addresses"]
+
+    assert 130 == result.code
+    assert "interrupted: both systems are stopped" in result.out
+    assert "Traceback" not in result.said
+    for address in addresses:
+        with contextlib.closing(socket.socket()) as trying:
+            assert trying.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) != 0
+
+
+def test_a_folder_of_an_earlier_demo_is_made_anew(tmp_path):
+    make_folder(tmp_path / "shown")
+    (tmp_path / "shown" / ".tieline" / "store.db").write_bytes(b"state is not work")
+
+    assert clear_folder(tmp_path / "shown")
+    assert not (tmp_path / "shown").exists()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "tieline.yaml").write_text("project: mine\n"),
+        lambda folder: (folder / "notes.txt").write_text("remember the milk"),
+        lambda folder: (folder / "connectors" / "mine.yaml").write_text("connector: mine\n"),
+        lambda folder: (folder / "link").symlink_to("/"),
+        lambda folder: (folder / ".git").mkdir() or (folder / ".git" / "HEAD").write_text("ref: refs/heads/main"),
+        lambda folder: (folder / ".tieline" / "demo.json").unlink(),
+        lambda folder: (folder / ".tieline" / "demo.json").write_text("{}"),
+    ],
+    ids=["a file was edited", "a file was added", "a connector was added", "a link", "a repository", "no mark", "a mark of something else"],
+)
+def test_a_folder_in_which_somebody_has_worked_is_left_alone(tmp_path, spoil):
+    folder = tmp_path / "shown"
+    make_folder(folder)
+    spoil(folder)
+    before = sorted(folder.rglob("*"))
+
+    with pytest.raises(TielineError, match="nothing was written"):
+        clear_folder(folder)
+    assert before == sorted(folder.rglob("*"))
+
+
+def test_a_folder_that_no_demo_made_is_left_alone(tmp_path):
+    """Nor is a file, nor a link to somebody's folder."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to(tmp_path / "photos")
+
+    for name in ("photos", "file", "link"):
+        with pytest.raises(TielineError, match="nothing was written"):
+            clear_folder(tmp_path / name)
+    assert b"cat" == (tmp_path / "photos" / "cat.jpg").read_bytes()

@@ -1,0 +1,124 @@
+"""The documents: examples are run, generated pages are fresh, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from tieline.cli.reference import EXAMPLES, commands_page
+from tieline.mapping import compile_mapping, compile_when
+from tieline.model.errors import MappingError
+from tieline.model.paths import flatten
+from tieline.model.records import decode_json, encode_json
+from tieline.spec.integrations import MapRule
+from tieline.spec.source import parse
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """Return the fenced blocks of a language, with the lines where they begin."""
+    text = page.read_text("utf-8")
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    return [(text.count("\n", 0, match.start()) + 2, match[1]) for match in pattern.finditer(text)]
+
+
+def examples(page: str, key: str) -> list[Any]:
+    """Return the YAML blocks that have a key, as parameters named for their lines."""
+    found = [(line, read(text)) for line, text in blocks(DOCS / page, "yaml")]
+    return [pytest.param(value, id=f"line {line}") for line, value in found if isinstance(value, dict) and key in value]
+
+
+def read(text: str) -> Any:
+    """Return what a file of a project would say."""
+    source, complaints = parse(text, "an example")
+    assert source is not None, complaints
+    return source.value
+
+
+def record(value: Any) -> Any:
+    """Return a value as it would come from a system: numbers with a point are decimals."""
+    return decode_json(encode_json(value))
+
+
+@pytest.fixture(scope="module")
+def functions() -> dict[str, Any]:
+    """The functions that the page of mappings defines."""
+    names: dict[str, Any] = {}
+    for _, text in blocks(DOCS / "mapping.md", "python"):
+        exec(text, names)  # noqa: S102 - our own page
+    return {f"mappings:{name}": value for name, value in names.items() if callable(value)}
+
+
+@pytest.mark.parametrize("example", examples("mapping.md", "map"))
+def test_an_example_of_a_rule_comes_out_as_written(example, functions):
+    rules = TypeAdapter(dict[str, MapRule]).validate_python(example["map"])
+    mapping = compile_mapping(rules, functions=functions)
+    links = {(name, source): target for name, pairs in example.get("links", {}).items() for source, target in pairs.items()}
+    if "parked" in example:
+        with pytest.raises(MappingError, match=re.escape(example["parked"])):
+            mapping(record(example["given"]), links)
+        return
+    values = mapping(record(example["given"]), links)
+
+    expected = flatten(record(example["expect"]))
+    assert expected == values
+    assert {address: type(value) for address, value in expected.items() if not isinstance(value, (int, Decimal))} == {
+        address: type(value) for address, value in values.items() if not isinstance(value, (int, Decimal))
+    }
+
+
+@pytest.mark.parametrize("example", examples("mapping.md", "when"))
+def test_an_example_of_a_condition_comes_out_as_written(example):
+    moves = compile_when(example["when"])(record(example["new"]), flatten(record(example["old"])))
+
+    assert example["moves"] is moves
+
+
+def test_the_page_of_mappings_shows_every_key_of_a_rule():
+    text = (DOCS / "mapping.md").read_text("utf-8")
+    keys = [field.alias or name for name, field in _rule_fields().items()]
+
+    assert [] == [key for key in keys if not re.search(rf"[`{{ ,]{key}[`:]", text)]
+
+
+def test_the_page_of_commands_is_fresh():
+    """`python -m tieline.cli.reference docs/commands.md` writes it."""
+    assert commands_page() == (DOCS / "commands.md").read_text("utf-8")
+    assert set(EXAMPLES) == {
+        heading.removeprefix("## tieline ") for heading in commands_page().splitlines() if heading.startswith("## tieline ")
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """To a file that is there, and to a heading in it."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, heading = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        if not path.exists() or (heading and heading not in _anchors(path)):
+            broken.append(target)
+
+    assert [] == broken
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _rule_fields():
+    from tieline.spec.integrations import Rule
+
+    return Rule.model_fields

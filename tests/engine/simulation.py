@@ -1,0 +1,361 @@
+"""A seed's world: two vendors with habits of their own, people who edit, a network with weather, processes that die; and then peace.
+
+What must be so at every commit is looked at after every commit; what must be so in the end, when all has been quiet for a while.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from engine.world import FIELDS, NAME, World
+from tieline.engine.run import Outcome
+from tieline.model.errors import SafetyStop, StoreError
+from tieline.model.records import Record
+from tieline.testing import Collection, Crash, Exchange, Process, SimulatedDatabase, Stuck, Weather
+
+BAD = "refuse me"
+"""A name that the destination refuses."""
+_FINAL = ("delivered", "superseded", "discarded")
+_OPEN = ("owed", "sending", "unknown", "held", "dead")
+_FOR_VERDICT = {"queued": _OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held",)}
+_MORE_FIELDS = {"ext": {"type": "any"}, "status": {"type": "string"}, "archived": {"type": "boolean"}}
+
+
+class Broken(AssertionError):
+    """A promise was not kept."""
+
+
+class Simulation:
+    """One seed."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.seed, self.chance = seed, random.Random(seed)
+        chance = self.chance
+        self.source, self.deletes = self._source(), "ignore"
+        self.target, mail = self._target()
+        if self.source.tombstones:
+            self.deletes = chance.choice(["ignore", "delete", "archive"])
+        self.when = "new.status == 'open'" if chance.random() < 0.25 else None
+        matched = bool(self.target.find or self.target.lists) and (not mail["idempotency"] or chance.random() < 0.8)
+        if not matched and not self.target.upsert and self.target.tells == "nothing":
+            self.target.tells = "record"
+        given = {"id": "id"} if self.target.ids == "given" else {}
+        self.world = World(
+            folder,
+            self.source,
+            self.target,
+            mail=mail,
+            crm={"concurrency": 2},
+            seed=seed,
+            match={"email": "email"} if matched or self.target.upsert else None,
+            when=self.when,
+            deletes={"archive": {"archived": True}} if self.deletes == "archive" else self.deletes,
+            brakes={"deletes": 1000},
+            retry={"attempts": chance.randint(2, 5)},
+            map={**given, "email": "email", "name": "name", "rev": "rev", "ext": "id"},
+        )
+        world = self.world
+        self.can_settle = bool(matched or self.target.upsert or (mail["idempotency"] and "create" not in self.target.batch))
+        self.weather = Weather(seed, rate=chance.choice([0.0, 0.05, 0.2]), storms=chance.choice([0.0, 0.0, 0.03]))
+        world.network.weather = self.weather
+        world.network.passing = self._passing
+        world.database = self._watch
+        self.mortality = chance.choice([0.0, 0.01, 0.03])
+        self.bad_disk = chance.choice([0.0, 0.0, 0.01])
+        self.restless = chance.choice([0.0, 0.2])
+        """Share of the source's requests during which somebody edits."""
+        self._states: dict[int, str] = {}
+        self._emails = 0
+        self.gone: set[str] = set()
+        self.log: list[str] = []
+
+    def __str__(self) -> str:
+        habits = {k: v for k, v in vars(self.source).items() if k in ("paging", "page_size", "order", "changed_since", "tombstones", "list_lag", "ids")}
+        there = {
+            k: v
+            for k, v in vars(self.target).items()
+            if k in ("find", "lists", "update", "upsert", "batch", "results", "unique", "already", "tells", "ids", "find_lag") and v
+        }
+        spec = self.world.project.integrations[NAME]
+        lines = [
+            f"source {habits}",
+            f"target {there} idempotency={self.world.mail.idempotency} rate={self.world.mail.rate} declared={self.world.mail.declared_rate}",
+            f"integration match={spec.match} when={spec.when} deletes={spec.deletes} attempts={spec.retry.attempts}",
+            f"faults {self.weather.rate} storms {self.weather.storms} mortality {self.mortality} disk {self.bad_disk} restless {self.restless}",
+            *self.log,
+        ]
+        return "\n  ".join(lines)
+
+    # -- the worlds there are
+
+    def _source(self) -> Collection:
+        chance = self.chance
+        changed_since = chance.choice([None, "time", "version", "mark"])
+        order = "changed" if changed_since in ("time", "version") else "made"
+        # Pages that are counted shift when records move: with a cursor, what slips through is not read again.
+        styles = ["cursor", "next_url", "link_header"] + (["page", "offset", None] if changed_since is None else [])
+        if changed_since == "time":
+            styles.append("keyset")
+        return Collection(
+            "leads",
+            {**FIELDS, **_MORE_FIELDS},
+            ids=chance.choice(["number", "large", "text"]),
+            paging=chance.choice(styles),
+            page_size=chance.randint(1, 6),
+            order=order,
+            changed_since=changed_since,
+            precision=chance.choice([0.001, 1.0]),
+            list_lag=chance.choice([0.0, 3.0]) if changed_since == "time" else 0.0,
+            tombstones=changed_since is not None and chance.random() < 0.6,
+        )
+
+    def _target(self) -> tuple[Collection, dict[str, Any]]:
+        chance = self.chance
+        idempotency = chance.random() < 0.4
+        find = ("email",) if chance.random() < 0.7 else ()
+        upsert = "email" if chance.random() < 0.2 else None
+        batch = {}
+        for operation in ("create", "update", "delete", *(["upsert"] if upsert else [])):
+            if chance.random() < 0.35:
+                batch[operation] = chance.randint(2, 5)
+        lists = chance.random() < 0.6
+        looks = bool(find) or lists
+        ids = chance.choice(["number", "large", "text", "given"])
+        unique = "email" if upsert or (looks and chance.random() < 0.3) else None
+        already: tuple[int | str, ...] = ()
+        if unique or ids == "given":
+            already = chance.choice([(409,), ("already exists", "taken")]) if looks else ()
+        results = chance.choice(["position", "id", "none"] if ids == "given" else ["position", "id"])
+        target = Collection(
+            "members",
+            {**FIELDS, **_MORE_FIELDS},
+            ids=ids,
+            page_size=chance.randint(1, 6),
+            lists=lists,
+            find=find,
+            find_lag=chance.choice([0.0, 0.0, 5.0]),
+            update=chance.choice(["patch", "patch", "put"]),
+            upsert=upsert,
+            batch=batch,
+            results=results,
+            result_key="email",
+            unique=unique,
+            already=already,
+            tells=chance.choice(["record", "record", "location", "nothing"]) if looks else "record",
+            normalise=_tidy if chance.random() < 0.5 else None,
+            refuses=lambda operation, record: "this name is not welcome" if record.get("name") == BAD else None,
+        )
+        if "update" in batch and results == "id":
+            target.batch.pop("update")  # its results are named by a field that an update need not hold
+        rate = chance.choice([None, None, (5, 1.0), (20, 60.0)])
+        habits: dict[str, Any] = {
+            "idempotency": idempotency,
+            "concurrency": chance.randint(1, 6),
+            "rate": rate,
+            "declared_rate": rate if chance.random() < 0.5 else None,
+            "retry_after": chance.choice(["seconds", "date", "never"]),
+        }
+        return target, habits
+
+    # -- what people do
+
+    def _edit(self) -> None:
+        chance, leads = self.chance, self.source
+        ids = [record["id"] for record in leads.records]
+        what = chance.random()
+        if not ids or what < 0.3:
+            self._emails += 1
+            leads.add(email=f"Person{self._emails}@Example.org", name=self._name(), rev=1, status=chance.choice(["open", "lost"]))
+            return
+        id = chance.choice(ids)
+        if what < 0.4 and self.source.tombstones:
+            leads.remove(id)
+            self.gone.add(str(id))
+            return
+        status = {"status": chance.choice(["open", "lost"])} if chance.random() < 0.3 else {}
+        leads.change(id, name=self._name(), rev=leads.record(id)["rev"] + 1, **status)
+
+    def _name(self) -> str:
+        return BAD if self.chance.random() < 0.06 else f"Name {self.chance.randint(0, 999)} "
+
+    def _passing(self, exchange: Exchange) -> None:
+        if exchange.system == "crm" and not self.weather.calm and self.chance.random() < self.restless:
+            self._edit()
+
+    # -- the course of things
+
+    def go(self) -> None:
+        """Let it happen. Raises `Broken`."""
+        try:
+            self._go()
+        except Stuck as error:
+            raise Broken(f"nothing moves any more: {error}") from error
+
+    def _go(self) -> None:
+        chance, clock = self.chance, self.world.clock
+        for _ in range(chance.randint(0, 12)):
+            self._edit()
+        for lead in self.source.records:
+            if chance.random() < 0.2 and world_matches(self.world):
+                id = {"id": lead["id"]} if self.target.ids == "given" else {}
+                self.target.add(**id, email=lead["email"].lower(), name="older", rev=0)
+        clock.advance(self.target.find_lag)
+        for _ in range(chance.randint(1, 4)):
+            for _ in range(chance.randint(0, 4)):
+                self._edit()
+                clock.advance(chance.choice([0.0, 0.001, 2.0]))
+            self._run(self.mortality)
+            clock.advance(chance.choice([1.0, 61.0, 3600.0]))
+        self.weather.calm, self.bad_disk = True, 0.0
+        clock.advance(400.0)
+        for _ in range(6):
+            outcome = self._run(0.0)
+            clock.advance(61.0)
+            if outcome is not None and outcome.state in ("green", "attention"):
+                break
+        else:
+            raise Broken(f"it does not come to rest: {outcome}")
+        self._check_the_end()
+        before = len(self.world.mail.writes)
+        outcome = self._run(0.0)
+        written = [f"{r.method} {r.url} {r.body!r}" for r in self.world.mail.writes[before:]]
+        if written:
+            raise Broken(f"a further run writes: {written}")
+
+    def _run(self, mortality: float) -> Outcome | None:
+        world, chance = self.world, self.chance
+        process = Process(lambda number, what: chance.random() < mortality)
+        first = len(world.network.exchanges)
+        try:
+            outcome = world.run(process=process)
+        except Crash:
+            self.log.append(f"{world.clock.elapsed_seconds:.3f} crash {process.steps[-1]}")
+            return None
+        except SafetyStop as error:
+            self.log.append(f"{world.clock.elapsed_seconds:.3f} {error}")
+            if "is being run by" not in str(error):
+                raise Broken(f"a safety stop without a reason: {error}") from error
+            return None
+        except StoreError as error:
+            self.log.append(f"{world.clock.elapsed_seconds:.3f} {error}")
+            if not self.bad_disk:
+                raise Broken(f"an error of the store without a reason: {error}") from error
+            return None
+        finally:
+            self._check_patience(world.network.exchanges[first:])
+        self.log.append(f"{world.clock.elapsed_seconds:.3f} {outcome.state} {outcome.counts} {outcome.error or ''}")
+        if outcome.error is not None and "max_run" in outcome.error:
+            raise Broken(f"the run did not end: {outcome.error}")
+        if not outcome.counts.balances and not (outcome.error and "the disk" in outcome.error):
+            raise Broken(f"the books of a run don't balance: {outcome.counts}")
+        return outcome
+
+    # -- what must be so
+
+    def _watch(self, db: SimulatedDatabase) -> None:
+        db.committed = self._check_commit
+        db.fails = lambda: StoreError("the disk is full: (simulated)") if self.chance.random() < self.bad_disk else None
+
+    def _check_commit(self, db: SimulatedDatabase) -> None:
+        states: dict[int, str] = {}
+        of_record: defaultdict[str, set[str]] = defaultdict(set)
+        for id, state, source_id in db.read("SELECT id, state, source_id FROM delivery"):
+            states[id] = state
+            of_record[source_id].add(state)
+        for id, before in self._states.items():
+            if id not in states:
+                raise Broken(f"delivery {id} has vanished; it was {before}")
+            if before in _FINAL and states[id] != before:
+                raise Broken(f"delivery {id} was {before} and is {states[id]}")
+        if unknown := set(states.values()) - {*_FINAL, *_OPEN}:
+            raise Broken(f"states that are none: {unknown}")
+        self._states = states
+        for source_id, verdict in db.read("SELECT source_id, verdict FROM link"):
+            needed = _FOR_VERDICT.get(verdict)
+            if needed is not None and not of_record[source_id] & {*needed}:
+                raise Broken(f"record {source_id} is {verdict}, but its deliveries are {of_record[source_id] or 'none'}")
+
+    def _check_patience(self, exchanges: list[Exchange]) -> None:
+        """Nothing leaves for a system before the time that it has named."""
+        for told in exchanges:
+            if told.response is None or told.ended_at is None or told.response.status not in (429, 503):
+                continue
+            said = told.response.headers.get("Retry-After", "")
+            if not said.replace(".", "").isdigit():
+                continue
+            for later in exchanges:
+                if later.system == told.system and told.ended_at < later.sent_at < told.ended_at + float(said) - 1e-6:
+                    raise Broken(f"{told.system} said at {told.ended_at} to wait for {said} s, and was asked again at {later.sent_at}")
+
+    def _check_the_end(self) -> None:
+        world = self.world
+        balance, letters = world.balance(), world.letters()
+        if left := {state: number for state, number in balance.items() if state in ("owed", "unknown", "sending")}:
+            raise Broken(f"still owed after all was well: {left}")
+        set_aside = {letter.source_id: letter for letter in letters}
+        there: defaultdict[str, list[Record]] = defaultdict(list)
+        for record in self.target.records:
+            there[str(record.get("ext"))].append(record)
+        emails = Counter(str(record.get("email")).lower() for record in self.target.records)
+        if doubled := [email for email, number in emails.items() if number > 1]:
+            raise Broken(f"there twice: {doubled}")
+        for lead in self.source.records:
+            id = str(lead["id"])
+            copies = there.get(id, [])
+            if self.when is not None and lead["status"] != "open":
+                continue
+            letter = set_aside.pop(id, None)
+            if letter is not None and letter.cause == "unknown" and not self.can_settle:
+                continue
+            if lead["name"] == BAD:
+                if letter is None:
+                    raise Broken(f"lead {id} can't have been accepted, and is no dead letter")
+                continue
+            if letter is not None:
+                raise Broken(f"lead {id} is set aside without a reason: {letter.state}, {letter.cause}: {letter.message}")
+            if len(copies) != 1:
+                raise Broken(f"lead {id} is there {len(copies)} times: {lead}; deliveries {[(d.id, d.operation, d.state, d.why) for d in world.deliveries(id)]}")
+            wanted: Record = {"email": lead["email"], "name": lead["name"], "rev": lead["rev"], "ext": lead["id"]}
+            wanted = _tidy(wanted) if self.target.normalise is not None else wanted
+            found = {field: copies[0].get(field) for field in wanted}
+            if wanted != found:
+                raise Broken(f"lead {id} arrived as {found}, it should be {wanted}")
+        for id in self.gone:
+            for copy in there.get(id, []):
+                if self.deletes == "delete" or (self.deletes == "archive" and not copy.get("archived")):
+                    raise Broken(f"lead {id} was deleted, and its counterpart is {copy}")
+        revisions: dict[str, int] = {}
+        for write in self.target.written:
+            if write.operation == "delete" or "rev" not in write.sent:
+                continue
+            if write.sent["rev"] < revisions.get(write.id, 0):
+                raise Broken(f"{write.id} went back from {revisions[write.id]} to {write.sent['rev']}")
+            revisions[write.id] = write.sent["rev"]
+        if world.mail.misused_keys:
+            raise Broken(f"idempotency keys with two meanings: {world.mail.misused_keys}")
+
+
+def world_matches(world: World) -> bool:
+    """Whether what is there already can be recognised."""
+    return bool(world.project.integrations[NAME].match)
+
+
+def _tidy(record: Record) -> Record:
+    tidy = dict(record)
+    if isinstance(tidy.get("email"), str):
+        tidy["email"] = tidy["email"].lower()
+    if isinstance(tidy.get("name"), str):
+        tidy["name"] = tidy["name"].strip()
+    return tidy
+
+
+def simulate(seed: int, folder: Path) -> None:
+    """Run a seed. Raises `Broken`, with all that happened."""
+    simulation = Simulation(seed, folder)
+    try:
+        simulation.go()
+    except Broken as error:
+        raise Broken(f"seed {seed}: {error}\n  {simulation}\n\nreplay it: make simulate SEEDS={seed}-{seed}") from error

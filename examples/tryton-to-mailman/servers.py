@@ -1,7 +1,8 @@
 """A Tryton and a Mailman on this machine, to try the example with: `python servers.py`, until Ctrl-C.
 
 Both are installed at the first start, from the package registry into `.cache/systems` of the checkout, and forget everything when they
-stop. A company is at work in the one, a mailing list with one member waits in the other. `servers.env` says where they are.
+stop. A company is at work in the one, a mailing list with one member waits in the other. `servers.env` tells a shell where they are, and
+how to change a contact.
 """
 
 import contextlib
@@ -24,6 +25,14 @@ PARTIES = {
     "Ana Šimić": [("", "ana@simic.example")],
 }
 """Whom the company knows, with the names and addresses of their contacts as somebody typed them."""
+
+COLLEAGUE = """
+# Somebody at work in the ERP, who changes a contact: colleague 3 '{"value": "ask@lorikeet.example"}'
+colleague() {
+  curl -sf -o /dev/null -X PUT "$TRYTON_URL/tryton/rest/model/party.contact_mechanism/$1" \\
+    -H "Authorization: Bearer $TRYTON_KEY" -H "Content-Type: application/json" -d "$2"
+}
+"""
 
 
 def main(environment: Path) -> None:
@@ -64,7 +73,7 @@ def write(environment: Path, tryton: Tryton, mailman: Mailman) -> None:
         "MAILMAN_USER": mailman.user,
         "MAILMAN_PASSWORD": mailman.password,
     }
-    environment.write_text("".join(f"export {name}={value}\n" for name, value in variables.items()))
+    environment.write_text("".join(f"export {name}={value}\n" for name, value in variables.items()) + COLLEAGUE)
 
 
 if __name__ == "__main__":

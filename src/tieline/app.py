@@ -7,6 +7,7 @@ with Tieline.open(Path(".")) as project:
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tieline.dialects.rest import RestSystem
+from tieline.dialects.templates import Template
 from tieline.engine import deadletters
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts
@@ -26,6 +28,7 @@ from tieline.observe.explain import Story, explain
 from tieline.observe.status import IntegrationStatus, status_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
+from tieline.spec.integrations import Integration
 from tieline.spec.reader import Project, find_project_folder, read_project
 from tieline.spec.references import check_url, resolve, resolve_secret
 from tieline.store.database import Database
@@ -167,7 +170,12 @@ class Tieline:
     def status(self) -> list[IntegrationStatus]:
         """Return how each integration is doing."""
         now = self.clock.now()
-        return [status_of(self.db, name, spec, owner=self.owner(name), now=now) for name, spec in sorted(self.project.integrations.items())]
+        found = []
+        for name, spec in sorted(self.project.integrations.items()):
+            status = status_of(self.db, name, spec, owner=self.owner(name), now=now)
+            status.notices = self._endings(spec, now)
+            found.append(status)
+        return found
 
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""
@@ -184,7 +192,35 @@ class Tieline:
         """Return what needs a person, oldest first."""
         return deadletters.list_letters(self.db, integration=integration, cause=cause)
 
+    def page_of(self, place: str, id: str) -> str | None:
+        """Return the address of a record in the vendor's own user interface, if the connector says where that is."""
+        declared = self.project.connections[place.partition(".")[0]]
+        page = self._resource(place).page
+        if page is None:
+            return None
+        return Template(page, self._variables(declared, self.project.connectors[declared.connector])).fill({"id": id})
+
+    def personal_fields(self, name: str) -> frozenset[str]:
+        """Return the addresses of an integration's fields, on both sides, that are marked as personal data."""
+        spec = self.project.integrations[name]
+        sides = (self._resource(spec.source), self._resource(spec.target))
+        return frozenset(address for side in sides for address, field in side.fields.items() if field.personal)
+
     # -- details
+
+    def _endings(self, spec: Integration, now: float) -> list[str]:
+        notices = []
+        for place in (spec.source, spec.target):
+            connection = place.partition(".")[0]
+            version = self.project.connectors[self.project.connections[connection].connector].version
+            if version is not None and version.retires is not None:
+                days = (version.retires - dt.datetime.fromtimestamp(now, dt.UTC).date()).days
+                if days <= _NOTICE_DAYS:
+                    when = f"ends in {days} days" if days >= 0 else "has ended"
+                    notices.append(
+                        f"version {version.name} of {connection}'s API {when} ({version.retires.isoformat()}): move the connector to a newer one"
+                    )
+        return notices
 
     def _resource(self, place: str) -> Resource:
         connection, _, resource = place.partition(".")
@@ -237,6 +273,7 @@ class Tieline:
 
 
 T = TypeVar("T")
+_NOTICE_DAYS = 183
 
 
 class _Lazily(Mapping[str, T]):

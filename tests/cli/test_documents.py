@@ -12,11 +12,14 @@ from pydantic import TypeAdapter
 
 from tieline.cli.reference import EXAMPLES, commands_page
 from tieline.mapping import compile_mapping, compile_when
-from tieline.model.errors import MappingError
+from tieline.model.errors import MappingError, RemoteError
 from tieline.model.paths import flatten
 from tieline.model.records import decode_json, encode_json
+from tieline.spec.connectors import Connector, Resource
+from tieline.spec.explain import read_as
 from tieline.spec.integrations import MapRule
-from tieline.spec.source import parse
+from tieline.spec.source import Source, parse
+from tieline.store import outbox
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,6 +37,11 @@ def examples(page: str, key: str) -> list[Any]:
     """Return the YAML blocks that have a key, as parameters named for their lines."""
     found = [(line, read(text)) for line, text in blocks(DOCS / page, "yaml")]
     return [pytest.param(value, id=f"line {line}") for line, value in found if isinstance(value, dict) and key in value]
+
+
+def connector_examples() -> list[Any]:
+    """Return all YAML blocks of the page of connectors."""
+    return [pytest.param(read(text), id=f"line {line}") for line, text in blocks(DOCS / "connectors.md", "yaml")]
 
 
 def read(text: str) -> Any:
@@ -87,6 +95,42 @@ def test_the_page_of_mappings_shows_every_key_of_a_rule():
     keys = [field.alias or name for name, field in _rule_fields().items()]
 
     assert [] == [key for key in keys if not re.search(rf"[`{{ ,]{key}[`:]", text)]
+
+
+@pytest.mark.parametrize("example", connector_examples())
+def test_an_example_of_a_connector_can_be_read(example):
+    """A whole one, or a part, put where it belongs."""
+    resource = {"fields": {}, "list": {"path": "/"}}
+    whole = {"connector": "example", "environments": {"production": "https://api.example.com"}, "resources": {"things": resource}}
+    if "paging" in example:
+        resource["list"] |= example
+    elif set(example) <= set(Resource.model_fields):
+        resource |= example
+        whole["resources"] = {"things": resource}
+    else:
+        whole |= example
+    connector, complaints = read_as(Connector, Source("example", whole, (1, None)), (), whole, str)
+
+    assert [] == complaints
+    assert connector is not None
+
+
+def test_the_page_of_connectors_shows_every_style_of_paging():
+    shown = {example.values[0]["paging"]["style"] for example in connector_examples() if "paging" in example.values[0]}
+
+    assert {"page", "offset", "cursor", "next_url", "link_header", "keyset"} == shown
+
+
+def test_the_page_of_failures_knows_every_kind():
+    text = (DOCS / "failures.md").read_text("utf-8")
+
+    assert [] == [error.__name__ for error in RemoteError.__subclasses__() if f"`{error.kind}`" not in text]
+
+
+def test_the_page_of_how_it_works_draws_the_states_as_the_code_does():
+    drawing = outbox.__doc__.split("\n\n")[1].replace(" (redriven, or a later version came)", "")
+
+    assert drawing in (DOCS / "how-it-works.md").read_text("utf-8")
 
 
 def test_the_page_of_commands_is_fresh():

@@ -148,8 +148,6 @@ class Simulation:
             normalise=_tidy if chance.random() < 0.5 else None,
             refuses=lambda operation, record: "this name is not welcome" if record.get("name") == BAD else None,
         )
-        if "update" in batch and results == "id":
-            target.batch.pop("update")  # its results are named by a field that an update need not hold
         rate = chance.choice([None, None, (5, 1.0), (20, 60.0)])
         habits: dict[str, Any] = {
             "idempotency": idempotency,

@@ -21,6 +21,7 @@ app = typer.Typer(
 letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person.", invoke_without_command=True)
 app.add_typer(letters, name="dead-letters")
 
+Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[
     Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)
@@ -66,6 +67,7 @@ def plan(
     limit: Annotated[int | None, typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,
     only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
     show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
+    mask: Mask = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -74,7 +76,7 @@ def plan(
     from tieline.cli import operate
 
     with spoken_errors():
-        raise SystemExit(operate.plan(project, integration, out=out, limit=limit, only=only, show=show))
+        raise SystemExit(operate.plan(project, integration, out=out, limit=limit, only=only, show=show, mask=mask))
 
 
 @app.command()
@@ -111,6 +113,7 @@ def explain(
     connection: Annotated[str, typer.Argument(help="The connection, either side.")],
     resource: Annotated[str, typer.Argument(help="The resource.")],
     id: Annotated[str, typer.Argument(help="The record's id there.")],
+    mask: Mask = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -119,7 +122,7 @@ def explain(
     from tieline.cli import report
 
     with spoken_errors():
-        raise SystemExit(report.explain(project, connection, resource, id))
+        raise SystemExit(report.explain(project, connection, resource, id, mask=mask))
 
 
 @letters.callback()
@@ -152,13 +155,15 @@ def list_letters(
 
 
 @letters.command()
-def show(letter: Annotated[int, typer.Argument(help="The dead letter's number.")], project: Folder = HERE, json: Json = False) -> None:
+def show(
+    letter: Annotated[int, typer.Argument(help="The dead letter's number.")], mask: Mask = False, project: Folder = HERE, json: Json = False
+) -> None:
     """Show one whole: record, request, answer, reason, rule."""
     output.json_mode = json
     from tieline.cli import report
 
     with spoken_errors():
-        raise SystemExit(report.show_letter(project, letter))
+        raise SystemExit(report.show_letter(project, letter, mask=mask))
 
 
 @letters.command()

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from tieline.app import Tieline
 from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, exit_code, output, plural, value_text
+from tieline.cli.report import personal_values
 from tieline.engine import deadletters
 from tieline.engine.ledger import Counts
 from tieline.engine.planning import PlannedWrite
@@ -81,7 +82,7 @@ async def _ping(project: Tieline) -> list[dict[str, Any]]:
     return calls
 
 
-def plan(folder: Path, name: str, *, out: Path | None, limit: int | None, only: str | None, show: int) -> int:
+def plan(folder: Path, name: str, *, out: Path | None, limit: int | None, only: str | None, show: int, mask: bool) -> int:
     """Show what a run would write."""
     with Tieline.open(folder) as project:
         project.names(name)
@@ -91,6 +92,9 @@ def plan(folder: Path, name: str, *, out: Path | None, limit: int | None, only: 
                 if out is not None:
                     made.save(out)
                 counts, planned = made.counts(), made.outcome.counts
+                if mask:
+                    for _, write in zip(range(show), made.writes(), strict=False):
+                        output.hide(personal_values(project, name, [write.fields, write.before]))
                 if output.json_mode:
                     writes = [_planned_json(write) for _, write in zip(range(show), made.writes(), strict=False)]
                     output.json(

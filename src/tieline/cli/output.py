@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import io
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO, cast
 
 import msgspec
 from rich.console import Console
@@ -28,6 +30,7 @@ class Output:
 
     def __init__(self) -> None:
         self.json_mode = False
+        self._hidden: set[str] = set()
         self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
         self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -38,6 +41,16 @@ class Output:
     def json(self, value: Any) -> None:
         """Print a value as JSON."""
         sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+    def hide(self, values: Iterable[Any]) -> None:
+        """Print `•••` from now on wherever one of these values would stand."""
+        for text in {str(value) for value in values if not isinstance(value, (dict, list, bool))}:
+            written = json.dumps(text, ensure_ascii=False)
+            # A short one is only taken where it stands alone: as a part it could be anything.
+            self._hidden |= {text, written[1:-1]} if len(text) > 2 else {written}
+        pattern = re.compile("|".join(re.escape(text) for text in sorted(self._hidden, key=len, reverse=True)))
+        masking = cast("TextIO", _Masking(sys.__stdout__ or sys.stdout, pattern))
+        sys.stdout = self.console.file = masking
 
     def error(self, error: BaseException) -> None:
         """Say what went wrong, and what to do next."""
@@ -50,6 +63,23 @@ class Output:
         self.stderr.print(f"[red]error[/] {escape(str(error))}")
         if next_step := getattr(error, "next_step", ""):
             self.stderr.print(f" [dim]next[/] {escape(next_step)}")
+
+
+class _Masking(io.TextIOBase):
+    """A stream whose lines have the values taken out."""
+
+    def __init__(self, stream: TextIO, pattern: re.Pattern[str]) -> None:
+        self._stream, self._pattern = stream, pattern
+
+    def write(self, text: str) -> int:
+        self._stream.write(self._pattern.sub(lambda found: '"•••"' if found[0][0] == '"' else "•••", text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 output = Output()

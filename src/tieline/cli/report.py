@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from rich.table import Table
 from tieline.app import Tieline
 from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, age, output, plain, value_text, when
 from tieline.engine import deadletters
+from tieline.model.paths import get
+from tieline.model.records import ABSENT
 from tieline.observe.explain import Moment, Story
 from tieline.observe.status import IntegrationStatus
 
@@ -62,6 +65,8 @@ def _print_status(entry: IntegrationStatus) -> None:
             f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average"
             + (f", after waiting {age(waited)} for the limits" if waited >= 0.01 else "")
         )
+    for notice in entry.notices:
+        output.console.print(f"  [yellow]notice    {escape(notice)}[/]")
     if entry.state in ("attention", "failed", "late"):
         output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")
 
@@ -77,10 +82,14 @@ def _what_to_do(entry: IntegrationStatus) -> str:
     return "see the error above, then run it again"
 
 
-def explain(folder: Path, connection: str, resource: str, id: str) -> int:
+def explain(folder: Path, connection: str, resource: str, id: str, *, mask: bool) -> int:
     """Tell everything that happened to one record."""
     with Tieline.open(folder) as project:
         stories = project.explain(connection, resource, id)
+        if mask:
+            for story in stories:
+                seen = [story.last_seen, story.last_agreed, *(m.fields for m in story.moments), *(m.before for m in story.moments)]
+                output.hide(personal_values(project, story.integration, seen))
         if output.json_mode:
             output.json([plain(story) for story in stories])
             return OK
@@ -92,6 +101,10 @@ def explain(folder: Path, connection: str, resource: str, id: str) -> int:
             return OK
         for story in stories:
             _print_story(story)
+            pages = [(story.source, story.source_id), (story.target, story.target_id)]
+            for place, there in pages:
+                if there is not None and (page := project.page_of(place, there)) is not None:
+                    output.console.print(f"  [dim]see[/]         {escape(page)}")
         return OK
 
 
@@ -133,6 +146,13 @@ def _fields(values: dict[str, Any]) -> str:
     return ", ".join(f"{address}={value_text(value)}" for address, value in values.items())
 
 
+def personal_values(project: Tieline, integration: str, parts: Iterable[dict[str, Any] | None]) -> list[Any]:
+    """Return the values of fields that are marked as personal data, in records (nested) or fields (by address)."""
+    addresses = project.personal_fields(integration)
+    found = [value for part in parts if part for address in addresses for value in (part.get(address), get(part, address))]
+    return [value for value in found if value not in (None, ABSENT, "")]
+
+
 def list_letters(folder: Path, integration: str | None, cause: str | None) -> int:
     """List what needs a person."""
     with Tieline.open(folder) as project:
@@ -163,10 +183,12 @@ def list_letters(folder: Path, integration: str | None, cause: str | None) -> in
         return ACT
 
 
-def show_letter(folder: Path, id: int) -> int:
+def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     """Show a dead letter whole."""
     with Tieline.open(folder) as project:
         letter = deadletters.get_letter(project.db, id)
+        if mask:
+            output.hide(personal_values(project, letter.integration, [letter.record, letter.fields]))
         if output.json_mode:
             output.json(letter)
             return OK

@@ -9,8 +9,8 @@ import re
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from tieline.model.paths import get
 from tieline.model.errors import Undecodable
+from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
 from tieline.spec.connectors import CursorInBody, Keyset, LinkHeader, NextUrl, Offset, PageNumber, Paging
 from tieline.transport.ports import HttpResponse

@@ -20,8 +20,8 @@ from tieline.dialects.pagination import pager
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode
 from tieline.mapping.access import compile_get
-from tieline.model.paths import get, put
 from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
+from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.times import parse_moment
 from tieline.spec.connectors import Batch, ChangedSince, Connector, Find, List, Request, Resource, Upsert, Write

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Item, Receipt
-from tieline.model.paths import get
 from tieline.model.errors import (
     NotThere,
     OutcomeUnknown,
@@ -17,6 +16,7 @@ from tieline.model.errors import (
     Unavailable,
     Undecodable,
 )
+from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.spec.connectors import BatchResults
 from tieline.transport.classify import error_text, is_already

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,8 +20,11 @@ from tieline.mapping import (
 )
 from tieline.mapping.checks import Problem
 from tieline.model.records import Record, Values, encode_json
+from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
+from tieline.spec.fields import with_declared_zones
 from tieline.spec.integrations import Integration, Rule
+from tieline.sync.decide import same
 
 
 class CompiledIntegration:
@@ -42,7 +46,7 @@ class CompiledIntegration:
         self.target_connection, _, self.target_resource = spec.target.partition(".")
         self.target = target_features
         self.where = where
-        self.mapping: CompiledMapping = compile_mapping(spec.map, functions=functions)
+        self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
         self.when = compile_when(spec.when) if spec.when else None
         self.check: Callable[[Values, bool], list[Problem]] = compile_check(target.fields, self.mapping.writes)
         watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.match.values()}
@@ -63,9 +67,11 @@ class CompiledIntegration:
         """The vendor itself matches: no look-up before a create is needed."""
         self.only_create = frozenset(target for target, rule in spec.map.items() if isinstance(rule, Rule) and rule.only == "create")
         """Destination fields that are left alone once the record is there."""
-        self.personal = frozenset(
-            address for fields in (source.fields, target.fields) for address, field in fields.items() if field.personal
-        )
+        self._times = {
+            address: field.precision or 0.0
+            for address, field in target.fields.items()
+            if field.type == "datetime" and address in self.mapping.writes
+        }
         self.fingerprint = hashlib.sha256(
             encode_json([self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match])
         ).hexdigest()[:16]
@@ -73,6 +79,19 @@ class CompiledIntegration:
     def old_values(self, shadow: Values) -> Values:
         """Return the flat fields of a stored source shadow."""
         return self._project_old(shadow) if self._project_old is not None else shadow
+
+    def agree(self, address: str, value: Any, there: Any) -> bool:
+        """Whether the destination's value means what the mapping made: one moment has many spellings, and vendors cut them."""
+        if same(value, there):
+            return True
+        if isinstance(value, str) and isinstance(there, str):
+            if value.strip() == there.strip():
+                return True
+            if address in self._times:
+                with contextlib.suppress(ValueError):
+                    apart = abs((parse_moment(value) - parse_moment(there)).total_seconds())
+                    return apart < self._times[address] or apart == 0.0
+        return False
 
     def source_key(self, record: Record) -> str | None:
         """Return the match key of a source record, None when a part of it is missing."""

@@ -81,6 +81,12 @@ class Sender:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
         lines, ready = self._line, self._ready
+        # An earlier delivery that was on its way when these were decided may have made the record meanwhile.
+        late = [d for d in deliveries if d.operation == "create" and not d.first and d.source_id not in lines]
+        if late:
+            known = links.of_sources(self._ledger.db, self._ledger.integration, [d.source_id for d in late])
+            for delivery in late:
+                delivery.target_id = known[delivery.source_id].target_id if delivery.source_id in known else None
         for delivery in deliveries:
             if delivery.source_id in lines:
                 lines[delivery.source_id] = (*lines[delivery.source_id], delivery)
@@ -514,7 +520,9 @@ class Sender:
             elif isinstance(error, (*TRANSIENT, RateLimited, Unauthorized)):
                 await self._failed(delivery, error)
             else:
-                await self._hold(delivery, "unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}")
+                await self._hold(
+                    delivery, "unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}"
+                )
             return False
         if not found:
             await self._note(delivery, "looked: it had not been done")

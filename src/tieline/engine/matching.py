@@ -90,11 +90,10 @@ class Matcher:
         assert self._find_field is not None
         async with self._gate:
             records = await self._target.find(job.target_resource, self._find_field, value)
-        found = []
-        for record in records:
-            # A vendor's search is a hint: it may match loosely, or ignore the filter altogether.
-            if job.target_key(record) == key and (id := self._target.id_of(job.target_resource, record)) is not None:
-                found.append((id, job.project_target(record)))
+        # A vendor's search is a hint: it may match loosely, or ignore the filter altogether.
+        mine = [record for record in records if job.target_key(record) == key]
+        ids = [self._target.id_of(job.target_resource, record) for record in mine]
+        found = [(id, job.project_target(record)) for id, record in zip(ids, mine, strict=True) if id is not None]
         return key, found
 
     async def _survey(self) -> None:

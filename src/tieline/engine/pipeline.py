@@ -287,7 +287,7 @@ class Pipeline:
                 page.matched += 1
                 there = identity.candidate
                 self._leave_alone(change)
-                meeting = meet(change.values, there.values, spec.conflict or "hold")
+                meeting = meet(change.values, there.values, spec.conflict or "hold", job.agree)
                 if meeting.conflicts:
                     fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
                     self._hold(page, change, "conflict", f"it matches {there.id}, but they differ: {fields}")
@@ -335,7 +335,8 @@ class Pipeline:
             write = change.values
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
-        delivery.shadowed = operation == "create" and (link is None or link.verdict != "queued")
+        delivery.first = link is None
+        delivery.shadowed = operation == "create" and (link is None or link.verdict not in ("queued", "filtered"))
         target_shadow = delivery.agreed if delivery.shadowed else change.target_shadow
         page.links.append(Link(change.source_id, target_id, change.key, change.shadow, target_shadow, "queued"))
         delivery.source, delivery.match_key = change.record, change.key

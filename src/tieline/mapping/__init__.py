@@ -4,8 +4,8 @@ from tieline.mapping.access import compile_get, compile_nest
 from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
 from tieline.mapping.keys import normalise_key
-from tieline.model.paths import flatten, format_path, get, nest, parse_path, put
 from tieline.mapping.when import CompiledWhen, compile_projection, compile_when
+from tieline.model.paths import flatten, format_path, get, nest, parse_path, put
 
 __all__ = [
     "Check",

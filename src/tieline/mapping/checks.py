@@ -14,9 +14,9 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from tieline.model.paths import Parts, format_path, parse_path, step
 from tieline.mapping.source import Source
 from tieline.mapping.values import kind, same
+from tieline.model.paths import Parts, format_path, parse_path, step
 from tieline.model.records import ABSENT, Values
 from tieline.spec.connectors import Field
 

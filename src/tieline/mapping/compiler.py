@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from tieline.model.paths import Parts, format_path, step
 from tieline.mapping.rules import Functions, Plan, plan_rules
 from tieline.mapping.source import Source
 from tieline.mapping.steps import copied, emit, identity
 from tieline.mapping.values import Unfit
 from tieline.model.errors import MappingError
+from tieline.model.paths import Parts, format_path, step
 from tieline.model.records import ABSENT, Record, Values
 from tieline.spec.integrations import Rule
 

@@ -17,9 +17,9 @@ import ast
 import warnings
 from typing import Final
 
-from tieline.model.paths import format_path
 from tieline.mapping.source import Source
 from tieline.mapping.translator import Address, Translator
+from tieline.model.paths import format_path
 
 _MOST_TEXT: Final = 4_000
 _MOST_NODES: Final = 500

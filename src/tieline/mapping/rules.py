@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from tieline.mapping import conversions, countries, money, phones, times
 from tieline.mapping.expressions import Expression
-from tieline.model.paths import MAX_INDEX, Parts, format_path, parse_path
 from tieline.mapping.values import Unfit, exact, kind, settled
+from tieline.model.paths import MAX_INDEX, Parts, format_path, parse_path
 from tieline.model.records import ABSENT
 from tieline.spec.integrations import Rule
 

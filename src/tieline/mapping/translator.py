@@ -11,9 +11,9 @@ from typing import Any, Final, TypeAlias
 from tieline.mapping import operators
 from tieline.mapping.functions import FUNCTIONS
 from tieline.mapping.operators import LENIENT, lenient
-from tieline.model.paths import Parts, parse_path
 from tieline.mapping.source import Source, is_decimal_literal
 from tieline.mapping.values import nothing, same
+from tieline.model.paths import Parts, parse_path
 
 Address: TypeAlias = tuple[str, Parts]
 """A root (`record`, `old` or `value`) and what is read below it."""

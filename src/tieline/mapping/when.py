@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tieline.mapping.expressions import Expression
-from tieline.model.paths import format_path, parse_path
 from tieline.mapping.source import Source
 from tieline.mapping.values import Unfit
 from tieline.model.errors import MappingError
+from tieline.model.paths import format_path, parse_path
 from tieline.model.records import Record, Values
 
 

@@ -43,6 +43,8 @@ class IntegrationStatus(msgspec.Struct):
     freshness_age: float | None
     """Age of the watermark."""
     freshness_promise: float | None
+    notices: list[str] = []
+    """What will need someone later: an API version that ends."""
 
     @property
     def needs_someone(self) -> bool:

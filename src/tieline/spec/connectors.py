@@ -30,7 +30,7 @@ class ApiVersion(Declared):
     param: str | None = None
     """Name of the header or query parameter."""
     retires: dt.date | None = None
-    """The day on which the vendor switches this version off, if it has said so."""
+    """The day on which the vendor switches this version off, if it has said so; `status` warns half a year ahead."""
 
 
 class ApiKeyAuth(Declared):
@@ -125,11 +125,11 @@ class Field(Declared):
     enum: tuple[Any, ...] | None = None
     """The only values that are accepted."""
     zone: str | None = None
-    """Time zone of values that come without an offset, such as `Australia/Sydney`."""
+    """Time zone of values that come without an offset, such as `Australia/Sydney`; rules that turn them into times use it."""
     precision: Duration | None = None
-    """Finest step of a time that the vendor keeps: `1s`, `1ms`."""
+    """Finest step of a time that the vendor keeps: `1s`, `1ms`. Times that differ by less are the same."""
     personal: bool = False
-    """Personal data: masked in logs and in what is shared."""
+    """Personal data: hidden by `--mask`, in what is shared with others."""
     description: str = ""
     """What it means, for people."""
 
@@ -437,7 +437,7 @@ class Resource(Declared):
     batch: Batches = Batches()
     """Writes of many records in one call."""
     page: str | None = None
-    """Address of a record in the vendor's own user interface, `{id}` filled in."""
+    """Address of a record in the vendor's own user interface, `{id}` and variables filled in; `explain` shows it."""
 
 
 class Connector(Declared):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias
 
 from tieline.spec.connectors import Field, Resource
+from tieline.spec.integrations import Rule
 from tieline.spec.words import nearest
 
 Parts: TypeAlias = tuple[str | int, ...]
@@ -54,6 +55,19 @@ class Fields:
             if known is not None and (length == len(parts) or known[1].type in _OPEN):
                 return known
         return None
+
+
+def with_declared_zones(rules: Mapping[str, str | Rule], resource: Resource) -> dict[str, str | Rule]:
+    """Return the rules, those that make a time of one source field with that field's declared zone where they name none."""
+    fields = Fields(resource)
+    completed: dict[str, str | Rule] = {}
+    for target, rule in rules.items():
+        completed[target] = rule
+        if isinstance(rule, Rule) and rule.convert in ("date", "datetime") and rule.zone is None and isinstance(rule.source, str):
+            known = fields.at(rule.source)
+            if known is not None and known[1].zone is not None:
+                completed[target] = rule.model_copy(update={"zone": known[1].zone})
+    return completed
 
 
 def covers(written: Iterable[str], address: str) -> bool:

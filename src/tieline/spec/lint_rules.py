@@ -12,7 +12,7 @@ from tieline.mapping import compile_check, compile_mapping, compile_when, get, n
 from tieline.model.errors import Complaint, MappingError, SpecError
 from tieline.model.records import ABSENT, encode_json
 from tieline.spec.connectors import Resource
-from tieline.spec.fields import Fields, covers
+from tieline.spec.fields import Fields, covers, with_declared_zones
 from tieline.spec.findings import Findings
 from tieline.spec.functions import FILE, PREFIX
 from tieline.spec.integrations import Example, Integration, Rule
@@ -49,6 +49,7 @@ class _Judge:
         self._source = Fields(source[1]) if source else None
         self._resource: Resource | None = target[1] if target else None
         self._target = Fields(target[1]) if target else None
+        self._rules = with_declared_zones(integration.map, source[1]) if source else dict(integration.map)
 
     def functions(self) -> None:
         """Run the project's functions, if a rule calls one."""
@@ -69,7 +70,7 @@ class _Judge:
     def rules(self) -> None:
         """Judge each rule: where it writes, what it reads, and whether it makes sense."""
         wrong: dict[str, list[str]] = {}
-        for target, problem in problems(self._integration.map, self._functions):
+        for target, problem in problems(self._rules, self._functions):
             wrong.setdefault(target, []).append(problem)
         for target, rule in self._integration.map.items():
             self._written(target)
@@ -158,7 +159,7 @@ class _Judge:
         if (example.expect is None) == (example.parked is None):
             self._found.error(at, "what must come out? one of `expect` and `parked`")
             return
-        rules = {target: rule for target, rule in self._integration.map.items() if not _asks_store(rule)}
+        rules = {target: rule for target, rule in self._rules.items() if not _asks_store(rule)}
         try:
             values = compile_mapping(rules, functions=self._functions)(example.given)
         except MappingError as error:

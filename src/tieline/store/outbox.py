@@ -50,6 +50,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: it may have been done already."""
     fresh: bool = False
     """Not stored: decided by this run, and in state `sending` since its commit."""
+    first: bool = False
+    """Not stored: its record was not known before, so nothing else of it can be on its way."""
     shadowed: bool = False
     """Not stored: its link holds the destination's shadow already."""
     values: dict[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 from tieline.model.records import ABSENT, Values
@@ -30,17 +30,17 @@ class Meeting(NamedTuple):
     """(address, the source's value, the destination's) where a person must decide."""
 
 
-def meet(values: Values, there: Values, policy: ConflictPolicy) -> Meeting:
+def meet(values: Values, there: Values, policy: ConflictPolicy, agree: Callable[[str, Any, Any], bool]) -> Meeting:
     """Compare a mapped record with its newly found counterpart.
 
-    Fields that agree are left alone. A field that the destination keeps against the source counts as agreed: only a later change in
+    Fields that `agree` (address, the mapping's value, the destination's) are left alone. A field that the destination keeps against the source counts as agreed: only a later change in
     the source is sent.
     """
     write: Values = {}
     conflicts: list[tuple[str, Any, Any]] = []
     for address, value in values.items():
         current = there.get(address, ABSENT)
-        if same(current, value) or (isinstance(current, str) and isinstance(value, str) and current.strip() == value.strip()):
+        if agree(address, value, current):
             continue
         if policy == "source" or (policy == "fill_empty" and current in (ABSENT, None, "")):
             write[address] = value

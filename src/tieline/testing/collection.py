@@ -310,7 +310,7 @@ class Collection:
                 "records": "results", "by": self.results, "status": "status", "id": "id", "error": "error", "already": list(self.already),
             }  # fmt: skip
         if self.results == "id":
-            declared["results"] |= {"key": "key", "field": self.result_key}
+            declared["results"] |= {"key": "key", "field": "" if operation in ("update", "delete") else self.result_key}
         return declared
 
     # -- details

@@ -210,7 +210,8 @@ class FakeSystem:
         for item in items:
             result: dict[str, Any] = {}
             if c.results == "id":
-                result["key"] = (item.get(c.result_key) if c.result_key else item.get("id")) if isinstance(item, dict) else item
+                by = "id" if operation in ("update", "delete") else c.result_key
+                result["key"] = item.get(by) if isinstance(item, dict) else item
             try:
                 entry = self._one_of_batch(c, operation, item, key)
                 result |= {"status": 200, "id": entry.id if entry is not None else item}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tieline.model.paths import flatten
 from tieline.model.records import decode_json, encode_json
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.explain import read_as
-from tieline.spec.integrations import MapRule
+from tieline.spec.integrations import Integration, MapRule
 from tieline.spec.source import Source, parse
 from tieline.store import outbox
 
@@ -139,6 +140,18 @@ def test_the_page_of_commands_is_fresh():
     assert set(EXAMPLES) == {
         heading.removeprefix("## tieline ") for heading in commands_page().splitlines() if heading.startswith("## tieline ")
     }
+
+
+def test_the_readme_s_integration_can_be_read():
+    (block,) = re.findall(r"^   ```yaml\n(.*?)^   ```$", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    value = read(textwrap.dedent(block))
+    integration, complaints = read_as(Integration, Source("an example", value, (1, None)), (), value, str)
+
+    assert [] == complaints
+    assert integration is not None
+    example = integration.tests[0]
+    values = compile_mapping(integration.map)(example.given)
+    assert {**values, **example.expect} == values
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -35,10 +35,14 @@ def test_an_integration_that_does_not_exist(world):
 
 
 def test_a_dead_letter_that_does_not_exist(world):
-    result = world.tieline("dead-letters", "show", "17", "--json")
+    """Whatever is asked about it, no run is made of it."""
+    shown, redriven = world.both(["dead-letters", "show", "17", "--json"], ["dead-letters", "redrive", "17"])
+    huge = world.tieline("dead-letters", "show", "9" * 20)
 
-    assert 2 == result.code
-    assert "there is no dead letter 17" == result.json["error"]
+    assert (2, 2, 2) == (shown.code, redriven.code, huge.code)
+    assert "there is no dead letter 17" == shown.json["error"]
+    assert [] == said(redriven, "there is no open dead letter 17", "tieline dead-letters list")
+    assert "Traceback" not in huge.said
 
 
 @pytest.mark.parametrize(

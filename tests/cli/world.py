@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ LEADS = 200
 QUALIFIED = 80
 MEMBERS = 10
 SRC = Path(__file__).parents[2] / "src"
-ENOUGH_SECONDS = 30
+ENOUGH_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class World:
             text = text.replace(old, new)
         path.write_text(text, "utf-8")
 
-    def slow_down(self, latency: float = 0.15) -> None:
+    def slow_down(self, latency: float = 0.1) -> None:
         """Make a run last long enough to be interrupted: small batches, few at once, an email platform that takes its time."""
         self.change("connectors/postbox.yaml", ("size: 100\n", "size: 5\n"), ("concurrency: 10", "concurrency: 2"))
         self.email.faults(latency=latency)
@@ -156,8 +157,10 @@ def ended(process: subprocess.Popen[str]) -> Result:
     """Wait for a command's end."""
     try:
         out, err = process.communicate(timeout=ENOUGH_SECONDS)
-    finally:
+    except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()
+        raise
     return Result(process.returncode, out, err)
 
 
@@ -167,6 +170,29 @@ def until(what: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     while not what() and process.poll() is None:
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def says(expected: list[str], said: list[str]) -> str | None:
+    """Return the first expected line that did not come; `…` stands for whatever was left out."""
+    at = 0
+    skipping = False
+    for line in expected:
+        if line == "…":
+            skipping = True
+            continue
+        pattern = re.compile(re.escape(line.rstrip()).replace("…", ".*"))
+        while skipping and at < len(said) and not pattern.fullmatch(said[at].rstrip()):
+            at += 1
+        if at >= len(said) or not pattern.fullmatch(said[at].rstrip()):
+            return line
+        at, skipping = at + 1, False
+    return None if skipping or at == len(said) else f"nothing more, but it says: {said[at]}"
+
+
+def console_blocks(text: str) -> list[tuple[str, list[str]]]:
+    """Return the commands of a page's console block, each with what it shows of the answer."""
+    parts = [part.splitlines() for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]]
+    return [(command, shown) for command, *shown in parts]
 
 
 _LEFT_OUT = ("FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "PYTHONDONTWRITEBYTECODE", "TIELINE_TRACE", "EDITOR", "VISUAL")

@@ -4,17 +4,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+from systems.mailman import MailingList
+from systems.tryton import Parties, encoded
 
 from integration.customers import Customers
 from integration.projects import EXAMPLES
-from systems.mailman import MailingList
-from systems.tryton import Parties, encoded
 
 
 @pytest.fixture
 def customers(tmp_path: Path, parties: Parties, mailing_list: MailingList) -> Customers:
     """The example, between Tryton and Mailman."""
-    folder = Path(shutil.copytree(EXAMPLES / "tryton-to-mailman", tmp_path / "customers", ignore=shutil.ignore_patterns(".tieline", "__pycache__")))
+    folder = Path(
+        shutil.copytree(EXAMPLES / "tryton-to-mailman", tmp_path / "customers", ignore=shutil.ignore_patterns(".tieline", "__pycache__"))
+    )
     mailman = mailing_list.server
     environ = {
         "TRYTON_URL": parties.server.url,

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from integration.projects import Project
 from systems.mailman import MailingList
 from systems.tryton import Parties
+
+from integration.projects import Project
 
 
 @dataclass

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from integration.projects import Project, new_project
 from systems.kinto import Collection, Kinto
+
+from integration.projects import Project, new_project
 
 FIELDS = ("email", "name", "phone", "customer_number", "balance", "note", "tags", "active")
 SINGLY = {"resources/contacts/batch": None}

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems.faultproxy import Fault, FaultProxy
+from systems.kinto import Collection, Kinto
 
 from integration.customers import Customers
 from integration.kinto import SINGLY, content, copying, seed
 from integration.projects import Project, told
-from systems.faultproxy import Fault, FaultProxy
-from systems.kinto import Collection, Kinto
 
 FAULTS = {
     "reset": {"reset": True},
@@ -36,9 +36,7 @@ class TestMailman:
         return proxy
 
     @every_fault
-    def test_nobody_is_missing_and_nobody_is_there_twice(
-        self, customers: Customers, proxy: FaultProxy, fault: Mapping[str, Any]
-    ) -> None:
+    def test_nobody_is_missing_and_nobody_is_there_twice(self, customers: Customers, proxy: FaultProxy, fault: Mapping[str, Any]) -> None:
         emails = [customers.address(f"m{number}") for number in range(6)]
         for email in emails:
             customers.contact(email, email.upper())
@@ -124,9 +122,7 @@ class TestKinto:
         assert 30 == target.count()
 
     @every_fault
-    def test_batches(
-        self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy, fault: Mapping[str, Any]
-    ) -> None:
+    def test_batches(self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy, fault: Mapping[str, Any]) -> None:
         """Of an answer that is lost, all records are in doubt."""
         project = through(proxy, tmp_path / "p", source, target)
         proxy.strike(Fault(method="POST", times=1, **fault))
@@ -137,9 +133,7 @@ class TestKinto:
         assert 30 == target.count()
 
     @every_fault
-    def test_changes(
-        self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy, fault: Mapping[str, Any]
-    ) -> None:
+    def test_changes(self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy, fault: Mapping[str, Any]) -> None:
         project = through(proxy, tmp_path / "p", source, target, target_connector=SINGLY)
         project.run("copy")
         for number in range(0, 30, 3):
@@ -151,9 +145,7 @@ class TestKinto:
         assert content(source) == content(target)
 
     @every_fault
-    def test_deletions(
-        self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy, fault: Mapping[str, Any]
-    ) -> None:
+    def test_deletions(self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy, fault: Mapping[str, Any]) -> None:
         """The second time there is nothing to delete any more, and that is as it should be."""
         project = through(proxy, tmp_path / "p", source, target, target_connector=SINGLY, deletes="delete")
         project.run("copy")
@@ -273,9 +265,7 @@ class TestKinto:
     def test_an_answer_that_never_comes_is_given_up(
         self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy
     ) -> None:
-        project = through(
-            proxy, tmp_path / "p", source, target, target_connector={**SINGLY, "timeouts/read": "200ms", "concurrency": 30}
-        )
+        project = through(proxy, tmp_path / "p", source, target, target_connector={**SINGLY, "timeouts/read": "200ms", "concurrency": 30})
         proxy.strike(Fault(black_hole=True, method="POST", times=5))
 
         assert {"green": 30, "created": 30} == told(project.run("copy"))

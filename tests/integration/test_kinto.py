@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from systems.kinto import Collection, Kinto
 
 from integration.kinto import SINGLY, content, copying, seed
 from integration.projects import told
-from systems.kinto import Collection, Kinto
 
 
 @pytest.fixture
@@ -246,7 +246,12 @@ class TestWriting:
         for id in ids:
             source.put(id, email=f"{id}@example.com", name="first")
         project = copying(
-            tmp_path / "p", source, target, resource="contacts_by_id", match={"id": "id"}, fields={"id": "id", "email": "email", "name": "name"}
+            tmp_path / "p",
+            source,
+            target,
+            resource="contacts_by_id",
+            match={"id": "id"},
+            fields={"id": "id", "email": "email", "name": "name"},
         )
         created = project.run("copy")
         source.patch("042", name="second")
@@ -293,7 +298,9 @@ class TestWriting:
         assert {"attention": 1, "held": 1} == told(project.run("copy"))
         assert "2 records of the destination have the same match key" in project.letters()[0].message
 
-    def test_a_record_that_was_deleted_there_is_parked_when_it_changes(self, tmp_path: Path, source: Collection, target: Collection) -> None:
+    def test_a_record_that_was_deleted_there_is_parked_when_it_changes(
+        self, tmp_path: Path, source: Collection, target: Collection
+    ) -> None:
         seed(source, 2)
         project = copying(tmp_path / "p", source, target)
         project.run("copy")
@@ -317,7 +324,7 @@ VALUES = {
     "trailing zeros": {"balance": "10.00"},
     "doubles": {"tags": [0.1, 1e22, 5e-324, 123456789012.345678]},
     "emoji": {"name": "👩🏽‍🚀 Zoë \U0001f9d1\u200d\U0001f4bb"},
-    "right to left": {"name": "שָׁלוֹם \u202bمرحبا\u202c", "note": "a\u200eb"},
+    "right to left": {"name": "שָׁלוֹם \u202bمرحبا\u202c", "note": "a\u200eb"},  # noqa: RUF001 - Arabic, not Latin
     "composed and decomposed": {"name": "é e\u0301"},
     "null byte": {"note": "a\x00b"},
     "line ends": {"note": "a\r\nb\tc\u2028"},
@@ -342,7 +349,9 @@ class TestValues:
 
         assert {"green": len(VALUES), "created": len(VALUES)} == told(outcome)
         assert content(source) == content(target)
-        assert [repr(fields) for _, fields in sorted(content(source).items())] == [repr(fields) for _, fields in sorted(content(target).items())]
+        assert [repr(fields) for _, fields in sorted(content(source).items())] == [
+            repr(fields) for _, fields in sorted(content(target).items())
+        ]
 
     def test_nothing_is_sent_again_for_its_spelling(self, tmp_path: Path, source: Collection, target: Collection) -> None:
         for number, (what, fields) in enumerate(VALUES.items()):

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from integration.kinto import connection, environ, seed
-from integration.projects import Project, new_project, told
 from systems.faultproxy import Fault, FaultProxy
 from systems.kinto import Collection
 from systems.mailman import MailingList
 from systems.tryton import Parties
+
+from integration.kinto import connection, environ, seed
+from integration.projects import Project, new_project, told
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from systems.faultproxy import FaultProxy
+from systems.tryton import query
 
 from integration.customers import Customers
 from integration.projects import EXAMPLES, told
-from systems.faultproxy import Fault, FaultProxy
-from systems.tryton import query
 from tieline.model.errors import SafetyStop
 
 FOLDER = EXAMPLES / "tryton-to-mailman"
@@ -351,9 +351,7 @@ class TestTheCommandLine:
             for secret in (customers.environ["TRYTON_KEY"], customers.environ["MAILMAN_PASSWORD"]):
                 assert secret not in said.stdout + said.stderr
 
-    def test_a_destination_that_is_down_leaves_changes_owed(
-        self, customers: Customers, faultproxy: Callable[[str], FaultProxy]
-    ) -> None:
+    def test_a_destination_that_is_down_leaves_changes_owed(self, customers: Customers, faultproxy: Callable[[str], FaultProxy]) -> None:
         """The exit code says so, and the next run delivers."""
         party = customers.parties.create("1", name="Jo")["id"]
         customers.another(party, customers.address("jo"))
@@ -396,4 +394,3 @@ def test_tryton_says_how_many_there_are(customers: Customers) -> None:
     answer = customers.parties.server.call("GET", "/party.contact_mechanism" + query("value"), headers={"Range": "records=0-1"})
 
     assert answer.headers["Content-Range"].startswith("records 0-1/")
-

@@ -22,13 +22,15 @@ letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person
 app.add_typer(letters, name="dead-letters")
 
 Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
+MOST = 2**63 - 1
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Folder = Annotated[
     Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)
 ]
 Integration = Annotated[str | None, typer.Argument(help="The integration; all of them without it.", show_default=False)]
 OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
-Letters = Annotated[list[int] | None, typer.Argument(help="Dead letters by number.", show_default=False)]
+Letters = Annotated[list[int] | None, typer.Argument(help="Dead letters by number.", min=1, max=MOST, show_default=False)]
+Letter = Annotated[int, typer.Argument(help="The dead letter's number.", min=1, max=MOST)]
 HERE = Path()
 
 
@@ -155,9 +157,7 @@ def list_letters(
 
 
 @letters.command()
-def show(
-    letter: Annotated[int, typer.Argument(help="The dead letter's number.")], mask: Mask = False, project: Folder = HERE, json: Json = False
-) -> None:
+def show(letter: Letter, mask: Mask = False, project: Folder = HERE, json: Json = False) -> None:
     """Show one whole: record, request, answer, reason, rule."""
     output.json_mode = json
     from tieline.cli import report
@@ -168,7 +168,7 @@ def show(
 
 @letters.command()
 def edit(
-    letter: Annotated[int, typer.Argument(help="The dead letter's number.")],
+    letter: Letter,
     set: Annotated[  # noqa: A002 - the option's name
         list[str] | None, typer.Option("--set", help="FIELD=VALUE of the source record; VALUE is JSON, or text.", show_default=False)
     ] = None,
@@ -201,7 +201,7 @@ def redrive(
 
 @letters.command()
 def discard(
-    letter: Annotated[list[int], typer.Argument(help="Dead letters by number.")],
+    letter: Annotated[list[int], typer.Argument(help="Dead letters by number.", min=1, max=MOST)],
     reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")],
     project: Folder = HERE,
     json: Json = False,

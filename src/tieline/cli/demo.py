@@ -20,7 +20,7 @@ from typing import Any
 
 from tieline.cli.demo_folder import clear_folder, hand_over, make_folder
 from tieline.cli.demo_systems import CRM, POSTBOX, Systems
-from tieline.cli.output import ACT, INTERRUPTED, OK, output
+from tieline.cli.output import ACT, INTERRUPTED, OK, output, plural
 from tieline.model.errors import TielineError
 
 _MEANING = {ACT: "someone must act"}
@@ -97,9 +97,9 @@ class Story:
         output_text("Both systems are made to take fewer calls a second than their documentation says.")
         self.run("run", _NAME)
         answered = {system.title: self._systems.overview(system)["answered"].get("429", 0) for system in (CRM, POSTBOX)}
-        told = " and ".join(f"{title} said {number} times" for title, number in answered.items() if number)
+        told = " and ".join(f"{plural(number, 'call')} to {title}" for title, number in answered.items() if number)
         if told:
-            output_text(f"{told} that it was too fast (429): it waited as long as it was told, and sent each of them again.")
+            output_text(f"So far {told} came back as too many (429). Each was sent again after the wait that the answer asked for.")
         self.run("status", _NAME)
 
     def _edits(self) -> None:

@@ -177,7 +177,7 @@ def redrive(folder: Path, ids: Sequence[int], integration: str | None, cause: st
     """Decide dead letters again and send them."""
     with Tieline.open(folder) as project:
         if ids:
-            letters = [deadletters.get_letter(project.db, id) for id in ids]
+            letters = [deadletters.get_open_letter(project.db, id) for id in ids]
         elif integration or cause:
             letters = project.dead_letters(integration, cause)
         else:
@@ -284,6 +284,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _code(outcome: Outcome) -> int:
+    if outcome.safety:
+        return SAFETY
     return {"green": OK, "attention": ACT, "owed": OWED, "failed": ACT, "stopped": INTERRUPTED}.get(outcome.state, ACT)
 
 

@@ -15,7 +15,9 @@ class Since(msgspec.Struct, frozen=True):
     """A point after which changes are wanted, in the source's own words; `None` values mean from the beginning."""
 
     mark: str | None = None
-    """The largest time or version seen, or the server's own mark."""
+    """A time or version up to which everything has been read, or the server's own mark."""
+    seen: str | None = None
+    """The largest that the last read saw."""
 
 
 class Page(msgspec.Struct):

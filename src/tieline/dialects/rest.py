@@ -6,8 +6,8 @@ Writing sends once and returns a receipt; whether to try again is the engine's t
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -18,12 +18,12 @@ import msgspec
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since
 from tieline.dialects.pagination import pager
 from tieline.dialects.results import read_results
+from tieline.dialects.since import SinceTracker, lowered_mark
 from tieline.dialects.templates import Template, encode
 from tieline.mapping.access import compile_get
 from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
-from tieline.model.times import parse_moment
 from tieline.spec.connectors import Batch, ChangedSince, Connector, Find, List, Request, Resource, Upsert, Write
 from tieline.transport.caller import Caller
 from tieline.transport.classify import is_already
@@ -39,7 +39,7 @@ class RestSystem:
     def __init__(self, name: str, connector: Connector, variables: Mapping[str, str], caller: Caller) -> None:
         """`variables` are the connection's, with `version` among them."""
         self.name, self.concurrency = name, caller.account.concurrency
-        self._connector, self._caller = connector, caller
+        self._connector, self._caller, self._clock = connector, caller, caller.clock
         self._variables = dict(variables)
         self._version_query = (
             {connector.version.param: connector.version.name}
@@ -87,19 +87,21 @@ class RestSystem:
         call = self._call(listing)
         walk = pager(listing.paging)
         changed = listing.changed_since
-        asked = dict(self._asked_since(changed, since))
-        tracker = _SinceTracker(changed, since)
+        asked = dict(self._asked_since(changed, since, self._zone_of(r, changed)))
+        tracker = SinceTracker(changed, since, self._zone_of(r, changed))
         body = encode_json(listing.body) if listing.body is not None else None
         id_at = self._id_at[resource]
         step = walk.first()
-        number, previous = 0, None
+        number = 0
+        seen_pages: set[int] = set()
         while True:
             number += 1
             url = step.url or call.url({}, {**asked, **step.params})
+            asked_at = self._clock.now()
             response = await self._caller.read(listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost)
             answer = self._decode(response, f"page {number} of {resource}")
             entries = self._entries(answer, listing, f"page {number} of {resource}")
-            tracker.see_page(response)
+            tracker.see_page(response, asked_at, self._clock.now())
             records: list[Record] = []
             ids: list[str | None] = []
             deleted: list[str] = []
@@ -121,12 +123,13 @@ class RestSystem:
                 else:
                     records.append(record)
                     ids.append(id)
-            if entries and digest == previous and any(digest):
+            print_ = hash(tuple(digest) if any(digest) else response.body)
+            if entries and print_ in seen_pages:
                 raise Undecodable(
-                    f"{self.name}: page {number} of {resource} repeats the page before it: the list would never end",
+                    f"{self.name}: page {number} of {resource} repeats a page that came before: the list would never end",
                     next_step="check the paging parameters in the connector; the vendor seems to ignore them",
                 )
-            previous = digest
+            seen_pages.add(print_)
             last = entries[-1] if entries else None
             following = walk.after(url, response, answer, entries, last, digest[-1] if digest else None)
             total = get(answer, listing.total) if listing.total else None
@@ -330,6 +333,8 @@ class RestSystem:
         try:
             return decode_json(body)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            if b"\\u" in body and (answer := _without_half_characters(body)) is not None:
+                return answer
             start = body[:80].decode("utf-8", "replace").strip()
             shape = "an HTML page" if start[:1] == "<" else "empty" if not start else "not JSON"
             raise Undecodable(
@@ -351,10 +356,15 @@ class RestSystem:
             next_step="correct `records` in the connector; if the vendor leaves it out when there are none, add `when_missing: empty`",
         )
 
-    def _asked_since(self, changed: ChangedSince | None, since: Since | None) -> dict[str, str]:
+    @staticmethod
+    def _zone_of(r: Resource, changed: ChangedSince | None) -> str | None:
+        field = r.fields.get(changed.field) if changed is not None and changed.field is not None else None
+        return field.zone if field is not None else None
+
+    def _asked_since(self, changed: ChangedSince | None, since: Since | None, zone: str | None) -> dict[str, str]:
         if changed is None or since is None or since.mark is None:
             return {}
-        return {changed.param: lowered_mark(since.mark, changed)}
+        return {changed.param: lowered_mark(since.mark, changed, zone)}
 
 
 class _Call:
@@ -391,67 +401,6 @@ def _fields_for(call: _Call, declared: Write, item: Item) -> dict[str, Any]:
     return {name: value for name in call.names if (value := get(item.record, name)) is not ABSENT}
 
 
-class _SinceTracker:
-    """Finds the mark from which the next read can start: the largest time or version seen, or the server's own mark."""
-
-    def __init__(self, changed: ChangedSince | None, since: Since | None) -> None:
-        self._changed = changed
-        self.by_field = changed is not None and changed.field is not None
-        self._mark = since.mark if since else None
-        self._largest: Any = comparable(self._mark, changed) if changed and self._mark is not None else None
-        self._from_header: str | None = None
-
-    def see_page(self, response: HttpResponse) -> None:
-        if self._changed and self._changed.header and self._from_header is None:
-            self._from_header = (response.headers.get(self._changed.header) or "").removeprefix("W/").strip('"') or None
-
-    def see(self, record: Record) -> None:
-        changed = self._changed
-        if changed is None or changed.field is None:
-            return
-        value = get(record, changed.field)
-        if value in (ABSENT, None, ""):
-            return
-        moment = comparable(value, changed)
-        if self._largest is None or moment > self._largest:
-            self._largest, self._mark = moment, str(value)
-
-    def safe(self, *, last_page: bool) -> Since | None:
-        changed = self._changed
-        if changed is None or not (last_page or changed.sorted):
-            return None
-        if changed.header:
-            return Since(self._from_header) if last_page and self._from_header else None
-        return Since(self._mark) if self._mark is not None else None
-
-
-def comparable(value: Any, changed: ChangedSince) -> Any:
-    """Return a mark in a form in which later is larger. Raises `Undecodable`."""
-    try:
-        if changed.format == "raw":
-            text = str(value)
-            return (0, int(text), "") if text.lstrip("-").isdigit() else (1, 0, text)
-        if changed.format in ("unix", "unix_ms"):
-            return Decimal(str(value))
-        return parse_moment(value)
-    except (ValueError, ArithmeticError) as error:
-        raise Undecodable(f"`{changed.field}` is {value!r}: {error}", next_step="correct `changed_since.format` in the connector") from None
-
-
-def lowered_mark(mark: str, changed: ChangedSince) -> str:
-    """Return what to ask for: the mark, lowered by overlap and precision, in the vendor's format."""
-    back = changed.overlap + (changed.precision if changed.field else 0.0)
-    if changed.format == "raw":
-        return str(int(mark) - changed.overlap_versions) if changed.overlap_versions and mark.isdigit() else mark
-    if changed.format in ("unix", "unix_ms"):
-        scale = 1000 if changed.format == "unix_ms" else 1
-        return format(Decimal(mark) - Decimal(str(back * scale)), "f")
-    moment = parse_moment(mark) - dt.timedelta(seconds=back)
-    if changed.format == "date":
-        return moment.date().isoformat()
-    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
-
-
 def text_id(value: Any) -> str | None:
     """Return an id as text, the same for a number and its digits; None for what can't be an id."""
     if isinstance(value, str):
@@ -477,3 +426,23 @@ def _form_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return [_form_text(entry) for entry in value] if isinstance(value, list) else "" if value is None else str(value)
+
+
+def _without_half_characters(body: bytes) -> Any:
+    """Return the JSON with halves of characters (a cut emoji, as JavaScript writes it) shown as `�`; None when that is not what is wrong."""
+    try:
+        return _whole(json.loads(body, parse_float=Decimal, parse_constant=_no_number))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(entry) for key, entry in value.items()}
+    return [_whole(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")

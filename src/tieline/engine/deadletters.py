@@ -55,6 +55,12 @@ def get_letter(db: Database, id: int) -> DeadLetter:
     return _letter(runs.names(db)[found[0]], found[1])
 
 
+def get_open_letter(db: Database, id: int) -> DeadLetter:
+    """Return one that still needs a person. Raises `TielineError` when there is none."""
+    number, delivery = _open(db, id)
+    return _letter(runs.names(db)[number], delivery)
+
+
 def edit(db: Database, id: int, changes: Mapping[str, Any], *, now: float) -> DeadLetter:
     """Change fields of the source record that a dead letter keeps. Nothing is sent before it is redriven."""
     number, delivery = _open(db, id)

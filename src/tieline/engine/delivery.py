@@ -59,6 +59,8 @@ class Sender:
         self._halves: deque[list[Delivery]] = deque()
         self._line: dict[str, tuple[Delivery, ...]] = {}
         """By source id: those of a record that is under way, the ones that wait behind."""
+        self._left: set[str] = set()
+        """Source ids of which something stayed owed: what comes later must not overtake it."""
         self._retrying = 0
         self._open = 0
         self._flush = self._draining = False
@@ -81,19 +83,21 @@ class Sender:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
         lines, ready = self._line, self._ready
-        # An earlier delivery that was on its way when these were decided may have made the record meanwhile.
-        late = [d for d in deliveries if d.operation == "create" and not d.first and d.source_id not in lines]
+        late = [d for d in deliveries if d.behind and d.target_id is None and d.source_id not in lines]
         if late:
-            known = links.of_sources(self._ledger.db, self._ledger.integration, [d.source_id for d in late])
-            for delivery in late:
-                delivery.target_id = known[delivery.source_id].target_id if delivery.source_id in known else None
+            self._catch_up(late)
+        left: list[Delivery] = []
         for delivery in deliveries:
             if delivery.source_id in lines:
                 lines[delivery.source_id] = (*lines[delivery.source_id], delivery)
+            elif delivery.source_id in self._left:
+                left.append(delivery)
             else:
                 lines[delivery.source_id] = ()
                 ready[delivery.operation].append(delivery)
         self._open += len(deliveries)
+        if left:
+            await self._leave_owed(left, TielineError("an earlier change of the record is still owed"))
         self._wake()
         while self._open > self._most_open and self.failed is None:
             waiter = asyncio.get_running_loop().create_future()
@@ -101,6 +105,17 @@ class Sender:
             await waiter
         if self.failed is not None:
             raise self.failed
+
+    def _catch_up(self, late: Sequence[Delivery]) -> None:
+        """What was on its way when these were decided may be settled by now: it made the record, or it is in doubt whether it did."""
+        db, integration = self._ledger.db, self._ledger.integration
+        known = links.of_sources(db, integration, [delivery.source_id for delivery in late])
+        for delivery in late:
+            link = known.get(delivery.source_id)
+            delivery.target_id = link.target_id if link is not None else None
+            if delivery.target_id is None:
+                earlier = [d for d in outbox.of_record(db, integration, delivery.source_id) if d.id < delivery.id]
+                delivery.doubt = any(d.operation == "create" and d.why.get("kind") == "unknown" for d in earlier)
 
     def flush(self) -> None:
         """Send part-filled batches too: nothing more is expected soon."""
@@ -250,6 +265,9 @@ class Sender:
             delivery.fresh = False
             if delivery.operation == "create" and delivery.target_id is not None:
                 delivery.operation = "update"  # an earlier delivery of the same record has made it meanwhile
+            if delivery.target_id is None and delivery.operation != "create":
+                await self._nothing_there(delivery)
+                continue
             if delivery.doubt and not await self._settle_doubt(delivery):
                 continue
             ready.append(delivery)
@@ -257,7 +275,9 @@ class Sender:
         for delivery in ready:
             by_operation.setdefault(delivery.operation, []).append(delivery)
         for operation, group in by_operation.items():
-            await self._send(operation, group)
+            size = self._batch_size(operation)  # of updates it may be another than of the creations that they were
+            for start in range(0, len(group), size):
+                await self._send(operation, group[start : start + size])
 
     async def _send(self, operation: str, group: list[Delivery]) -> None:
         # A creation that became an update of what was found there is another request: its key must not get the old answer.
@@ -377,7 +397,7 @@ class Sender:
             self.halt(error)
             await self._leave_owed([delivery], error)
             return
-        delivery.state = "owed"
+        delivery.state = "unknown" if delivery.doubt else "owed"
         await self._ledger.set_state(delivery)
         self._schedule(delivery, wait)
 
@@ -437,7 +457,9 @@ class Sender:
         ours = sum(1 for delivery in deliveries if delivery.run == self._ledger.run)
         counts.owed += ours
         counts.carried_owed += len(deliveries) - ours
-        # What waits behind them stays owed too: order within a record.
+        # What waits behind them stays owed too, and what comes later: order within a record.
+        if self.halted is None:
+            self._left.update(delivery.source_id for delivery in deliveries)
         behind = [following for delivery in deliveries for following in self._line.get(delivery.source_id, ())]
         for delivery in deliveries:
             self._line.pop(delivery.source_id, None)
@@ -469,17 +491,17 @@ class Sender:
 
     async def _set_aside(self, delivery: Delivery, verdict: str) -> None:
         ledger, now = self._ledger, self._ledger.clock.now()
-        followed = bool(self._line.get(delivery.source_id))
-        if followed:
-            delivery.state = "superseded"  # a later version waits behind it, and holds all that this one does
 
-        def unit(connection: sqlite3.Connection) -> None:
-            outbox.set_state(connection, delivery, now=now, run=ledger.run)
-            if not followed:
+        def unit(connection: sqlite3.Connection) -> bool:
+            followed = outbox.has_later(connection, ledger.integration, delivery)
+            if followed:
+                delivery.state = "superseded"  # a later version holds all that this one does
+            else:
                 links.judge(connection, ledger.integration, [delivery.source_id], verdict)
+            outbox.set_state(connection, delivery, now=now, run=ledger.run)
+            return followed
 
-        await ledger.commit(unit)
-        if followed:
+        if await ledger.commit(unit):
             ledger.counts.superseded += delivery.run == ledger.run
         elif delivery.run != ledger.run:
             ledger.counts.carried_parked += 1
@@ -489,6 +511,17 @@ class Sender:
             ledger.counts.held += 1
         self._done([delivery])
 
+    async def _nothing_there(self, delivery: Delivery) -> None:
+        """A record was deleted in the source before it was known to be in the destination."""
+        if delivery.doubt:
+            await self._hold(delivery, "unknown", "it was deleted in the source, and whether it had been created is not known")
+            return
+        delivery.state = "superseded"
+        delivery.reason = outbox.reason("never created", "it was deleted in the source before it was created")
+        await self._ledger.set_state(delivery)
+        self._ledger.counts.superseded += delivery.run == self._ledger.run
+        self._done([delivery])
+
     def _call_of(self, delivery: Delivery) -> dict[str, Any]:
         return {"operation": delivery.operation, "id": delivery.target_id, "body": self._job.nest(delivery.fields)}
 
@@ -496,12 +529,11 @@ class Sender:
 
     async def _settle_doubt(self, delivery: Delivery) -> bool:
         """Find out whether a write was done. Return whether it still has to be sent."""
-        delivery.doubt = False
         repeatable = self._job.upsert or (self._job.target.idempotency and self._batch_size("create") == 1)
         if delivery.attempts > 1 and self._matcher.can_look:
             repeatable = False  # it was repeated, and the answer still does not tell the id
         if delivery.operation != "create" or repeatable:
-            return True  # sending it again changes nothing that was not wanted
+            return True  # sending it again changes nothing that was not wanted; the doubt stays, lest a later version take its place
         if not self._matcher.can_look:
             if self._job.spec.unknown == "resend":
                 await self._note(delivery, "sent again without knowing", unknown="resend")
@@ -513,7 +545,6 @@ class Sender:
         try:
             found = await self._look(delivery)
         except RemoteError as error:
-            delivery.doubt = True
             delivery.tries += 1
             if isinstance(error, Undecodable):
                 await self._try_again(delivery, error)
@@ -524,6 +555,7 @@ class Sender:
                     delivery, "unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}"
                 )
             return False
+        delivery.doubt = False
         if not found:
             await self._note(delivery, "looked: it had not been done")
             return True

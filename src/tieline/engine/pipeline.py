@@ -34,6 +34,8 @@ Guard = Callable[[Delivery], None]
 _NOTHING: Values = {}
 _SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
+_UNDER_WAY = ("queued", "filtered")
+"""Verdicts of records that may have a delivery on its way."""
 
 
 class Pipeline:
@@ -80,17 +82,28 @@ class Pipeline:
         project, compare_all = job.project, self.compare_all
         todo: list[_Change] = []
         for source_id, record in by_id.items():
-            shadow = encode_json(project(record))
             link = known.get(source_id)
+            # A record that was mended by hand keeps the shadow of what its system says: the next read does not bring the old one back.
+            shadow = link.source_shadow if again and link is not None else encode_json(project(record))
             if link is None:
                 if self.note_only:
                     page.links.append(Link(source_id, None, None, shadow, None, "noted"))
                     page.filtered += 1
                     continue
-            elif link.source_shadow == shadow and not again and not (compare_all and link.verdict not in ("noted", "ignored", "deleted")):
+            elif (
+                link.source_shadow == shadow
+                and link.verdict != "deleted"
+                and not again
+                and not (compare_all and link.verdict not in ("noted", "ignored", "deleted"))
+            ):
                 page.unchanged += 1
                 continue
-            if job.when is not None and not again and not self._moves(record, shadow, link):
+            try:
+                moves = job.when is None or again or self._moves(record, shadow, link)
+            except MappingError as error:
+                self._park(page, _Change(source_id, record, shadow, link), "when", str(error), problem="when")
+                continue
+            if not moves:
                 page.filtered += 1
                 page.links.append(Link(source_id, None, None, shadow, None, "filtered"))
                 if link is not None:
@@ -139,15 +152,18 @@ class Pipeline:
         known = links.of_sources(self._db, ledger.integration, source_ids) if source_ids else {}
         gone = [link for link in known.values() if link.verdict != "deleted"]
         ledger.counts.read += len(source_ids)
-        ledger.counts.filtered += len(source_ids) - (0 if policy == "ignore" else sum(1 for link in gone if link.target_id is not None))
+        # One whose creation is on its way or in doubt may have a counterpart: its deletion goes in line behind it.
+        there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")]
         if policy == "ignore":
-            if gone:
-                events = [ledger.event(link.source_id, "deleted in the source", deletes="ignore") for link in gone]
-                page = _Page()
-                page.events, page.gone = events, [link.source_id for link in gone]
-                await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
-            return
-        self.deleted.extend(link.source_id for link in gone if link.target_id is not None)
+            there = []
+        never = [link.source_id for link in gone if link.source_id not in {*there}]
+        ledger.counts.filtered += len(source_ids) - len(there)
+        if never:
+            page = _Page()
+            page.events = [ledger.event(source_id, "deleted in the source") for source_id in never]
+            page.gone, page.reopened = never, [] if policy == "ignore" else never
+            await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
+        self.deleted.extend(there)
         most = self._job.spec.brakes.deletes
         if len(self.deleted) > most:
             raise SafetyStop(
@@ -163,12 +179,16 @@ class Pipeline:
         known = links.of_sources(self._db, ledger.integration, self.deleted) if self.deleted else {}
         for link in known.values():
             agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
+            if link.verdict == "queued":
+                for earlier in outbox.of_record(self._db, ledger.integration, link.source_id):
+                    agreed |= earlier.fields if earlier.state in ("owed", "sending", "unknown") else {}
             if isinstance(policy, Archive):
                 values = {**agreed, **policy.archive} if self._job.target.whole_update else dict(policy.archive)
                 delivery = self._delivery(link.source_id, "update", link.target_id, values, agreed, {**agreed, **values})
             else:
                 delivery = self._delivery(link.source_id, "delete", link.target_id, {}, agreed, agreed)
             delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
+            delivery.behind = link.target_id is None
             if self._guard is not None:
                 self._guard(delivery)
             page.deliveries.append(delivery)
@@ -274,8 +294,8 @@ class Pipeline:
                 here[change.key] = change.source_id  # nobody has it: the common case of a first run
                 self._queue(page, change, "create", None, change.values, _NOTHING, change.values)
                 continue
-            twin = twins.get(change.key or "")
-            if twin is None or twin == change.source_id:
+            twin = next((other for other in twins.get(change.key or "", ()) if other != change.source_id), None)
+            if twin is None:
                 twin = here.setdefault(change.key or "", change.source_id) if change.key is not None else None
             identity = identify(change.source_id, change.key, twin, candidates.get(change.key or "", ()))
             if identity.kind == "held":
@@ -301,7 +321,17 @@ class Pipeline:
 
     def _update(self, page: _Page, change: _Change, target_id: str, agreed: Values) -> None:
         self._leave_alone(change)
-        write = changed_fields(change.values, agreed)
+        if self._job.match:
+            change.key = self._job.source_key(change.record)
+        # While an earlier version is under way, or its answer was lost, nobody knows what the destination says: all fields are sent.
+        uncertain = change.link is not None and change.link.verdict in ("queued", "unknown")
+        write = dict(change.values) if uncertain else changed_fields(change.values, agreed)
+        assert change.link is not None
+        if change.link.verdict in _UNDER_WAY:
+            # What is on its way will have changed these, though nobody has agreed to it yet.
+            for earlier in outbox.of_record(self._db, self._ledger.integration, change.source_id):
+                if earlier.state in ("owed", "sending", "unknown"):
+                    write |= {address: change.values[address] for address in earlier.fields if address in change.values}
         self._queue(page, change, "update", target_id, write, agreed, {**agreed, **change.values})
 
     def _leave_alone(self, change: _Change) -> None:
@@ -332,11 +362,11 @@ class Pipeline:
                 page.events.append(self._ledger.event(change.source_id, "changed, but nothing to send"))
             return
         if operation == "update" and self._job.target.whole_update:
-            write = change.values
+            write = {**before, **write}  # what is left out would be cleared
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
-        delivery.first = link is None
-        delivery.shadowed = operation == "create" and (link is None or link.verdict not in ("queued", "filtered"))
+        delivery.behind = link is not None and link.verdict in _UNDER_WAY
+        delivery.shadowed = operation == "create" and not delivery.behind
         target_shadow = delivery.agreed if delivery.shadowed else change.target_shadow
         page.links.append(Link(change.source_id, target_id, change.key, change.shadow, target_shadow, "queued"))
         delivery.source, delivery.match_key = change.record, change.key

@@ -54,6 +54,8 @@ class Outcome(msgspec.Struct):
     next_step: str = ""
     open: dict[str, int] = {}
     """Open deliveries by state, over all runs."""
+    safety: bool = False
+    """It failed because it stopped itself: a brake, a plan that no longer holds."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ class Engine:
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
         self._current = pass_
-        ended, error, next_step = "failed", None, ""
+        ended, error, next_step, safety = "failed", None, "", False
         try:
             async with asyncio.timeout(job.spec.max_run):
                 await pass_.go()
@@ -137,7 +139,7 @@ class Engine:
             raise
         except TielineError as failure:
             ended = "stopped" if self._stop else "owed" if isinstance(failure, PASSING) else "failed"
-            error, next_step = str(failure), failure.next_step
+            error, next_step, safety = str(failure), failure.next_step, ended == "failed" and isinstance(failure, SafetyStop)
             if ended == "owed":
                 next_step = "nothing was lost; the next run goes on where this one stopped"
         except BaseException as failure:
@@ -158,9 +160,8 @@ class Engine:
                     complete=pass_.complete and ended in ("green", "attention", "owed"),
                     job=job,
                 )
-        return Outcome(
-            name, run, ended, ledger.counts, clock.monotonic() - started_monotonic, error, next_step, outbox.count_states(db, state.id)
-        )
+        seconds, open_ = clock.monotonic() - started_monotonic, outbox.count_states(db, state.id)
+        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, safety)
 
     def _close(
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration

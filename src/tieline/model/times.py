@@ -6,12 +6,12 @@ import datetime as dt
 from typing import Any
 
 
-def parse_moment(value: Any) -> dt.datetime:
-    """Return an RFC 3339 or ISO 8601 text as an aware time; a date, or a time without an offset, is taken as UTC.
+def parse_moment(value: Any, zone: dt.tzinfo = dt.UTC) -> dt.datetime:
+    """Return an RFC 3339 or ISO 8601 text as an aware time; a date, or a time without an offset, is taken as in `zone`.
 
     Good for ordering what one vendor wrote; a value that travels to another system goes through a mapping, which asks for the zone.
     """
     if not isinstance(value, str):
         raise ValueError("not a date and time in text form")
     moment = dt.datetime.fromisoformat(value.strip())
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)

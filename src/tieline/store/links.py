@@ -45,14 +45,15 @@ def of_targets(db: Database, integration: int, target_ids: Sequence[str]) -> dic
     return {row[1]: Link._make(row) for row in rows}
 
 
-def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, str]:
-    """Return {match key: source id} of the links that hold one of these keys."""
-    return dict(
-        db.read(
-            f"SELECT match_key, source_id FROM link WHERE integration = ? AND match_key IN ({marks(len(keys))})",
-            (integration, *keys),
-        )
+def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[str]]:
+    """Return {match key: source ids} of the links that hold one of these keys."""
+    found: dict[str, list[str]] = {}
+    rows = db.read(
+        f"SELECT match_key, source_id FROM link WHERE integration = ? AND match_key IN ({marks(len(keys))})", (integration, *keys)
     )
+    for key, source_id in rows:
+        found.setdefault(key, []).append(source_id)
+    return found
 
 
 def targets_of(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, str]:

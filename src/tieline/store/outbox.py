@@ -50,8 +50,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: it may have been done already."""
     fresh: bool = False
     """Not stored: decided by this run, and in state `sending` since its commit."""
-    first: bool = False
-    """Not stored: its record was not known before, so nothing else of it can be on its way."""
+    behind: bool = False
+    """Not stored: when this was decided, an earlier delivery of its record was on its way."""
     shadowed: bool = False
     """Not stored: its link holds the destination's shadow already."""
     values: dict[str, Any] | None = None
@@ -174,6 +174,14 @@ def claim(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
         tuple(ids),
     )
     return {row[0] for row in rows}
+
+
+def has_later(connection: sqlite3.Connection, integration: int, delivery: Delivery) -> bool:
+    """Say whether a later version of the same record has been accepted."""
+    found = connection.execute(
+        "SELECT 1 FROM delivery WHERE integration = ? AND source_id = ? AND id > ? LIMIT 1", (integration, delivery.source_id, delivery.id)
+    ).fetchone()
+    return found is not None
 
 
 def doubt_sending(connection: sqlite3.Connection, integration: int, first: int) -> None:

@@ -200,7 +200,7 @@ class Collection:
         entries = [
             e for e in self.entries.values() if (self.tombstones or not e.deleted) and (not self.list_lag or e.changed_at <= visible)
         ]
-        return sorted(entries, key=self.position) if self.order == "changed" else entries
+        return sorted(entries, key=self.position)
 
     def position(self, entry: Entry) -> tuple[Any, ...]:
         """Return an entry's place in the list."""

@@ -57,8 +57,8 @@ def throttled(seconds: float | None = 2.0, *, date: bool = False, status: int = 
     return Fault(f"{status}", answer=too_many)
 
 
-def garbled(how: str = "truncated", *, status: int = 200) -> Fault:
-    """Return an answer to work that was done, of which only rubbish arrives: `truncated`, `html`, `empty` or `list`."""
+def garbled(how: str = "truncated", *, status: int | None = None) -> Fault:
+    """Return an answer to work that was done, of which only the status and rubbish arrive: `truncated`, `html`, `empty` or `list`."""
 
     def rubbish(own: HttpResponse | None, now: float) -> HttpResponse:
         body = {
@@ -67,7 +67,8 @@ def garbled(how: str = "truncated", *, status: int = 200) -> Fault:
             "empty": b"",
             "list": b"[]",
         }[how]
-        return HttpResponse(status, Headers({"Content-Type": "text/html" if how == "html" else "application/json"}), body)
+        told = status if status is not None else own.status if own is not None else 200
+        return HttpResponse(told, Headers({"Content-Type": "text/html" if how == "html" else "application/json"}), body)
 
     return Fault(f"garbled: {how}", done=True, answer=rubbish)
 

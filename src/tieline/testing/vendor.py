@@ -202,7 +202,8 @@ class FakeSystem:
         if c.results == "none":
             # All or nothing: whatever one of them is refused for, none is done.
             for item in items:
-                c._judge(operation, item, c.entries.get(str(item.get("id"))) if operation != "create" else None)
+                id = item if operation == "delete" else item.get("id")
+                c._judge(operation, {} if operation == "delete" else item, c.entries.get(str(id)) if operation != "create" else None)
             for item in items:
                 self._one_of_batch(c, operation, item, key)
             return answer(200, {})

@@ -69,6 +69,7 @@ class Caller:
     def __init__(self, account: Account, transport: Transport, clock: Clock, retries: RetryPolicy = READ_RETRIES) -> None:
         self.account = account
         self._transport, self._clock, self._retries = transport, clock, retries
+        self.clock = clock
         self.budget = Budget(account.limits, clock)
         self._gate = asyncio.Semaphore(account.concurrency)
         self._headers = {**account.headers, **account.secret_headers}

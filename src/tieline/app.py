@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template
@@ -28,7 +28,8 @@ from tieline.observe.explain import Story, explain
 from tieline.observe.status import IntegrationStatus, status_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
-from tieline.spec.integrations import Integration
+from tieline.spec.functions import FILE
+from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project, find_project_folder, read_project
 from tieline.spec.references import check_url, resolve, resolve_secret
 from tieline.store.database import Database
@@ -126,7 +127,8 @@ class Tieline:
             target,
             features,
             self.project.functions,
-            lambda field: self.project.where("integration", name, "map", field),
+            lambda field: self.project.where("integration", name, *(("map", field) if field in spec.map else (field,))),
+            self._functions_text(spec),
         )
 
     def system(self, connection: str) -> RestSystem:
@@ -192,6 +194,13 @@ class Tieline:
         """Return what needs a person, oldest first."""
         return deadletters.list_letters(self.db, integration=integration, cause=cause)
 
+    def edit_letter(self, id: int, changes: Mapping[str, Any]) -> deadletters.DeadLetter:
+        """Change fields of the source record that a dead letter keeps."""
+        letter = deadletters.get_letter(self.db, id)
+        connection, _, resource = self.project.integrations[letter.integration].source.partition(".")
+        system = self.system(connection)
+        return deadletters.edit(self.db, id, changes, lambda record: system.id_of(resource, record), now=self.clock.now())
+
     def page_of(self, place: str, id: str) -> str | None:
         """Return the address of a record in the vendor's own user interface, if the connector says where that is."""
         declared = self.project.connections[place.partition(".")[0]]
@@ -207,6 +216,12 @@ class Tieline:
         return frozenset(address for side in sides for address, field in side.fields.items() if field.personal)
 
     # -- details
+
+    def _functions_text(self, spec: Integration) -> str:
+        """Return the functions that the mapping may call, as written: a changed function is a changed mapping."""
+        if not any(isinstance(rule, Rule) and rule.call for rule in spec.map.values()):
+            return ""
+        return (self.project.folder / FILE).read_text("utf-8")
 
     def _endings(self, spec: Integration, now: float) -> list[str]:
         notices = []
@@ -250,6 +265,11 @@ class Tieline:
 
         def secret(text: str) -> str:
             value = resolve_secret(text, folder, environ)
+            if any(ord(char) < 32 or ord(char) == 127 for char in value.reveal()):
+                raise TielineError(
+                    f"connection `{name}`: what `{text}` stands for holds a line break or another control character: it was pasted badly",
+                    next_step="set it again, in one line",
+                )
             self.redactor.add(value)
             return value.reveal()
 

@@ -48,7 +48,10 @@ def test_the_worked_example_happens_as_told(tmp_path: Path) -> None:
             if os.environ.get("TIELINE_WRITE_PAGES") == "1" and "…\n" not in told:
                 page = page.replace(f"$ {command}\n{told}", f"$ {_with_letters(command, numbers)}\n{_trimmed(said)}", 1)
             else:
-                assert re.fullmatch(_pattern(told), _alike(said)), f"$ {command}\n\nthe page says:\n{told}\nthe command says:\n{said}"
+                differs = (
+                    f"$ {command}\n\nthe page says:\n{told}\nthe command says:\n{said}\nTIELINE_WRITE_PAGES=1 writes it into the page."
+                )
+                assert re.fullmatch(_pattern(told), _alike(said)), differs
     if page != PAGE.read_text("utf-8"):
         PAGE.write_text(page, "utf-8")
 

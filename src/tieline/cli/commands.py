@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -264,7 +265,7 @@ def run_command_line() -> int:
         return end.code if isinstance(end.code, int) else BROKEN
     except typer.Exit as end:
         return int(end.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort, asyncio.CancelledError):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:

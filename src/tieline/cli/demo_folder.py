@@ -146,7 +146,7 @@ def _env_file(environ: Mapping[str, str]) -> str:
     lines = ["# Where the demo's two systems are, and the keys that open them and nothing else. Read it with `. ./demo.env`", ""]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in environ.items()]
     here = Path(sys.executable).parent
-    lines += ["", "# the Python that this demo ran with", f"export PATH={shlex.quote(str(here))}:$PATH"]
+    lines += ["", "# the Python that this demo ran with", f'export PATH={shlex.quote(str(here))}:"$PATH"']
     if not (here / "tieline").exists():  # run from a checkout, without an installation
         lines.append(f'tieline() {{ {shlex.quote(sys.executable)} -P -m tieline.cli.main "$@"; }}')
     return "\n".join(lines) + "\n"

@@ -84,6 +84,8 @@ async def _ping(project: Tieline) -> list[dict[str, Any]]:
 
 def plan(folder: Path, name: str, *, out: Path | None, limit: int | None, only: str | None, show: int, mask: bool) -> int:
     """Show what a run would write."""
+    if out is not None and (limit is not None or only is not None):
+        raise TielineError("a part of a plan can't be carried out by itself: --out goes with neither --limit nor --only")
     with Tieline.open(folder) as project:
         project.names(name)
 
@@ -179,7 +181,12 @@ def redrive(folder: Path, ids: Sequence[int], integration: str | None, cause: st
         if ids:
             letters = [deadletters.get_open_letter(project.db, id) for id in ids]
         elif integration or cause:
+            if integration is not None:
+                project.names(integration)
             letters = project.dead_letters(integration, cause)
+            if not letters and cause is not None:
+                known = sorted({letter.cause for letter in project.dead_letters(integration)})
+                raise TielineError(f"there is no dead letter of cause `{cause}`", next_step=f"there are: {', '.join(known) or 'none'}")
         else:
             raise TielineError("which ones?", next_step="give numbers, or all of them with --integration or --cause")
         by_integration: dict[str, list[int]] = {}
@@ -214,7 +221,7 @@ def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
         if not changes:
             output.print("nothing was changed")
             return OK
-        letter = deadletters.edit(project.db, id, changes, now=project.clock.now())
+        letter = project.edit_letter(id, changes)
         if output.json_mode:
             output.json(letter)
         else:
@@ -284,9 +291,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _code(outcome: Outcome) -> int:
-    if outcome.safety:
-        return SAFETY
-    return {"green": OK, "attention": ACT, "owed": OWED, "failed": ACT, "stopped": INTERRUPTED}.get(outcome.state, ACT)
+    return {"green": OK, "attention": ACT, "owed": OWED, "failed": ACT, "halted": SAFETY, "stopped": INTERRUPTED}.get(outcome.state, ACT)
 
 
 def _gravity(code: int) -> int:

@@ -17,11 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from tieline.model.errors import SafetyStop, SpecError, StoreError, TielineError, Unauthorized, Unavailable, Unreachable
+from tieline.model.records import encode_json
 
 OK, ACT, WRONG, OWED, SAFETY, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 STATE_STYLES = {
-    "green": "green", "attention": "yellow", "owed": "yellow", "late": "red", "failed": "red", "stopped": "yellow", "running": "cyan", "never run": "dim",
+    "green": "green", "attention": "yellow", "owed": "yellow", "late": "red", "failed": "red", "halted": "red", "stopped": "yellow", "running": "cyan", "never run": "dim",
 }  # fmt: skip
 
 
@@ -39,8 +40,8 @@ class Output:
         self.console.print(escape(text), style=style)
 
     def json(self, value: Any) -> None:
-        """Print a value as JSON."""
-        sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        """Print a value as JSON; numbers keep every digit."""
+        sys.stdout.write(msgspec.json.format(encode_json(plain(value)), indent=2).decode() + "\n")
 
     def hide(self, values: Iterable[Any]) -> None:
         """Print `•••` from now on wherever one of these values would stand."""
@@ -101,7 +102,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def plain(value: Any) -> Any:
-    """Return a value made of JSON's types; decimals keep their digits as text when a float would lose them."""
+    """Return a value made of JSON's types, and decimals."""
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, dict):
@@ -109,8 +110,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(entry) for entry in value]
     if isinstance(value, Decimal):
-        number = float(value)
-        return number if Decimal(repr(number)) == value else str(value)
+        return value if value.is_finite() else str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, (dt.date, dt.datetime)):
@@ -154,7 +154,7 @@ def value_text(value: Any) -> str:
     elif value is None:
         return "null"
     else:
-        text = json.dumps(plain(value), ensure_ascii=False)
+        text = encode_json(plain(value)).decode()
     shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
     return shown if len(shown) <= 120 else shown[:119] + "…"
 

@@ -50,14 +50,15 @@ def _print_status(entry: IntegrationStatus) -> None:
     output.print(f"  last run  {entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {counts or 'nothing read'}")
     if entry.error:
         output.console.print(f"            [{style}]{escape(entry.error)}[/]")
-    rate = f", {entry.success_rate:.1%} of what was decided arrived" if entry.success_rate is not None else ""
+    rate = f", {entry.success_rate:.1%} of what could be sent arrived" if entry.success_rate is not None else ""
     output.print(f"  records   {entry.linked} linked, {entry.delivered} delivered{rate}")
     output.print(f"  open      {entry.owed} owed, {entry.held} held, {entry.parked} parked")
     promise = f", promised {age(entry.freshness_promise)}" if entry.freshness_promise else ""
     late = entry.freshness_age is not None and entry.freshness_promise is not None and entry.freshness_age > entry.freshness_promise
     words = f"{age(entry.freshness_age)}{promise}" if entry.watermark else f"not known before the first complete run{promise}"
     output.console.print(f"  freshness [{'red' if late else 'green' if entry.watermark else 'dim'}]{words}[/]")
-    output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
+    if entry.watermark is not None:
+        output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
     calls = entry.calls
     if calls.get("calls"):
         waited = calls["mean_waited_seconds"]

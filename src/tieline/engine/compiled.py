@@ -39,8 +39,9 @@ class CompiledIntegration:
         target_features: Features,
         functions: Mapping[str, Callable[..., Any]],
         where: Callable[[str], tuple[str, int | None]],
+        functions_text: str = "",
     ) -> None:
-        """`where` gives file and line of the rule of a destination field."""
+        """`where` gives file and line of the rule of a destination field; `functions_text` is what the functions look like."""
         self.name, self.spec = name, spec
         self.source_connection, _, self.source_resource = spec.source.partition(".")
         self.target_connection, _, self.target_resource = spec.target.partition(".")
@@ -57,6 +58,7 @@ class CompiledIntegration:
         self.match = tuple(spec.match.items())
         self._source_parts = [compile_get(source) for _, source in self.match]
         self._target_parts = [compile_get(target) for target, _ in self.match]
+        self._match_fields = frozenset(spec.match)
         self.nest = compile_nest(self.mapping.writes)
         self.upsert = (
             target_features.upsert is not None
@@ -73,7 +75,9 @@ class CompiledIntegration:
             if field.type == "datetime" and address in self.mapping.writes
         }
         self.fingerprint = hashlib.sha256(
-            encode_json([self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match])
+            encode_json(
+                [self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match, functions_text]
+            )
         ).hexdigest()[:16]
 
     def old_values(self, shadow: Values) -> Values:
@@ -85,7 +89,7 @@ class CompiledIntegration:
         if same(value, there):
             return True
         if isinstance(value, str) and isinstance(there, str):
-            if value.strip() == there.strip():
+            if value.strip() == there.strip() or (address in self._match_fields and normalise_key(value) == normalise_key(there)):
                 return True
             if address in self._times:
                 with contextlib.suppress(ValueError):

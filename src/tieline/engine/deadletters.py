@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -61,7 +61,7 @@ def get_open_letter(db: Database, id: int) -> DeadLetter:
     return _letter(runs.names(db)[number], delivery)
 
 
-def edit(db: Database, id: int, changes: Mapping[str, Any], *, now: float) -> DeadLetter:
+def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dict[str, Any]], str | None], *, now: float) -> DeadLetter:
     """Change fields of the source record that a dead letter keeps. Nothing is sent before it is redriven."""
     number, delivery = _open(db, id)
     if delivery.record is None:
@@ -75,6 +75,8 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], *, now: float) -> De
             put(record, address, value)
         except (ValueError, TypeError, LookupError) as error:
             raise TielineError(f"`{address}` can't be set in the record: {error}") from None
+    if id_of(record) != delivery.source_id and not delivery.source_id.startswith("no-id-"):
+        raise TielineError("a record's id can't be changed here: it would become another record", next_step="mend the other fields")
     edited = encode_json(record)
 
     def unit(connection: sqlite3.Connection) -> None:

@@ -27,13 +27,15 @@ from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
-from tieline.model.errors import OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized, Undecodable
+from tieline.model.errors import NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized, Undecodable
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
 from tieline.transport.retry import TRANSIENT, wait_seconds
 
+_MOST_REFUSED = 10
+"""So many forbidden or misdirected writes in a row, without one that went well, are parked; then the run halts."""
 _LONGEST_WAIT = 300.0
 """Seconds that one delivery may be told to wait within a run; with more, it stays owed."""
 
@@ -70,7 +72,7 @@ class Sender:
         self._retries: set[asyncio.Task[None]] = set()
         self._confirming: asyncio.Task[None] | None = None
         self._to_confirm: list[tuple[Delivery, str, int | None]] = []
-        self._failures_in_a_row = 0
+        self._failures_in_a_row = self._refused_in_a_row = 0
         self.halted: TielineError | None = None
         """Why nothing more is sent in this run."""
         self._halt_seen = asyncio.Event()
@@ -83,7 +85,8 @@ class Sender:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
         lines, ready = self._line, self._ready
-        late = [d for d in deliveries if d.behind and d.target_id is None and d.source_id not in lines]
+        run = self._ledger.run
+        late = [d for d in deliveries if d.target_id is None and (d.behind or d.run != run) and d.source_id not in lines]
         if late:
             self._catch_up(late)
         left: list[Delivery] = []
@@ -113,7 +116,7 @@ class Sender:
         for delivery in late:
             link = known.get(delivery.source_id)
             delivery.target_id = link.target_id if link is not None else None
-            if delivery.target_id is None:
+            if delivery.target_id is None and delivery.behind:
                 earlier = [d for d in outbox.of_record(db, integration, delivery.source_id) if d.id < delivery.id]
                 delivery.doubt = any(d.operation == "create" and d.why.get("kind") == "unknown" for d in earlier)
 
@@ -310,7 +313,7 @@ class Sender:
             else:
                 await self._look_up_made(delivery, receipt)
         if confirmed:
-            self._failures_in_a_row = 0
+            self._failures_in_a_row = self._refused_in_a_row = 0
             self._confirm(confirmed)
 
     # -- confirming
@@ -377,7 +380,7 @@ class Sender:
     # -- when it did not work
 
     async def _failed(self, delivery: Delivery, error: RemoteError) -> None:
-        if isinstance(error, Unauthorized):
+        if isinstance(error, Unauthorized) and error.status == 401:
             self.halt(error)
             await self._leave_owed([delivery], error)
         elif isinstance(error, RateLimited):
@@ -385,6 +388,13 @@ class Sender:
         elif isinstance(error, TRANSIENT):
             await self._try_again(delivery, error)
         else:
+            # One record that may not be written is that record's trouble; when none of many may be, it is the connection's.
+            if isinstance(error, (Unauthorized, NotThere)) or (error.status is not None and error.status < 400):
+                self._refused_in_a_row += 1
+                if self._refused_in_a_row > _MOST_REFUSED:
+                    self.halt(error)
+                    await self._leave_owed([delivery], error)
+                    return
             await self._park(delivery, error)
 
     async def _wait_as_told(self, delivery: Delivery, error: RateLimited) -> None:

@@ -259,13 +259,22 @@ class Pipeline:
             await self._meet(unlinked, page)
 
     def _find_lookups(self, todo: Iterable[_Change]) -> dict[tuple[str, str], str | int]:
+        wanted = {
+            (lookup.integration, id)
+            for lookup in self._job.mapping.lookups
+            for change in todo
+            if (id := lookup.wants(change.record)) is not None
+        }
+        return self.linked(wanted) if wanted else {}
+
+    def linked(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str | int]:
+        """Return the counterparts of (integration, source id), of those that have one."""
         found: dict[tuple[str, str], str | int] = {}
-        for lookup in self._job.mapping.lookups:
-            wanted = {id for change in todo if (id := lookup.wants(change.record)) is not None}
-            number = self._lookups.get(lookup.integration)
-            if wanted and number is not None:
-                for source_id, target_id in links.targets_of(self._db, number, list(wanted)).items():
-                    found[lookup.integration, source_id] = target_id
+        for integration, number in self._lookups.items():
+            ids = [id for name, id in wanted if name == integration]
+            if ids:
+                for source_id, target_id in links.targets_of(self._db, number, ids).items():
+                    found[integration, source_id] = target_id
         return found
 
     async def _meet(self, unlinked: list[_Change], page: _Page) -> None:
@@ -390,14 +399,15 @@ class Pipeline:
                 "waiting",
                 f"`{error.target}` needs the counterpart of {id} in {integration}, which has none yet",
                 verdict="waiting",
+                lookup=[integration, id],
             )
         else:
             self._park(page, change, "mapping", str(error), problem=error.target, value=error.value)
 
-    def _hold(self, page: _Page, change: _Change, kind: str, message: str, *, verdict: str = "held") -> None:
+    def _hold(self, page: _Page, change: _Change, kind: str, message: str, *, verdict: str = "held", **more: Any) -> None:
         page.held += 1
         self._set_aside(
-            page, change, "held", verdict, outbox.reason(kind, message, "mend the cause, then `tieline dead-letters redrive` it")
+            page, change, "held", verdict, outbox.reason(kind, message, "mend the cause, then `tieline dead-letters redrive` it", **more)
         )
 
     def _park(

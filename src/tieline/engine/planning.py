@@ -84,7 +84,11 @@ class Plan:
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON lines: a header, then one line a write."""
-        with path.open("wb") as file:
+        try:
+            file = path.open("wb")
+        except OSError as error:
+            raise TielineError(f"the plan can't be written to {path}: {error.strerror}", next_step="choose another file") from None
+        with file:
             header = {
                 "tieline_plan": _FORMAT,
                 "integration": self.outcome.integration,
@@ -108,8 +112,10 @@ async def make_plan(open_engine: Callable[[Database], Engine], db: Database, nam
             outcome = await open_engine(scratch).run(name, msgspec.structs.replace(wanted, send=False))
             if outcome.state == "owed":
                 raise Unavailable(outcome.error or "a system can't be reached", next_step="try again when it is back")
-            if outcome.state == "failed":
-                raise TielineError(outcome.error or "the plan could not be made", next_step=outcome.next_step)
+            if outcome.state in ("failed", "halted"):
+                raise (SafetyStop if outcome.state == "halted" else TielineError)(
+                    outcome.error or "the plan could not be made", next_step=outcome.next_step
+                )
             return Plan(folder, scratch, outcome, fingerprint)
         except BaseException:
             scratch.close()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import os
-import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -21,6 +20,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.pipeline import Guard, Pipeline
 from tieline.model.clock import Clock
 from tieline.model.errors import RateLimited, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.holder import has_ended, holder_name
 from tieline.model.records import Record, decode_json
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
@@ -54,8 +54,6 @@ class Outcome(msgspec.Struct):
     next_step: str = ""
     open: dict[str, int] = {}
     """Open deliveries by state, over all runs."""
-    safety: bool = False
-    """It failed because it stopped itself: a brake, a plan that no longer holds."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -119,7 +117,7 @@ class Engine:
         started, started_monotonic = clock.now(), clock.monotonic()
         state, run = await db.commit(
             lambda connection: runs.begin(
-                connection, name, holder=_holder(os.getpid()), now=started, lease_seconds=LEASE_SECONDS, gone=_has_ended
+                connection, name, holder=holder_name(os.getpid()), now=started, lease_seconds=LEASE_SECONDS, gone=has_ended
             )
         )
         ledger = Ledger(db, clock, state.id, run, state.fence)
@@ -127,7 +125,7 @@ class Engine:
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
         self._current = pass_
-        ended, error, next_step, safety = "failed", None, "", False
+        ended, error, next_step = "failed", None, ""
         try:
             async with asyncio.timeout(job.spec.max_run):
                 await pass_.go()
@@ -138,8 +136,16 @@ class Engine:
             ended, error = "stopped", "cancelled"
             raise
         except TielineError as failure:
-            ended = "stopped" if self._stop else "owed" if isinstance(failure, PASSING) else "failed"
-            error, next_step, safety = str(failure), failure.next_step, ended == "failed" and isinstance(failure, SafetyStop)
+            ended = (
+                "stopped"
+                if self._stop
+                else "owed"
+                if isinstance(failure, PASSING)
+                else "halted"
+                if isinstance(failure, SafetyStop)
+                else "failed"
+            )
+            error, next_step = str(failure), failure.next_step
             if ended == "owed":
                 next_step = "nothing was lost; the next run goes on where this one stopped"
         except BaseException as failure:
@@ -161,7 +167,7 @@ class Engine:
                     job=job,
                 )
         seconds, open_ = clock.monotonic() - started_monotonic, outbox.count_states(db, state.id)
-        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, safety)
+        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_)
 
     def _close(
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
@@ -298,7 +304,9 @@ class _Pass:
         ledger, after = self._ledger, 0
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("held",), after=after):
             after = chunk[-1].id
-            records: list[Record] = [decode_json(d.record) for d in chunk if d.record and d.why.get("kind") == "waiting"]
+            waiting = [(d, tuple(d.why["lookup"])) for d in chunk if d.record and d.why.get("kind") == "waiting"]
+            there = self._pipeline.linked({lookup for _, lookup in waiting})
+            records: list[Record] = [decode_json(d.record) for d, lookup in waiting if lookup in there and d.record]
             if records:
                 await self._again(records)
 
@@ -311,7 +319,7 @@ class _Pass:
         for id in ids:
             found = outbox.get(self._ledger.db, id)
             if found is None or found[0] != self._ledger.integration or found[1].state not in ("dead", "held"):
-                raise SafetyStop(f"there is no open dead letter {id} in {self._job.name}", next_step="see `tieline dead-letters`")
+                raise TielineError(f"there is no open dead letter {id} in {self._job.name}", next_step="see `tieline dead-letters`")
             delivery = found[1]
             if delivery.record is None:
                 # Owed since an earlier run: its source record is not at hand any more, but what was to be written is.
@@ -375,14 +383,14 @@ class _Pass:
         if source.features(job.source_resource).get:
             record = await source.get(job.source_resource, id)
             if record is None:
-                raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
+                raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
             await self._pipeline.take([record], [source.id_of(job.source_resource, record)])
             return
         async for page in source.read(job.source_resource, None):
             if id in page.ids:
                 await self._pipeline.take([page.records[page.ids.index(id)]], [id])
                 return
-        raise SafetyStop(f"{job.spec.source} has no record {id}", next_step="check the id")
+        raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
 
     def _while_waiting(self) -> None:
         self._check_stopped()
@@ -435,24 +443,6 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncI
     finally:
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
-
-
-def _holder(pid: int) -> str:
-    return f"process {pid} on {socket.gethostname()}"
-
-
-def _has_ended(holder: str) -> bool:
-    """Whether a lease's holder was a process of this machine that is not there any more."""
-    words = holder.split()
-    if len(words) < 2 or not words[1].isdigit() or holder != _holder(int(words[1])):
-        return False
-    try:
-        os.kill(int(words[1]), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _encoded(since: Since) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from tieline.model.holder import has_ended
 from tieline.spec.integrations import Integration
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
@@ -49,7 +50,7 @@ class IntegrationStatus(msgspec.Struct):
     @property
     def needs_someone(self) -> bool:
         """Whether a person must act."""
-        return self.state in ("attention", "failed", "late")
+        return self.state in ("attention", "failed", "halted", "late")
 
 
 def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, now: float) -> IntegrationStatus:
@@ -70,7 +71,7 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     oldest = outbox.oldest_owed(db, known.id)
     watermark = min([moment for moment in (known.complete_at, oldest) if moment is not None], default=None)
     age = now - watermark if watermark is not None else None
-    running = known.holder if known.holder and known.lease_until > now else None
+    running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None
     state = "running" if running else run.state if run else "never run"
     if run and state == "running" and not running:
         state = "stopped"  # its process is gone; the next run says so in the history

@@ -6,6 +6,7 @@ with its line.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
 import sys
@@ -72,10 +73,21 @@ def _run(path: Path) -> dict[str, Callable[..., Any]]:
     finally:
         sys.dont_write_bytecode = before
     return {
-        PREFIX + name: value
+        PREFIX + name: _kept_inside(value)
         for name, value in vars(module).items()
         if callable(value) and not name.startswith("_") and not inspect.isclass(value)
     }
+
+
+def _kept_inside(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*values: Any) -> Any:
+        try:
+            return function(*values)
+        except SystemExit:
+            raise RuntimeError("the function called sys.exit()") from None
+
+    return call
 
 
 def _complaint(error: BaseException, path: Path) -> Complaint:

@@ -70,6 +70,9 @@ def _questions(project: Project, found: Findings, integration: Integration) -> N
         value = getattr(integration, key)
         if value is None or (isinstance(value, str) and not value.strip()):
             found.error((key,), question, f"add `{line}`".replace("``", ""))
+    if "match" not in integration.model_fields_set:
+        hint = "add `match: {their_field: our_field}`, or `match: {}` if the destination can't have any of them yet"
+        found.error(("match",), "how is a record found that the destination has already?", hint)
     owned = (integration.owner or "").strip() or (project.file.owner or "").strip() or ("project", "") in project.broken
     if not owned:
         hint = "add `owner: team@example.com`, here or in tieline.yaml"
@@ -77,6 +80,9 @@ def _questions(project: Project, found: Findings, integration: Integration) -> N
 
 
 def _source(found: Findings, integration: Integration, source: Resource) -> None:
+    if integration.deletes != "ignore" and source.list is not None and source.list.tombstone is None:
+        hint = "declare `list.tombstone` in the connector if it does, or write `deletes: ignore`"
+        found.error(("deletes",), f"the list of `{integration.source}` never says that a record was deleted", hint)
     if source.list is None:
         found.error(("from",), f"`{integration.source}` can't be read: the connector declares no `list` for it")
     fields = Fields(source)

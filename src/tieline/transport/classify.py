@@ -7,7 +7,8 @@
 | 429, or words that the connector names   | RateLimited    | wait as told, no attempt spent             |
 | 503 with Retry-After                     | RateLimited    | the same                                   |
 | other 5xx, 408, 425                      | Unavailable    | retry                                      |
-| 401, 403                                 | Unauthorized   | halt                                       |
+| 401                                      | Unauthorized   | halt                                       |
+| 403                                      | Unauthorized   | park; many in a row: halt                  |
 | 404, 410                                 | NotThere       | park                                       |
 | 409, 412                                 | Stale          | park                                       |
 | other 4xx                                | Rejected       | park                                       |
@@ -43,7 +44,9 @@ def error_of(response: HttpResponse, errors: Errors, now: float) -> RemoteError 
     text = vendor_text(response, errors)
     said = f"{status}: {text}" if text else str(status)
     if status == 429 or (status == 503 and "Retry-After" in response.headers) or _says_throttled(text, errors):
-        return RateLimited(said, retry_after=retry_after_seconds(response.headers, now), status=status, text=text)
+        wait = retry_after_seconds(response.headers, now)
+        told = f" (told to wait {wait:,.0f} s)" if wait is not None else ""
+        return RateLimited(said + told, retry_after=wait, status=status, text=text)
     kind: type[RemoteError]
     if status >= 500 or status in (408, 425):
         kind = Unavailable

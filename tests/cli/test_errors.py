@@ -57,7 +57,7 @@ def test_a_dead_letter_that_does_not_exist(world):
 def test_a_file_that_is_wrong(world, file, old, new, line, words):
     """File and line, and the nearest word that would have been right; nothing runs."""
     world.change(file, (old, new))
-    check, run = world.both(["check"], ["run"])
+    check, run = world.both(["check"], ["run", NAME])
     if line is not None:
         text = (world.folder / file).read_text("utf-8").splitlines()
         words = [*words, f"{file}:{next(number for number, content in enumerate(text, 1) if line in content)}"]

@@ -65,7 +65,7 @@ def test_a_second_ctrl_c_ends_it_at_once(world):
 def test_kill_at_any_moment_loses_and_doubles_nothing(world):
     """Killed before it writes, several times between two writes, and while answers are on their way; then one run to the end."""
     world.slow_down()
-    killed = [interrupt(world, signal.SIGKILL, when=when) for when in (MEMBERS, MEMBERS + 1, 35, 60)]
+    killed = [interrupt(world, signal.SIGKILL, when=when) for when in (MEMBERS, MEMBERS + 1, 45)]
     world.email.faults(latency=0)
     last = world.tieline("run", NAME, "--json")
     again = world.tieline("run", NAME, "--json")

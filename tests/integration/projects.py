@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from tieline.app import Tieline
-from tieline.engine.deadletters import DeadLetter, edit
+from tieline.engine.deadletters import DeadLetter
 from tieline.engine.planning import Plan
 from tieline.engine.run import Outcome, Wanted
 from tieline.observe.explain import Story
@@ -117,7 +117,7 @@ class Project:
     def mend(self, letter: DeadLetter, **fields: Any) -> Outcome:
         """Edit the record that a dead letter keeps, and redrive it."""
         with self._open() as tieline:
-            edit(tieline.db, letter.id, fields, now=tieline.clock.now())
+            tieline.edit_letter(letter.id, fields)
         return self.run(letter.integration, redrive=(letter.id,))
 
     def explain(self, connection: str, resource: str, id: object) -> list[Story]:

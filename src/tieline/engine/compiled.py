@@ -58,7 +58,8 @@ class CompiledIntegration:
         self.match = tuple(spec.match.items())
         self._source_parts = [compile_get(source) for _, source in self.match]
         self._target_parts = [compile_get(target) for target, _ in self.match]
-        self._match_fields = frozenset(spec.match)
+        self._tolerant = frozenset(spec.match) if spec.conflict == "hold" else frozenset()
+        """Fields that matched, whatever their letters: nobody has to decide about them."""
         self.nest = compile_nest(self.mapping.writes)
         self.upsert = (
             target_features.upsert is not None
@@ -89,7 +90,7 @@ class CompiledIntegration:
         if same(value, there):
             return True
         if isinstance(value, str) and isinstance(there, str):
-            if value.strip() == there.strip() or (address in self._match_fields and normalise_key(value) == normalise_key(there)):
+            if value.strip() == there.strip() or (address in self._tolerant and normalise_key(value) == normalise_key(there)):
                 return True
             if address in self._times:
                 with contextlib.suppress(ValueError):

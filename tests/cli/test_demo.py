@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.world import console_blocks, ended, says
+from cli.world import console_blocks, says, until
 from tieline.cli.demo_folder import clear_folder, make_folder
 from tieline.model.errors import TielineError
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="what is left is
 def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_path):
     """Two at once, in words and in JSON, don't meet. What they say to try next is tried, in a shell; the README shows what came."""
     demos = [world.start("demo", "--folder", "shown", cwd=tmp_path), world.start("demo", "--folder", "told", "--json", cwd=tmp_path)]
-    shown, told = map(ended, demos)
+    shown, told = (demo.end() for demo in demos)
     script = "set -e; . ./demo.env; python systems.py & systems=$!; trap 'kill $systems' EXIT; sleep 2; tieline run qualified-leads; tieline status"
     after = subprocess.run(
         ["sh", "-c", script], cwd=tmp_path / "shown", env=world.environ, capture_output=True, text=True, timeout=60, check=False
@@ -66,14 +66,9 @@ def _not_shown(out):
 
 def test_the_demo_stops_at_ctrl_c_and_takes_its_systems_along(world, tmp_path):
     process = world.start("demo", "--folder", "shown", cwd=tmp_path)
-    assert process.stdout is not None
-    shown = []
-    for line in process.stdout:
-        shown.append(line)
-        if line.startswith("$ tieline plan"):
-            break
+    until(lambda: "$ tieline plan" in process.out, process)
     os.killpg(process.pid, signal.SIGINT)
-    result = ended(process)
+    result = process.end()
     addresses = json.loads((tmp_path / "shown" / ".tieline" / "demo.json").read_text())["addresses"]
 
     assert 130 == result.code

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from cli.world import MEMBERS, NAME, ended, until
+from cli.world import MEMBERS, NAME, until
 
 
 def said(result, *words):
@@ -97,7 +97,7 @@ def test_another_runner_holds_the_lease(world):
     until(lambda: len(world.email.records) > MEMBERS, first)
     second, status = world.both(["run", NAME], ["status", "--json"])
     world.email.faults(latency=0)
-    one = ended(first)
+    one = first.end()
 
     assert 4 == second.code
     assert [] == said(second, f"{NAME} is being run by process {first.pid}")

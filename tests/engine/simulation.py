@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engine.world import FIELDS, NAME, World
-from tieline.engine.run import Outcome
+from tieline.app import Tieline
+from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import SafetyStop, StoreError
 from tieline.model.records import Record
 from tieline.testing import Collection, Crash, Exchange, Process, SimulatedDatabase, Stuck, Weather
@@ -21,7 +23,7 @@ BAD = "refuse me"
 _FINAL = ("delivered", "superseded", "discarded")
 _OPEN = ("owed", "sending", "unknown", "held", "dead")
 _FOR_VERDICT = {"queued": _OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held",)}
-_MORE_FIELDS = {"ext": {"type": "any"}, "tag": {"type": "string"}, "status": {"type": "string"}, "archived": {"type": "boolean"}}
+_MORE_FIELDS = {"ext": {"type": "any"}, "tag": {"type": "string"}, "status": {"type": "string"}, "archived": {"type": "boolean"}, "origin": {"type": "string"}}
 
 
 class Broken(AssertionError):
@@ -43,19 +45,24 @@ class Simulation:
         if not matched and not self.target.upsert and self.target.tells == "nothing":
             self.target.tells = "record"
         given = {"id": "id"} if self.target.ids == "given" else {}
+        self.mapping = {**given, "email": "email", "name": "name", "rev": "rev", "ext": "id", "tag": "tag"}
+        self.integration: dict[str, Any] = {
+            "match": {"email": "email"} if matched or self.target.upsert else None,
+            "when": self.when,
+            "deletes": {"archive": {"archived": True}} if self.deletes == "archive" else self.deletes,
+            "brakes": {"deletes": 1000},
+            "retry": {"attempts": chance.randint(2, 5)},
+        }
+        self.constants: dict[str, str] = {}
         self.world = World(
             folder,
             self.source,
             self.target,
             mail=mail,
-            crm={"concurrency": 2},
+            crm={"concurrency": 2, "dates": chance.random() < 0.5},
             seed=seed,
-            match={"email": "email"} if matched or self.target.upsert else None,
-            when=self.when,
-            deletes={"archive": {"archived": True}} if self.deletes == "archive" else self.deletes,
-            brakes={"deletes": 1000},
-            retry={"attempts": chance.randint(2, 5)},
-            map={**given, "email": "email", "name": "name", "rev": "rev", "ext": "id", "tag": "tag"},
+            map=self.mapping,
+            **self.integration,
         )
         world = self.world
         self.can_settle = bool(matched or self.target.upsert or (mail["idempotency"] and "create" not in self.target.batch))
@@ -67,6 +74,9 @@ class Simulation:
         self.bad_disk = chance.choice([0.0, 0.0, 0.01])
         self.restless = chance.choice([0.0, 0.2])
         """Share of the source's requests during which somebody edits."""
+        self.impatient = chance.choice([0.0, 0.0, 0.02])
+        """Share of all requests during which somebody asks the run to stop."""
+        self._stop: Callable[[], None] = lambda: None
         self._states: dict[int, str] = {}
         self._emails = 0
         self.gone: set[str] = set()
@@ -94,10 +104,10 @@ class Simulation:
     def _source(self) -> Collection:
         chance = self.chance
         changed_since = chance.choice([None, "time", "version", "mark"])
-        order = "changed" if changed_since in ("time", "version") else "made"
+        order = "changed" if changed_since in ("time", "version") and chance.random() < 0.6 else "made"
         # Pages that are counted shift when records move: with a cursor, what slips through is not read again.
-        styles = ["cursor", "next_url", "link_header"] + (["page", "offset", None] if changed_since is None else [])
-        if changed_since == "time":
+        styles = ["cursor", "next_url", "link_header", None] + (["page", "offset"] if changed_since is None else [])
+        if changed_since == "time" and order == "changed":
             styles.append("keyset")
         return Collection(
             "leads",
@@ -184,8 +194,12 @@ class Simulation:
         return BAD if self.chance.random() < 0.06 else f"Name {self.chance.randint(0, 999)} "
 
     def _passing(self, exchange: Exchange) -> None:
-        if exchange.system == "crm" and not self.weather.calm and self.chance.random() < self.restless:
+        if self.weather.calm:
+            return
+        if exchange.system == "crm" and self.chance.random() < self.restless:
             self._edit()
+        if self.chance.random() < self.impatient:
+            self._stop()
 
     # -- the course of things
 
@@ -209,6 +223,13 @@ class Simulation:
             for _ in range(chance.randint(0, 4)):
                 self._edit()
                 clock.advance(chance.choice([0.0, 0.001, 2.0]))
+            what = chance.random()
+            if what < 0.1:
+                self._run(self.mortality, limit=chance.randint(1, 5))
+            elif what < 0.2:
+                self._redrive()
+            elif what < 0.25:
+                self._change_the_mapping()
             self._run(self.mortality)
             clock.advance(chance.choice([1.0, 61.0, 3600.0]))
         self.weather.calm, self.bad_disk = True, 0.0
@@ -227,12 +248,28 @@ class Simulation:
         if written:
             raise Broken(f"a further run writes: {written}")
 
-    def _run(self, mortality: float) -> Outcome | None:
+    def _redrive(self) -> None:
+        """Somebody has a dead letter decided again; those in doubt are left to somebody who looks first."""
+        letters = [letter for letter in self.world.letters() if letter.cause != "unknown"]
+        if letters:
+            self._run(self.mortality, redrive=(self.chance.choice(letters).id,))
+
+    def _change_the_mapping(self) -> None:
+        self.constants = {"origin": "crm"}
+        self.world.declare(**self.integration, map={**self.mapping, "origin": {"const": "crm"}})
+        self.log.append(f"{self.world.clock.elapsed_seconds:.3f} the mapping changes")
+
+    def _run(self, mortality: float, **wanted: Any) -> Outcome | None:
         world, chance = self.world, self.chance
         process = Process(lambda number, what: chance.random() < mortality)
         first = len(world.network.exchanges)
+
+        async def work(tieline: Tieline) -> Outcome:
+            self._stop = lambda: tieline.engine().stop("asked to")
+            return await tieline.run(NAME, Wanted(**wanted))
+
         try:
-            outcome = world.run(process=process)
+            outcome = world.within(work, process)
         except Crash:
             self.log.append(f"{world.clock.elapsed_seconds:.3f} crash {process.steps[-1]}")
             return None
@@ -320,7 +357,7 @@ class Simulation:
                 raise Broken(f"lead {id} is set aside without a reason: {letter.state}, {letter.cause}: {letter.message}")
             if len(copies) != 1:
                 raise Broken(f"lead {id} is there {len(copies)} times: {lead}; deliveries {[(d.id, d.operation, d.state, d.why) for d in world.deliveries(id)]}")
-            wanted: Record = {"email": lead["email"], "name": lead["name"], "rev": lead["rev"], "ext": lead["id"], "tag": lead["tag"]}
+            wanted: Record = {**self.constants, "email": lead["email"], "name": lead["name"], "rev": lead["rev"], "ext": lead["id"], "tag": lead["tag"]}
             wanted = _tidy(wanted) if self.target.normalise is not None else wanted
             found = {field: copies[0].get(field) for field in wanted}
             if wanted != found:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import tieline
 from tieline.cli.begin import copy_template
 from tieline.cli.demo_systems import STATE, Systems, answers
 from tieline.model.errors import TielineError
@@ -148,5 +149,6 @@ def _env_file(environ: Mapping[str, str]) -> str:
     here = Path(sys.executable).parent
     lines += ["", "# the Python that this demo ran with", f'export PATH={shlex.quote(str(here))}:"$PATH"']
     if not (here / "tieline").exists():  # run from a checkout, without an installation
+        lines.append(f"export PYTHONPATH={shlex.quote(str(Path(tieline.__file__).parents[1]))}")
         lines.append(f'tieline() {{ {shlex.quote(sys.executable)} -P -m tieline.cli.main "$@"; }}')
     return "\n".join(lines) + "\n"

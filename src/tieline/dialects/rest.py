@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since
-from tieline.dialects.pagination import pager
+from tieline.dialects.pagination import Step, pager
 from tieline.dialects.results import read_results
 from tieline.dialects.since import SinceTracker, lowered_mark
 from tieline.dialects.templates import Template, encode
@@ -24,11 +24,25 @@ from tieline.mapping.access import compile_get
 from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
-from tieline.spec.connectors import Batch, ChangedSince, Connector, Find, List, Request, Resource, Upsert, Write
+from tieline.spec.connectors import (
+    Batch,
+    ChangedSince,
+    Connector,
+    CursorInBody,
+    Find,
+    LinkHeader,
+    List,
+    NextUrl,
+    Request,
+    Resource,
+    Upsert,
+    Write,
+)
 from tieline.transport.caller import Caller
 from tieline.transport.classify import is_already
 from tieline.transport.ports import HttpResponse
 
+_MOST_FOUND_PAGES = 20
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -167,15 +181,36 @@ class RestSystem:
         """Return the records whose field has this value."""
         declared = self._resources[resource].find[field]
         call = self._call(declared)
-        response = await self._caller.read(
-            declared.method, call.url({"value": value}, {}), call.headers, None, declared.cost, declared.none
+        what = f"{resource} with {field} {value!r}"
+        listing = self._resources[resource].list
+        # A search of the list's own address comes in pages as the list does; what stands on a further one counts as well.
+        paging = listing.paging if listing is not None and listing.path == declared.path else None
+        walk = pager(paging)
+        step: Step | None = walk.first() if paging is not None else None
+        records: list[Record] = []
+        for _ in range(_MOST_FOUND_PAGES):
+            url = call.url({"value": value}, step.params if step else {}) if step is None or step.url is None else step.url
+            response = await self._caller.read(declared.method, url, call.headers, None, declared.cost, declared.none)
+            if response.status in declared.none:
+                return records
+            answer = self._decode(response, what)
+            entries = self._entries(answer, declared, what)
+            found = [get(entry, declared.record) if declared.record else entry for entry in entries]
+            records += [record for record in found if isinstance(record, dict)]
+            size = getattr(paging, "size", None)
+            told = isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
+            if not entries or not (told or (size is not None and len(entries) >= size)):
+                return records
+            last = entries[-1]
+            step = walk.after(
+                url, response, answer, entries, last, text_id(self._id_at[resource](last)) if isinstance(last, dict) else None
+            )
+            if step is None:
+                return records
+        raise Undecodable(
+            f"{self.name}: {what} fills more than {_MOST_FOUND_PAGES} pages: the vendor seems to ignore what was searched for",
+            next_step="correct `find` in the connector",
         )
-        if response.status in declared.none:
-            return []
-        answer = self._decode(response, f"{resource} with {field} {value!r}")
-        entries = self._entries(answer, declared, f"{resource} with {field} {value!r}")
-        records = [get(entry, declared.record) if declared.record else entry for entry in entries]
-        return [record for record in records if isinstance(record, dict)]
 
     def find_lag(self, resource: str, field: str) -> float:
         """Return how many seconds a new record can be missing from `find`."""

@@ -110,7 +110,7 @@ def lowered_mark(mark: str, changed: ChangedSince, zone: str | None = None) -> s
         return str(int(mark) - changed.overlap_versions) if changed.overlap_versions and mark.isdigit() else mark
     if changed.format in ("unix", "unix_ms"):
         scale = 1000 if changed.format == "unix_ms" else 1
-        return format(Decimal(mark) - Decimal(str(back * scale)), "f")
+        return _digits(Decimal(mark) - Decimal(str(back)) * scale)
     moment = parse_moment(mark, ZoneInfo(zone) if zone else dt.UTC) - dt.timedelta(seconds=back)
     if changed.format == "date":
         return moment.date().isoformat()
@@ -121,8 +121,12 @@ def _earlier(mark: str, limit: dt.datetime, changed: ChangedSince, zone: str | N
     """Return the mark, or the limit in the mark's format if that is earlier."""
     if changed.format in ("unix", "unix_ms"):
         at = Decimal(str(limit.timestamp())) * (1000 if changed.format == "unix_ms" else 1)
-        return mark if Decimal(mark) <= at else format(at, "f")
+        return mark if Decimal(mark) <= at else _digits(at)
     return mark if comparable(mark, changed, zone) <= limit else _written(limit)
+
+
+def _digits(number: Decimal) -> str:
+    return format(number.quantize(Decimal(1)) if number == number.to_integral_value() else number, "f")
 
 
 def _written(moment: dt.datetime) -> str:

@@ -55,18 +55,20 @@ class FakeSystem:
         declared_rate: tuple[int, float] | None = None,
         retry_after: str = "seconds",
         concurrency: int = 4,
+        dates: bool = True,
     ) -> None:
         """`idempotency`: it knows a repeated write by its key.
 
         `rate`: at most so many requests in any so many seconds, with a 429 for the rest; `declared_rate` is what the connector says
         of it. `retry_after`: how the 429 tells the wait: `seconds`, `date`, or `never`. `concurrency`: what the connector allows at once.
+        `dates`: answers say when they were made, in a `Date` header.
         """
         self.name, self.clock, self.token = name, clock, token
         self.collections = {collection.name: collection for collection in collections}
         for collection in collections:
             collection.clock = clock
         self.idempotency, self.rate, self.declared_rate, self.retry_after = idempotency, rate, declared_rate, retry_after
-        self.concurrency = concurrency
+        self.concurrency, self.dates = concurrency, dates
         self.requests: list[HttpRequest] = []
         """Every request that arrived."""
         self.throttled = 0
@@ -107,6 +109,13 @@ class FakeSystem:
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Do what a request asks for, and answer."""
+        response = self._answer(request)
+        if self.dates:
+            date = email.utils.formatdate(self.clock.now(), usegmt=True)
+            response = HttpResponse(response.status, Headers({**response.headers, "Date": date}), response.body)
+        return response
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         self.requests.append(request)
         headers = Headers(request.headers)
         if headers.get("Authorization") != f"Bearer {self.token}":

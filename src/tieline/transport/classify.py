@@ -5,7 +5,7 @@
 | no connection                            | Unreachable    | retry                                      |
 | sent, no whole answer                    | OutcomeUnknown | reads: retry; writes: look, then decide    |
 | 429, or words that the connector names   | RateLimited    | wait as told, no attempt spent             |
-| 503 with Retry-After                     | RateLimited    | the same                                   |
+| 503, 409 with Retry-After                | RateLimited    | the same                                   |
 | other 5xx, 408, 425                      | Unavailable    | retry                                      |
 | 401                                      | Unauthorized   | halt                                       |
 | 403                                      | Unauthorized   | park; many in a row: halt                  |
@@ -43,7 +43,7 @@ def error_of(response: HttpResponse, errors: Errors, now: float) -> RemoteError 
         return _hidden_failure(response, errors, now) if errors.in_success else None
     text = vendor_text(response, errors)
     said = f"{status}: {text}" if text else str(status)
-    if status == 429 or (status == 503 and "Retry-After" in response.headers) or _says_throttled(text, errors):
+    if status == 429 or (status in (409, 503) and "Retry-After" in response.headers) or _says_throttled(text, errors):
         wait = retry_after_seconds(response.headers, now)
         told = f" (told to wait {wait:,.0f} s)" if wait is not None else ""
         return RateLimited(said + told, retry_after=wait, status=status, text=text)

@@ -228,9 +228,7 @@ def vendor(records: int) -> Iterator[Vendor]:
     env = {**os.environ, "PATH": PATH, "PYTHON": sys.executable}
     script = str(HERE / "vendor.sh")
     try:
-        done = subprocess.run(
-            ["bash", script, "start", folder, str(port), str(records)], env=env, capture_output=True, text=True
-        )
+        done = subprocess.run(["bash", script, "start", folder, str(port), str(records)], env=env, capture_output=True, text=True)
         if done.returncode != 0:
             raise BenchError(f"the vendor did not start:\n{done.stderr}")
         yield Vendor(folder, port)
@@ -327,11 +325,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows under a header, names to the left and figures to the right."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     return "\n".join(
-        "  "
-        + "   ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+        "  " + "   ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True)))
         for row in [header, *rows]
     )
 
@@ -384,9 +378,7 @@ def report_memory(small: Mapping[str, Run], large: Mapping[str, Run]) -> str:
 
 def about() -> dict[str, Any]:
     """Return what a reader of the figures must know of this machine and moment."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
-    )
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip() or None,
@@ -435,18 +427,14 @@ def run_job(job: Job, rounds: int, *, everybody: bool) -> tuple[str, dict[str, A
 
 def figures(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Return medians and runs as JSON has them."""
-    return {
-        name: {"median": asdict(median(took)), "runs": [asdict(run) for run in took]} for name, took in runs.items()
-    }
+    return {name: {"median": asdict(median(took)), "runs": [asdict(run) for run in took]} for name, took in runs.items()}
 
 
 def main() -> int:
     """Run the jobs asked for."""
     parser = argparse.ArgumentParser(description="Compare tieline with what one would write or run instead.")
     parser.add_argument("--job", action="append", choices=BY_NAME, metavar="NAME", help=", ".join(BY_NAME))
-    parser.add_argument(
-        "--runs", type=int, default=int(os.environ.get("RUNS") or 3), help="runs of each contestant (3)"
-    )
+    parser.add_argument("--runs", type=int, default=int(os.environ.get("RUNS") or 3), help="runs of each contestant (3)")
     parser.add_argument("--peers", choices=["some", "all"], default=os.environ.get("PEERS") or "some")
     options = parser.parse_args()
     names = options.job or os.environ.get("JOB", "").split() or list(BY_NAME)

@@ -7,8 +7,24 @@ import sys
 
 import tieline
 
-EXPECTED = """Complaint Counts IntegrationStatus MappingError Outcome Plan PlannedWrite RemoteError SafetyStop SpecError StoreError Story
-Tieline TielineError Wanted __version__""".split()
+EXPECTED = [
+    "Complaint",
+    "Counts",
+    "IntegrationStatus",
+    "MappingError",
+    "Outcome",
+    "Plan",
+    "PlannedWrite",
+    "RemoteError",
+    "SafetyStop",
+    "SpecError",
+    "StoreError",
+    "Story",
+    "Tieline",
+    "TielineError",
+    "Wanted",
+    "__version__",
+]
 
 
 def test_the_public_names_are_these():

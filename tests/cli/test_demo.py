@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.world import console_blocks, says, until
+from cli.world import Sandbox, console_blocks, says, until
 from tieline.cli.demo_folder import clear_folder, make_folder
 from tieline.model.errors import TielineError
 
@@ -65,13 +65,17 @@ def _not_shown(out):
 
 
 def test_the_demo_stops_at_ctrl_c_and_takes_its_systems_along(world, tmp_path):
+    """The command that is being shown, a run, ends in good order."""
     process = world.start("demo", "--folder", "shown", cwd=tmp_path)
-    until(lambda: "$ tieline plan" in process.out, process)
+    until(lambda: "$ tieline run" in process.out, process)
+    addresses = json.loads((tmp_path / "shown" / ".tieline" / "demo.json").read_text())["addresses"]
+    postbox = Sandbox(addresses[1])
+    until(lambda: len(postbox.records) > 60, process)
     os.killpg(process.pid, signal.SIGINT)
     result = process.end()
-    addresses = json.loads((tmp_path / "shown" / ".tieline" / "demo.json").read_text())["addresses"]
 
     assert 130 == result.code
+    assert "qualified-leads run 1: stopped" in result.out
     assert "interrupted: both systems are stopped" in result.out
     assert "Traceback" not in result.said
     for address in addresses:

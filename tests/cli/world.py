@@ -50,8 +50,8 @@ class Result:
 class Sandbox:
     """A system, and the people who work in it."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
-        self._process, self.url = process, url
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def ask(self, method: str, path: str = "", body: Any = None) -> Any:
         """Use the admin address."""
@@ -83,7 +83,7 @@ def sandbox(*arguments: str) -> Iterator[Sandbox]:
     try:
         word, url = process.stdout.readline().split()
         assert "READY" == word
-        yield Sandbox(process, url)
+        yield Sandbox(url)
     finally:
         process.stdin.close()
         process.wait(10)

@@ -23,7 +23,13 @@ BAD = "refuse me"
 _FINAL = ("delivered", "superseded", "discarded")
 _OPEN = ("owed", "sending", "unknown", "held", "dead")
 _FOR_VERDICT = {"queued": _OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held",)}
-_MORE_FIELDS = {"ext": {"type": "any"}, "tag": {"type": "string"}, "status": {"type": "string"}, "archived": {"type": "boolean"}, "origin": {"type": "string"}}
+_MORE_FIELDS = {
+    "ext": {"type": "any"},
+    "tag": {"type": "string"},
+    "status": {"type": "string"},
+    "archived": {"type": "boolean"},
+    "origin": {"type": "string"},
+}
 
 
 class Broken(AssertionError):
@@ -83,7 +89,11 @@ class Simulation:
         self.log: list[str] = []
 
     def __str__(self) -> str:
-        habits = {k: v for k, v in vars(self.source).items() if k in ("paging", "page_size", "order", "changed_since", "tombstones", "list_lag", "ids")}
+        habits = {
+            k: v
+            for k, v in vars(self.source).items()
+            if k in ("paging", "page_size", "order", "changed_since", "tombstones", "list_lag", "ids")
+        }
         there = {
             k: v
             for k, v in vars(self.target).items()
@@ -356,8 +366,17 @@ class Simulation:
             if letter is not None:
                 raise Broken(f"lead {id} is set aside without a reason: {letter.state}, {letter.cause}: {letter.message}")
             if len(copies) != 1:
-                raise Broken(f"lead {id} is there {len(copies)} times: {lead}; deliveries {[(d.id, d.operation, d.state, d.why) for d in world.deliveries(id)]}")
-            wanted: Record = {**self.constants, "email": lead["email"], "name": lead["name"], "rev": lead["rev"], "ext": lead["id"], "tag": lead["tag"]}
+                raise Broken(
+                    f"lead {id} is there {len(copies)} times: {lead}; deliveries {[(d.id, d.operation, d.state, d.why) for d in world.deliveries(id)]}"
+                )
+            wanted: Record = {
+                **self.constants,
+                "email": lead["email"],
+                "name": lead["name"],
+                "rev": lead["rev"],
+                "ext": lead["id"],
+                "tag": lead["tag"],
+            }
             wanted = _tidy(wanted) if self.target.normalise is not None else wanted
             found = {field: copies[0].get(field) for field in wanted}
             if wanted != found:

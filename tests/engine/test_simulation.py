@@ -23,8 +23,12 @@ LIVES = [range(int(ONE), int(ONE) + 1)] if ONE else [range(first, min(first + AT
 
 @pytest.mark.parametrize("seeds", LIVES, ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
 def test_whatever_happened_every_record_arrives_once_as_it_is(seeds: range, tmp_path: Path) -> None:
+    _live(seeds, tmp_path)
+
+
+def _live(seeds: range, folder: Path) -> None:
     for seed in seeds:
-        simulate(seed, tmp_path / str(seed))
+        simulate(seed, folder / str(seed))
 
 
 def _settles_no_doubt(patch: pytest.MonkeyPatch) -> None:
@@ -51,5 +55,4 @@ def test_the_simulation_sees_a_promise_that_is_broken(broken: Any, tmp_path: Pat
     broken(monkeypatch)
 
     with pytest.raises(Broken):
-        for seed in range(400):
-            simulate(seed, tmp_path / str(seed))
+        _live(range(400), tmp_path)

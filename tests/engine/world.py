@@ -113,7 +113,9 @@ class World:
         with self.life(process) as life:
             return life.do(work)
 
-    def run(self, name: str = NAME, *, process: Process | None = None, progress: Callable[[Counts], None] = lambda counts: None, **wanted: Any) -> Outcome:
+    def run(
+        self, name: str = NAME, *, process: Process | None = None, progress: Callable[[Counts], None] = lambda counts: None, **wanted: Any
+    ) -> Outcome:
         """Run an integration once."""
         return self.within(lambda tieline: tieline.run(name, Wanted(**wanted), progress=progress), process)
 

@@ -25,15 +25,9 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = ProjectFile.model_validate(read(folder / "tieline.yaml"))
-        self.connections = {
-            name: Connection.model_validate(value) for name, value in read(folder / "connections.yaml").items()
-        }
-        self.connectors = {
-            path.stem: Connector.model_validate(read(path)) for path in (folder / "connectors").glob("*.yaml")
-        }
-        self.integrations = {
-            path.stem: Integration.model_validate(read(path)) for path in (folder / "integrations").glob("*.yaml")
-        }
+        self.connections = {name: Connection.model_validate(value) for name, value in read(folder / "connections.yaml").items()}
+        self.connectors = {path.stem: Connector.model_validate(read(path)) for path in (folder / "connectors").glob("*.yaml")}
+        self.integrations = {path.stem: Integration.model_validate(read(path)) for path in (folder / "integrations").glob("*.yaml")}
 
     def resource(self, side):
         """Return the declared resource of `CONNECTION.RESOURCE`."""

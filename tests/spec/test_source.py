@@ -219,11 +219,7 @@ def test_keys_are_shown_as_people_write_them(keys: tuple[str | int, ...], text: 
 # Three characters end a line in YAML, quoted or not; whoever has them in a file writes them as \\u0085, \\u2028, \\u2029.
 _CHARACTERS = st.characters(codec="utf-8", exclude_categories=["Cs"], exclude_characters="\x85\u2028\u2029")
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**30), 10**30)
-    | st.text(_CHARACTERS)
-    | st.decimals(-1000, 1000, places=3),
+    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.text(_CHARACTERS) | st.decimals(-1000, 1000, places=3),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(_CHARACTERS, max_size=10), inner, max_size=4),
     max_leaves=20,
 )

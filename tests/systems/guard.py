@@ -18,9 +18,7 @@ from pathlib import Path
 def main(log: str, *command: str) -> None:
     """Run the command until it ends or standard input does."""
     with Path(log).open("ab") as output:
-        server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
 
     def end() -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -51,9 +51,7 @@ class Collection:
         """Where its records are, after the server's address."""
         return f"/buckets/{self.bucket}/collections/{self.name}/records"
 
-    def call(
-        self, method: str, path: str = "", body: object = None, *, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def call(self, method: str, path: str = "", body: object = None, *, headers: Mapping[str, str] | None = None) -> Answer:
         """Send a request; the path is what follows that of the records."""
         return self.server.call(method, self.path + path, body, headers=headers)
 

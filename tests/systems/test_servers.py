@@ -37,9 +37,7 @@ class TestKinto:
         assert 1 == len(last.json()["data"])
         assert last.headers.get("Next-Page") is None
 
-    def test_next_pages_go_through_a_proxy_too(
-        self, collection: Collection, faultproxy: Callable[[str], FaultProxy]
-    ) -> None:
+    def test_next_pages_go_through_a_proxy_too(self, collection: Collection, faultproxy: Callable[[str], FaultProxy]) -> None:
         """The address is built from what the client called, so a fault can strike a later page."""
         collection.create(n=1)
         collection.create(n=2)
@@ -308,9 +306,7 @@ class TestMailman:
         there, absent = mailing_list.address("there"), mailing_list.address("absent")
         mailing_list.subscribe(there).expect(201)
 
-        answer = mailing_list.server.call(
-            "DELETE", f"/lists/{mailing_list.list_id}/roster/member", {"emails": [there, absent]}
-        )
+        answer = mailing_list.server.call("DELETE", f"/lists/{mailing_list.list_id}/roster/member", {"emails": [there, absent]})
 
         assert 200 == answer.status
         assert {there: True, absent: False} == {name: answer.json()[name] for name in (there, absent)}
@@ -420,16 +416,12 @@ class TestTryton:
 class TestFaultProxy:
     """The proxy that makes bad days, before a server whose state tells what arrived."""
 
-    def test_a_healthy_proxy_changes_nothing(
-        self, collection: Collection, faultproxy: Callable[[str], FaultProxy]
-    ) -> None:
+    def test_a_healthy_proxy_changes_nothing(self, collection: Collection, faultproxy: Callable[[str], FaultProxy]) -> None:
         _through(faultproxy(collection.server.url), collection).put("a", n=1)
 
         assert 1 == collection.count()
 
-    def test_a_lost_answer_leaves_the_work_done(
-        self, collection: Collection, faultproxy: Callable[[str], FaultProxy]
-    ) -> None:
+    def test_a_lost_answer_leaves_the_work_done(self, collection: Collection, faultproxy: Callable[[str], FaultProxy]) -> None:
         proxy = faultproxy(collection.server.url)
         proxy.strike(Fault(lose_answer=True, times=1))
 
@@ -483,9 +475,7 @@ class TestFaultProxy:
         with pytest.raises(outcome):
             replace(kinto, url=proxy.url).call("GET", "/")
 
-    def test_a_refused_connection_is_accepted_later(
-        self, kinto: Kinto, faultproxy: Callable[[str], FaultProxy]
-    ) -> None:
+    def test_a_refused_connection_is_accepted_later(self, kinto: Kinto, faultproxy: Callable[[str], FaultProxy]) -> None:
         proxy = faultproxy(kinto.url)
 
         with proxy.refusing(), pytest.raises(ConnectionRefusedError):

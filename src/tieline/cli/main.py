@@ -21,9 +21,14 @@ def main() -> None:
     if arguments == ["version", "--json"]:
         sys.stdout.write(f'{{"version": "{__version__}"}}\n')
         return
-    from tieline.cli.commands import run_command_line
+    try:
+        from tieline.cli.commands import run_command_line
 
-    sys.exit(run_command_line())
+        code = run_command_line()
+    except KeyboardInterrupt:  # while the commands were being imported
+        sys.stderr.write("interrupted\n")
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

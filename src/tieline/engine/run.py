@@ -24,6 +24,7 @@ from tieline.model.holder import has_ended, holder_name
 from tieline.model.records import Record, decode_json
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
+from tieline.store.outbox import Delivery
 from tieline.transport.caller import CallRecord
 from tieline.transport.retry import TRANSIENT
 
@@ -117,7 +118,13 @@ class Engine:
         started, started_monotonic = clock.now(), clock.monotonic()
         state, run = await db.commit(
             lambda connection: runs.begin(
-                connection, name, holder=holder_name(os.getpid()), now=started, lease_seconds=LEASE_SECONDS, gone=has_ended
+                connection,
+                name,
+                mapping=job.fingerprint,
+                holder=holder_name(os.getpid()),
+                now=started,
+                lease_seconds=LEASE_SECONDS,
+                gone=has_ended,
             )
         )
         ledger = Ledger(db, clock, state.id, run, state.fence)
@@ -226,7 +233,8 @@ class _Pass:
         )
         lookups = {name: known.id for lookup in job.mapping.lookups if (known := runs.state_of(db, name := lookup.integration)) is not None}
         self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, lookups=lookups, guard=guard)
-        self._pipeline.compare_all = state.mapping is not None and state.mapping != job.fingerprint
+        # Also when no run was complete yet: its links may be of an older mapping.
+        self._pipeline.compare_all = state.mapping != job.fingerprint
         self._pipeline.note_only = job.spec.start == "now" and state.complete_at is None
         self.complete = self.drained = False
         self._short: str | None = None
@@ -324,7 +332,7 @@ class _Pass:
             if delivery.record is None:
                 # Owed since an earlier run: its source record is not at hand any more, but what was to be written is.
                 delivery.state = "owed"
-                await self._ledger.set_state(delivery)
+                await self._ledger.commit(_reopening(self._ledger, delivery))
                 await self.sender.put([delivery])
             else:
                 records.append(decode_json(delivery.record))
@@ -443,6 +451,16 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncI
     finally:
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
+
+
+def _reopening(ledger: Ledger, delivery: Delivery) -> Callable[[sqlite3.Connection], None]:
+    now = ledger.clock.now()
+
+    def unit(connection: sqlite3.Connection) -> None:
+        outbox.set_state(connection, delivery, now=now, run=ledger.run)
+        links.judge(connection, ledger.integration, [delivery.source_id], "queued")
+
+    return unit
 
 
 def _encoded(since: Since) -> str:

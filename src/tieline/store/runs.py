@@ -38,6 +38,8 @@ class Run(msgspec.Struct):
     error: str | None
 
 
+MIXED = "mixed"
+"""Stands for a mapping's fingerprint while the shadows were made with more than one."""
 _STATE = "id, name, cursor, mapping, complete_at, fence, holder, lease_until"
 
 
@@ -53,10 +55,11 @@ def names(db: Database) -> dict[int, str]:
 
 
 def begin(
-    connection: sqlite3.Connection, name: str, *, holder: str, now: float, lease_seconds: float, gone: Callable[[str], bool]
+    connection: sqlite3.Connection, name: str, *, mapping: str, holder: str, now: float, lease_seconds: float, gone: Callable[[str], bool]
 ) -> tuple[State, int]:
-    """Take the lease and open a run; return the state and the run's id. Raises `SafetyStop` while another process runs it.
+    """Take the lease and open a run; return the state as it was and the run's id. Raises `SafetyStop` while another process runs it.
 
+    From here on shadows are made with this mapping too: until a run has read everything with it, no single one holds for all.
     `gone` says whether a holder is known to have ended, so that its lease need not run out.
     """
     connection.execute("INSERT INTO integration (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
@@ -75,8 +78,8 @@ def begin(
             "UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE id = ?", (now, crashed)
         )
     connection.execute(
-        "UPDATE integration SET fence = fence + 1, holder = ?, lease_until = ? WHERE id = ?",
-        (holder, now + lease_seconds, state.id),
+        "UPDATE integration SET fence = fence + 1, holder = ?, lease_until = ?, mapping = ? WHERE id = ?",
+        (holder, now + lease_seconds, mapping if state.mapping in (None, mapping) else MIXED, state.id),
     )
     run = connection.execute(
         """INSERT INTO run (integration, started_at, first_delivery, state)

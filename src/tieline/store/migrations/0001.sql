@@ -11,7 +11,7 @@ CREATE TABLE integration (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     cursor TEXT,                -- JSON: where the next read starts
-    mapping TEXT,               -- fingerprint of the mapping that the shadows were made with
+    mapping TEXT,               -- fingerprint of the mapping that the shadows were made with; `mixed`: of several
     delivered INTEGER NOT NULL DEFAULT 0,  -- deliveries that ever arrived; their rows go with the history
     complete_at REAL,           -- start of the last run that read everything it should
     fence INTEGER NOT NULL DEFAULT 0,

@@ -38,7 +38,7 @@ class HurriedClock:
 
     def __init__(self) -> None:
         self._began, self._began_at = time.monotonic(), time.time()
-        self._random = random.Random(4)  # noqa: S311 - jitter, not a secret
+        self._random = random.Random(4)
 
     def now(self) -> float:
         """Return seconds since 1970 (UTC)."""

@@ -13,7 +13,7 @@ LOCK_VENV := .venv-lock
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types check coverage bench lock clean
+.PHONY: help demo test simulate lint format types check coverage bench lock clean
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,9 @@ demo: $(VENV)/.run ## Set up, then show tieline at work
 
 test: $(VENV)/.dev ## Run the tests; PYTEST_ARGS='tests/one.py -x' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+simulate: $(VENV)/.dev ## Live through more seeds; SEEDS=5000, or SEEDS=17-17 to replay one
+	@TIELINE_SEEDS=$(or $(SEEDS),2000) $(BIN)/python -m pytest -q $(PYTEST_ARGS) -k test_everything_arrives_once tests/engine
 
 lint: $(VENV)/.dev ## Look for mistakes and formatting that differs
 	@$(BIN)/ruff check

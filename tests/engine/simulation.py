@@ -78,12 +78,13 @@ class Simulation:
         world.database = self._watch
         self.mortality = chance.choice([0.0, 0.01, 0.03])
         self.bad_disk = chance.choice([0.0, 0.0, 0.01])
-        self.restless = chance.choice([0.0, 0.2])
+        self.restless = chance.choice([0.0, 0.2, 0.7])
         """Share of the source's requests during which somebody edits."""
         self.impatient = chance.choice([0.0, 0.0, 0.02])
         """Share of all requests during which somebody asks the run to stop."""
         self._stop: Callable[[], None] = lambda: None
         self._states: dict[int, str] = {}
+        self._broken: Broken | None = None
         self._emails = 0
         self.gone: set[str] = set()
         self.log: list[str] = []
@@ -124,7 +125,7 @@ class Simulation:
             {**FIELDS, **_MORE_FIELDS},
             ids=chance.choice(["number", "large", "text"]),
             paging=chance.choice(styles),
-            page_size=chance.randint(1, 6),
+            page_size=chance.randint(1, 5),
             order=order,
             changed_since=changed_since,
             precision=chance.choice([0.001, 1.0]),
@@ -207,7 +208,8 @@ class Simulation:
         if self.weather.calm:
             return
         if exchange.system == "crm" and self.chance.random() < self.restless:
-            self._edit()
+            for _ in range(self.chance.randint(1, 3)):
+                self._edit()
         if self.chance.random() < self.impatient:
             self._stop()
 
@@ -222,7 +224,7 @@ class Simulation:
 
     def _go(self) -> None:
         chance, clock = self.chance, self.world.clock
-        for _ in range(chance.randint(0, 12)):
+        for _ in range(chance.choice([chance.randint(0, 12), chance.randint(0, 12), chance.randint(8, 40)])):
             self._edit()
         for lead in self.source.records:
             if chance.random() < 0.2 and world_matches(self.world):
@@ -238,7 +240,7 @@ class Simulation:
                 self._run(self.mortality, limit=chance.randint(1, 5))
             elif what < 0.2:
                 self._redrive()
-            elif what < 0.25:
+            elif what < 0.25 and not self.source.list_lag:  # what a list hides can't be brought in line
                 self._change_the_mapping()
             self._run(self.mortality)
             clock.advance(chance.choice([1.0, 61.0, 3600.0]))
@@ -281,6 +283,8 @@ class Simulation:
         try:
             outcome = world.within(work, process)
         except Crash:
+            if self._broken is not None:
+                raise self._broken from None
             self.log.append(f"{world.clock.elapsed_seconds:.3f} crash {process.steps[-1]}")
             return None
         except SafetyStop as error:
@@ -305,8 +309,15 @@ class Simulation:
     # -- what must be so
 
     def _watch(self, db: SimulatedDatabase) -> None:
-        db.committed = self._check_commit
+        db.committed = self._commit_checked
         db.fails = lambda: StoreError("the disk is full: (simulated)") if self.chance.random() < self.bad_disk else None
+
+    def _commit_checked(self, db: SimulatedDatabase) -> None:
+        try:
+            self._check_commit(db)
+        except Broken as broken:
+            self._broken = broken  # nothing in the process may catch it
+            db.process.end("a broken promise")
 
     def _check_commit(self, db: SimulatedDatabase) -> None:
         states: dict[int, str] = {}

@@ -85,7 +85,7 @@ class SimulatedDatabase(Database):
         """`seconds` is the longest time that a commit takes. The disk is not waited for: a crash of a process is no power cut."""
         super().__init__(path, threaded=False)
         self._writer.execute("PRAGMA synchronous = OFF")
-        self._clock, self._process, self._seconds = clock, process or Process(), seconds
+        self._clock, self.process, self._seconds = clock, process or Process(), seconds
         self._jobs: deque[_Job] = deque()
         self._writing: asyncio.Task[None] | None = None
         self.fails: Callable[[], BaseException | None] = lambda: None
@@ -112,17 +112,17 @@ class SimulatedDatabase(Database):
             self._together(jobs)
 
     def _one(self, unit: Unit[T]) -> T:
-        self._process.step("before a commit")
+        self.process.step("before a commit")
         error = self.fails()
         if error is not None:
             raise error
 
         def watched(connection: sqlite3.Connection) -> T:
             result = unit(connection)
-            self._process.step("within a commit")
+            self.process.step("within a commit")
             return result
 
         result = super()._one(watched)
         self.committed(self)
-        self._process.step("after a commit")
+        self.process.step("after a commit")
         return result

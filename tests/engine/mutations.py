@@ -1,0 +1,164 @@
+"""Promises broken on purpose, one at a time, to see that the simulation notices."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tieline.engine.delivery import Sender
+from tieline.engine.ledger import Ledger
+from tieline.engine.pipeline import Pipeline
+from tieline.store import links, outbox, runs
+from tieline.store.outbox import Delivery
+from tieline.transport.budget import Budget
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+
+
+def doubts_are_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may have been done is sent again without a look."""
+
+    async def blindly(self: Sender, delivery: Delivery) -> bool:
+        return True
+
+    monkeypatch.setattr(Sender, "_settle_doubt", blindly)
+
+
+def a_lost_answer_counts_as_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may not have been done is taken as done."""
+
+    async def gladly(self: Sender, delivery: Delivery) -> bool:
+        delivery.target_id = delivery.target_id or f"guessed-{delivery.id}"
+        self._confirm([(delivery, delivery.target_id, delivery.call)])
+        return False
+
+    monkeypatch.setattr(Sender, "_settle_doubt", gladly)
+
+
+def what_a_crash_left_is_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was on its way when a process died is sent again as if it had never left."""
+
+    def owed(connection: sqlite3.Connection, integration: int, first: int) -> None:
+        connection.execute(
+            "UPDATE delivery SET state = 'owed' WHERE integration = ? AND state = 'sending' AND id >= ?", (integration, first)
+        )
+
+    monkeypatch.setattr(outbox, "doubt_sending", owed)
+
+
+def what_a_crash_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was on its way when a process died stays as it is."""
+    monkeypatch.setattr(outbox, "doubt_sending", lambda connection, integration, first: None)
+
+
+def the_cursor_is_committed_before_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash between the two passes over the page's records."""
+    take = Pipeline.take
+
+    async def early(self: Pipeline, *arguments: Any, cursor: str | None = None, **more: Any) -> None:
+        if cursor is not None:
+            ledger = self._ledger
+            await ledger.commit(lambda connection: runs.move_cursor(connection, ledger.integration, cursor))
+        await take(self, *arguments, cursor=cursor, **more)
+
+    monkeypatch.setattr(Pipeline, "take", early)
+
+
+def a_records_deliveries_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits for an earlier version of the same record."""
+
+    async def put(self: Sender, deliveries: Sequence[Delivery]) -> None:
+        self._flush = False
+        for delivery in deliveries:
+            self._ready[delivery.operation].appendleft(delivery)
+        self._open += len(deliveries)
+        self._wake()
+
+    monkeypatch.setattr(Sender, "put", put)
+
+
+def nothing_is_claimed_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was owed stays owed while it is on its way: after a crash it is not doubted."""
+
+    def unclaimed(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
+        return set(ids)
+
+    monkeypatch.setattr(outbox, "claim", unclaimed)
+
+
+def a_delivery_is_confirmed_without_its_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Delivery and link are two commits: a crash between them forgets the counterpart."""
+    commit = Sender._commit_confirmed
+
+    async def in_two(self: Sender, batch: list[tuple[Delivery, str, int | None]]) -> None:
+        ledger, now = self._ledger, self._ledger.clock.now()
+        settled = [(delivery.id, call, delivery.attempts) for delivery, _, call in batch]
+        await ledger.commit(lambda connection: outbox.confirm(connection, settled, run=ledger.run, now=now))
+        await commit(self, batch)
+
+    monkeypatch.setattr(Sender, "_commit_confirmed", in_two)
+
+
+def links_are_committed_before_their_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page is two commits: after a crash between them its records count as seen."""
+    from tieline.engine import pipeline
+
+    unit = pipeline._Page.unit
+
+    def early(self: Any, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
+        if self.links:
+            ledger.db.write(lambda connection: links.put(connection, ledger.integration, ledger.run, self.links))
+        return unit(self, ledger, now, cursor)
+
+    monkeypatch.setattr(pipeline._Page, "unit", early)
+
+
+def a_superseded_delivery_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state is written whatever has become of the delivery meanwhile."""
+
+    def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float, run: int) -> None:
+        connection.execute("UPDATE delivery SET state = ?, reason = ? WHERE id = ?", (delivery.state, delivery.reason, delivery.id))
+
+    monkeypatch.setattr(outbox, "set_state", set_state)
+
+
+def a_wait_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor's Retry-After is taken as advice."""
+    throttled = Budget.throttled
+    monkeypatch.setattr(Budget, "throttled", lambda self, seconds: throttled(self, seconds / 2))
+
+
+def what_is_undone_on_its_way_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version is compared with what was agreed, and what is on its way is not thought of."""
+    monkeypatch.setattr("tieline.engine.pipeline._UNDER_WAY", ())
+
+
+def failures_give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passing failure parks the delivery."""
+
+    async def park(self: Sender, delivery: Delivery, error: Any) -> None:
+        await self._park(delivery, error)
+
+    monkeypatch.setattr(Sender, "_try_again", park)
+
+
+def a_drained_run_forgets_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wake-up is lost: whoever waits for room waits for ever."""
+    release = Sender._release_puts
+
+    def sometimes(self: Sender) -> None:
+        if self._open:
+            release(self)
+
+    monkeypatch.setattr(Sender, "_release_puts", sometimes)
+
+
+MUTATIONS: list[Mutation] = [
+    value
+    for value in list(globals().values())
+    if callable(value) and getattr(value, "__module__", "") == __name__ and asyncio.iscoroutinefunction(value) is False
+]

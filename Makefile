@@ -68,8 +68,9 @@ compile = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --g
 
 $(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
 	@echo "installing tieline into $(VENV)"
-	@$(PIP) install --no-compile --require-hashes -r requirements/run.txt
+	@$(PIP) install --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src/tieline
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt

@@ -37,8 +37,9 @@ def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_pa
     assert 0 == told.code, told.said
     assert told.json["agree"]
     assert 802 == told.json["qualified"] == told.json["members"]
-    assert [(2000, 740, 60, 0), (5, 1, 2, 1), (1, 1, 0, 0), (1, 0, 1, 0)] == [
-        (counts["read"], counts["created"], counts["updated"], counts["parked"]) for counts in runs
+    # How many unchanged records a read meets again depends on how soon it follows the last one.
+    assert [(2000, 740, 60, 0), (4, 1, 2, 1), (1, 1, 0, 0), (1, 0, 1, 0)] == [
+        (counts["read"] - counts["unchanged"], counts["created"], counts["updated"], counts["parked"]) for counts in runs
     ]
     assert 0 == shown.code, shown.said
     assert "802 qualified leads, the nurture list 802 members: the same addresses, each once" in shown.out

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tieline.dialects.dialect import Since
+from tieline.dialects.since import SinceTracker
 from tieline.engine.delivery import Sender
 from tieline.engine.ledger import Ledger
 from tieline.engine.pipeline import Pipeline
@@ -66,6 +68,15 @@ def the_cursor_is_committed_before_the_page(monkeypatch: pytest.MonkeyPatch) -> 
         await take(self, *arguments, cursor=cursor, **more)
 
     monkeypatch.setattr(Pipeline, "take", early)
+
+
+def the_cursor_is_the_largest_time_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cursor passes what changed on an earlier page while the list was read."""
+
+    def hasty(self: SinceTracker, *, last_page: bool) -> Since | None:
+        return Since(self._seen, self._seen) if last_page and self._seen is not None else None
+
+    monkeypatch.setattr(SinceTracker, "safe", hasty)
 
 
 def a_records_deliveries_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ class CompiledIntegration:
         self.watched = tuple(sorted(watched))
         self.project: Callable[[Record], Values] = (lambda record: record) if self.mapping.reads_all else compile_projection(self.watched)
         self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
-        self.project_target = compile_projection(tuple({*self.mapping.writes, *spec.match}))
+        self.project_target = compile_projection(tuple(dict.fromkeys((*self.mapping.writes, *spec.match))))
         self.match = tuple(spec.match.items())
         self._source_parts = [compile_get(source) for _, source in self.match]
         self._target_parts = [compile_get(target) for target, _ in self.match]

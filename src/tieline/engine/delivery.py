@@ -20,14 +20,24 @@ import contextlib
 import sqlite3
 import zlib
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
-from tieline.model.errors import NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, TielineError, Unauthorized, Undecodable
+from tieline.model.errors import (
+    NotThere,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    RemoteError,
+    Stale,
+    TielineError,
+    Unauthorized,
+    Undecodable,
+)
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
@@ -61,6 +71,7 @@ class Sender:
         self._halves: deque[list[Delivery]] = deque()
         self._line: dict[str, tuple[Delivery, ...]] = {}
         """By source id: those of a record that is under way, the ones that wait behind."""
+        self._expected: set[str] = set()
         self._left: set[str] = set()
         """Source ids of which something stayed owed: what comes later must not overtake it."""
         self._retrying = 0
@@ -81,6 +92,10 @@ class Sender:
         largest = max(job.target.batch.values(), default=1)
         self._most_open = max(4 * largest * min(target.concurrency, 16), 4 * target.concurrency, 1000)
 
+    def expect(self, source_ids: Collection[str]) -> None:
+        """Know of records of which something is on its way that another delivery follows: it is put once it is durable."""
+        self._expected.update(source_ids)
+
     async def put(self, deliveries: Sequence[Delivery]) -> None:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
@@ -90,6 +105,7 @@ class Sender:
         if late:
             self._catch_up(late)
         left: list[Delivery] = []
+        self._expected.difference_update(delivery.source_id for delivery in deliveries if self._expected)
         for delivery in deliveries:
             if delivery.source_id in lines:
                 lines[delivery.source_id] = (*lines[delivery.source_id], delivery)
@@ -294,7 +310,7 @@ class Sender:
             receipts = [await self._target.write(self._resource, call, items[0])]
         errors = [receipt.error for receipt in receipts]
         first = errors[0]
-        if len(group) > 1 and isinstance(first, Rejected) and all(error is first for error in errors):
+        if len(group) > 1 and isinstance(first, (Rejected, NotThere, Stale)) and all(error is first for error in errors):
             middle = len(group) // 2
             for delivery in group:
                 delivery.fresh = True  # what it needs to know stands in the store already
@@ -349,10 +365,13 @@ class Sender:
         made = [(d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
         changed = [(d.source_id, target_id, self._agreed(d)) for d, target_id, _ in batch if not d.shadowed and d.operation != "delete"]
         deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
+        followed = [d.source_id for d, _, _ in batch if self._line.get(d.source_id) or d.source_id in self._expected]
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled, run=run, now=now)
             links.agree(connection, integration, made, changed)
+            if followed:
+                links.expect_more(connection, integration, followed)
             if deleted:
                 links.remove(connection, integration, deleted)
 
@@ -417,7 +436,8 @@ class Sender:
         delivery.doubt = (
             delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
         )
-        self._failures_in_a_row += 1
+        if error.status is None or error.status >= 300:  # one that says yes, but not as what, is up and well
+            self._failures_in_a_row += 1
         wait = wait_seconds(delivery.tries, policy, self._ledger.clock.random())
         delivery.due_at = self._ledger.clock.now() + wait
         delivery.reason = outbox.reason(error.kind, str(error), error.next_step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from tieline.model.errors import TielineError
@@ -13,6 +13,9 @@ class Destination(Protocol):
     """Where decided deliveries go: the sender, or nowhere for a plan."""
 
     halted: TielineError | None
+
+    def expect(self, source_ids: Collection[str]) -> None:
+        """Know of records of which something is on its way that another delivery follows: it is put once it is durable."""
 
     async def put(self, deliveries: Sequence[Delivery]) -> None:
         """Hand over deliveries that are durable."""
@@ -34,6 +37,9 @@ class Nowhere:
     """The destination of a plan: the outbox is the end."""
 
     halted: TielineError | None = None
+
+    def expect(self, source_ids: Collection[str]) -> None:
+        """Nothing is on its way."""
 
     async def put(self, deliveries: Sequence[Delivery]) -> None:
         """Leave them in the outbox."""

@@ -125,6 +125,8 @@ class Pipeline:
         page.read, page.pages, page.repeated = len(by_id) + page.without_id, pages, len(records) - len(by_id) - page.without_id
         page.ids, page.keys = by_id.keys(), {link[2] for link in page.links}
         self._under_way = page
+        if behind := [delivery.source_id for delivery in page.deliveries if delivery.behind]:
+            self._sender.expect(behind)
         self._committing = asyncio.create_task(ledger.commit(page.unit(ledger, now, cursor)))
 
     async def settle(self) -> None:
@@ -196,6 +198,7 @@ class Pipeline:
             page.gone.append(link.source_id)
         self.deleted = []
         if page.deliveries or cursor is not None:
+            self._sender.expect([delivery.source_id for delivery in page.deliveries])
             await ledger.commit(page.unit(ledger, now, cursor))
             await self._sender.put(page.deliveries)
 

@@ -101,6 +101,14 @@ def agree(
     )
 
 
+def expect_more(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    """Note of records that have just been confirmed that a later version of them is on its way already."""
+    connection.execute(
+        f"UPDATE link SET verdict = 'queued' WHERE integration = ? AND verdict = 'linked' AND source_id IN ({marks(len(source_ids))})",
+        (integration, *source_ids),
+    )
+
+
 def judge(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], verdict: str) -> None:
     """Set the verdict of records."""
     connection.execute(

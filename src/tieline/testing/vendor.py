@@ -75,7 +75,7 @@ class FakeSystem:
         """How many were answered 429."""
         self.misused_keys: list[str] = []
         """Idempotency keys that came with two different requests."""
-        self._answers: dict[str, tuple[bytes, HttpResponse]] = {}
+        self._answers: dict[str, tuple[Any, HttpResponse]] = {}
         self._arrivals: deque[float] = deque()
 
     @property
@@ -124,7 +124,7 @@ class FakeSystem:
             return throttled
         key = headers.get(_KEY) if self.idempotency and request.method != "GET" else None
         if key:
-            asked = f"{request.method} {request.url}\n".encode() + (request.body or b"")
+            asked = request.method, request.url, decode_json(request.body) if request.body else None
             if key in self._answers:
                 before, again = self._answers[key]
                 if before != asked:

@@ -13,6 +13,7 @@ from tieline.dialects.dialect import Since
 from tieline.dialects.since import SinceTracker
 from tieline.engine.delivery import Sender
 from tieline.engine.ledger import Ledger
+from tieline.engine.line import Line
 from tieline.engine.pipeline import Pipeline
 from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
@@ -82,14 +83,13 @@ def the_cursor_is_the_largest_time_seen(monkeypatch: pytest.MonkeyPatch) -> None
 def a_records_deliveries_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for an earlier version of the same record."""
 
-    async def put(self: Sender, deliveries: Sequence[Delivery]) -> None:
-        self._flush = False
+    def put(self: Line, deliveries: Sequence[Delivery]) -> list[Delivery]:
         for delivery in deliveries:
             self._ready[delivery.operation].appendleft(delivery)
-        self._open += len(deliveries)
-        self._wake()
+        self.open += len(deliveries)
+        return []
 
-    monkeypatch.setattr(Sender, "put", put)
+    monkeypatch.setattr(Line, "put", put)
 
 
 def nothing_is_claimed_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def a_drained_run_forgets_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     release = Sender._release_puts
 
     def sometimes(self: Sender) -> None:
-        if self._open:
+        if self._line.open:
             release(self)
 
     monkeypatch.setattr(Sender, "_release_puts", sometimes)

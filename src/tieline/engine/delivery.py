@@ -19,13 +19,15 @@ import asyncio
 import contextlib
 import sqlite3
 import zlib
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.doubt import Doubts, Found, Way
 from tieline.engine.ledger import Ledger
+from tieline.engine.line import Line
 from tieline.engine.matching import Matcher
 from tieline.model.errors import (
     NotThere,
@@ -41,7 +43,6 @@ from tieline.model.errors import (
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
-from tieline.sync.decide import changed_fields
 from tieline.transport.retry import TRANSIENT, wait_seconds
 
 _MOST_REFUSED = 10
@@ -64,18 +65,12 @@ class Sender:
         notify: Callable[[], None] = lambda: None,
     ) -> None:
         """`store_id` makes idempotency keys unique; `notify` is called when the counts have moved."""
-        self._job, self._target, self._ledger, self._matcher = job, target, ledger, matcher
+        self._job, self._target, self._ledger = job, target, ledger
         self._store_id, self._notify = store_id, notify
         self._resource = job.target_resource
-        self._ready: defaultdict[str, deque[Delivery]] = defaultdict(deque)
-        self._halves: deque[list[Delivery]] = deque()
-        self._line: dict[str, tuple[Delivery, ...]] = {}
-        """By source id: those of a record that is under way, the ones that wait behind."""
-        self._expected: set[str] = set()
-        self._left: set[str] = set()
-        """Source ids of which something stayed owed: what comes later must not overtake it."""
+        self._line = Line(self._batch_size)
+        self._doubts = Doubts(job, ledger, matcher)
         self._retrying = 0
-        self._open = 0
         self._flush = self._draining = False
         self._idle: deque[asyncio.Future[None]] = deque()
         self._waiting_puts: deque[asyncio.Future[None]] = deque()
@@ -94,31 +89,20 @@ class Sender:
 
     def expect(self, source_ids: Collection[str]) -> None:
         """Know of records of which something is on its way that another delivery follows: it is put once it is durable."""
-        self._expected.update(source_ids)
+        self._line.expect(source_ids)
 
     async def put(self, deliveries: Sequence[Delivery]) -> None:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
-        lines, ready = self._line, self._ready
-        run = self._ledger.run
-        late = [d for d in deliveries if d.target_id is None and (d.behind or d.run != run) and d.source_id not in lines]
+        line, run = self._line, self._ledger.run
+        late = [d for d in deliveries if d.target_id is None and (d.behind or d.run != run) and d.source_id not in line]
         if late:
             self._catch_up(late)
-        left: list[Delivery] = []
-        self._expected.difference_update(delivery.source_id for delivery in deliveries if self._expected)
-        for delivery in deliveries:
-            if delivery.source_id in lines:
-                lines[delivery.source_id] = (*lines[delivery.source_id], delivery)
-            elif delivery.source_id in self._left:
-                left.append(delivery)
-            else:
-                lines[delivery.source_id] = ()
-                ready[delivery.operation].append(delivery)
-        self._open += len(deliveries)
+        left = line.put(deliveries)
         if left:
             await self._leave_owed(left, TielineError("an earlier change of the record is still owed"))
         self._wake()
-        while self._open > self._most_open and self.failed is None:
+        while line.open > self._most_open and self.failed is None:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting_puts.append(waiter)
             await waiter
@@ -157,14 +141,14 @@ class Sender:
         self._wake()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_seconds):
-                while self._open and self.failed is None:
+                while self._line.open and self.failed is None:
                     waiter = asyncio.get_running_loop().create_future()
                     self._waiting_puts.append(waiter)
                     await waiter
         await self.close()
         if self.failed is not None:
             raise self.failed
-        return not self._open
+        return not self._line.open
 
     async def close(self) -> None:
         """Stop the workers; what is not settled stays in the store as it is."""
@@ -180,7 +164,7 @@ class Sender:
     # -- who does what when
 
     def _wake(self) -> None:
-        wanted = self._chunks_waiting()
+        wanted = self._line.chunks(partial=self._send_partial)
         while wanted and self._idle:
             waiter = self._idle.popleft()
             if not waiter.done():
@@ -188,14 +172,6 @@ class Sender:
                 wanted -= 1
         for _ in range(min(wanted, self._target.concurrency - len(self._workers))):
             self._workers.append(asyncio.create_task(self._work()))
-
-    def _chunks_waiting(self) -> int:
-        chunks = len(self._halves)
-        for operation, queue in self._ready.items():
-            if queue:
-                size = self._batch_size(operation)
-                chunks += len(queue) // size + (1 if len(queue) % size and self._send_partial else 0)
-        return chunks
 
     @property
     def _send_partial(self) -> bool:
@@ -220,24 +196,11 @@ class Sender:
         self._release_puts()
 
     def _next_chunk(self) -> list[Delivery] | None:
-        if self._halves:
-            return self._halves.popleft()
-        if self._retrying > 2 * self._target.concurrency and self.halted is None:
+        if self.halted is not None:
+            return self._line.all_ready() or None
+        if self._retrying > 2 * self._target.concurrency:
             return None
-        for operation, queue in self._ready.items():
-            if not queue:
-                continue
-            if self.halted is not None:
-                chunk = list(queue)
-                queue.clear()
-                return chunk
-            size = self._batch_size(operation)
-            if size > 1:
-                if len(queue) < size and not self._send_partial:
-                    continue
-                return [queue.popleft() for _ in range(min(size, len(queue)))]
-            return [queue.popleft()]
-        return None
+        return self._line.next_chunk(partial=self._send_partial)
 
     def _batch_size(self, operation: str) -> int:
         sizes = self._job.target.batch
@@ -246,15 +209,7 @@ class Sender:
         return sizes.get(operation, 1)
 
     def _done(self, deliveries: Sequence[Delivery]) -> None:
-        lines = self._line
-        for delivery in deliveries:
-            waiting = lines.pop(delivery.source_id, ())
-            if waiting:
-                following, lines[delivery.source_id] = waiting[0], waiting[1:]
-                if following.target_id is None:
-                    following.target_id = delivery.target_id
-                self._ready[following.operation].append(following)
-        self._open -= len(deliveries)
+        self._line.done(deliveries)
         self._release_puts()
         self._wake()
         self._notify()
@@ -311,10 +266,9 @@ class Sender:
         errors = [receipt.error for receipt in receipts]
         first = errors[0]
         if len(group) > 1 and isinstance(first, (Rejected, NotThere, Stale)) and all(error is first for error in errors):
-            middle = len(group) // 2
             for delivery in group:
                 delivery.fresh = True  # what it needs to know stands in the store already
-            self._halves.extend([group[:middle], group[middle:]])
+            self._line.halve(group)
             self._wake()
             return
         confirmed: list[tuple[Delivery, str, int | None]] = []
@@ -365,7 +319,7 @@ class Sender:
         made = [(d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
         changed = [(d.source_id, target_id, self._agreed(d)) for d, target_id, _ in batch if not d.shadowed and d.operation != "delete"]
         deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
-        followed = [d.source_id for d, _, _ in batch if self._line.get(d.source_id) or d.source_id in self._expected]
+        followed = [d.source_id for d, _, _ in batch if self._line.is_followed(d.source_id)]
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled, run=run, now=now)
@@ -469,7 +423,7 @@ class Sender:
             sleeping.cancel()
             halted.cancel()
         self._retrying -= 1
-        self._ready[delivery.operation].appendleft(delivery)
+        self._line.again(delivery)
         self.flush()
 
     async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError) -> None:
@@ -488,12 +442,7 @@ class Sender:
         counts.owed += ours
         counts.carried_owed += len(deliveries) - ours
         # What waits behind them stays owed too, and what comes later: order within a record.
-        if self.halted is None:
-            self._left.update(delivery.source_id for delivery in deliveries)
-        behind = [following for delivery in deliveries for following in self._line.get(delivery.source_id, ())]
-        for delivery in deliveries:
-            self._line.pop(delivery.source_id, None)
-        self._open -= len(deliveries)
+        behind = self._line.leave(deliveries, remember=self.halted is None)
         if behind:
             await self._leave_owed(behind, why)
         self._release_puts()
@@ -515,7 +464,7 @@ class Sender:
         delivery.state = "held"
         delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
         delivery.reason = outbox.reason(kind, message, "look at both systems, then `tieline dead-letters redrive` or `discard` it")
-        for following in self._line.get(delivery.source_id, ()):
+        for following in self._line.waiting_behind(delivery):
             following.doubt = True  # a later version must not make it a second time
         await self._set_aside(delivery, kind if kind == "unknown" else "held")
 
@@ -559,21 +508,21 @@ class Sender:
 
     async def _settle_doubt(self, delivery: Delivery) -> bool:
         """Find out whether a write was done. Return whether it still has to be sent."""
-        repeatable = self._job.upsert or (self._job.target.idempotency and self._batch_size("create") == 1)
-        if delivery.attempts > 1 and self._matcher.can_look:
-            repeatable = False  # it was repeated, and the answer still does not tell the id
-        if delivery.operation != "create" or repeatable:
-            return True  # sending it again changes nothing that was not wanted; the doubt stays, lest a later version take its place
-        if not self._matcher.can_look:
-            if self._job.spec.unknown == "resend":
+        match self._doubts.way(delivery, alone=self._batch_size("create") == 1):
+            case Way.REPEAT:
+                return True  # the doubt stays, lest a later version take its place
+            case Way.RESEND:
                 await self._note(delivery, "sent again without knowing", unknown="resend")
                 return True
-            await self._hold(
-                delivery, "unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done"
-            )
-            return False
+            case Way.HOLD:
+                await self._hold(
+                    delivery, "unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done"
+                )
+                return False
+            case Way.LOOK:
+                pass
         try:
-            found = await self._look(delivery)
+            found = await self._doubts.look(delivery)
         except RemoteError as error:
             delivery.tries += 1
             if isinstance(error, Undecodable):
@@ -586,7 +535,7 @@ class Sender:
                 )
             return False
         delivery.doubt = False
-        if not found:
+        if not found.candidates:
             await self._note(delivery, "looked: it had not been done")
             return True
         await self._adopt(delivery, found, "looked: it had been done")
@@ -594,46 +543,35 @@ class Sender:
 
     async def _look_up_made(self, delivery: Delivery, receipt: Receipt) -> None:
         """The write succeeded, or was so already, and the answer did not tell the id."""
-        if not self._matcher.can_look:
+        if not self._doubts.can_look:
             await self._hold(delivery, "unknown", "the destination did not tell the id of the record that it made, and can't be asked")
             return
         try:
-            found = await self._look(delivery)
+            found = await self._doubts.look(delivery)
         except RemoteError as error:
             await self._failed(delivery, error)
             return
-        if found:
+        if found.candidates:
             await self._adopt(delivery, found, "it was there already" if receipt.already else "its id was looked up")
         else:
             await self._hold(delivery, "unknown", "the destination says that the record is there, but it can't be found by its match key")
 
-    async def _look(self, delivery: Delivery) -> list[Any]:
-        job, values = self._job, delivery.fields
-        # A match field that isn't mapped is not among the fields that were sent: what it was matched by stands with the link.
-        link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
-        seen = job.old_values(decode_json(link.source_shadow)) if link else {}
-        key = delivery.match_key or job.target_key(job.nest(values)) or (link.match_key if link else None)
-        if key is None:
-            return []
-        return await self._matcher.look(key, {**{t: seen[s] for t, s in job.match if s in seen}, **values}, fresh=True)
-
-    async def _adopt(self, delivery: Delivery, found: list[Any], event: str) -> None:
-        free = [candidate for candidate in found if candidate.linked_to in (None, delivery.source_id)]
-        if len(found) != 1 or not free:
-            ids = ", ".join(candidate.id for candidate in found)
-            await self._hold(delivery, "unmatched", f"the destination has {len(found)} records with its match key: {ids}")
+    async def _adopt(self, delivery: Delivery, found: Found, event: str) -> None:
+        """Take what is there as the counterpart, and send what it does not have yet."""
+        there = found.there
+        if there is None:
+            await self._hold(delivery, "unmatched", found.ambiguity)
             return
-        there = free[0]
         await self._note(delivery, event, target_id=there.id)
-        differs = changed_fields(delivery.fields, there.values)
-        if differs and self._job.target.update and self._job.spec.conflict in (None, "source"):
-            delivery.operation, delivery.target_id, delivery.fresh = "update", there.id, True
-            if not self._job.target.whole_update:
-                delivery.values, delivery.changed = differs, encode_json(differs)
-            self._ready["update"].appendleft(delivery)
-            self._wake()
+        differs = self._doubts.still_owed(delivery, there)
+        if not differs:
+            self._confirm([(delivery, there.id, delivery.call)])
             return
-        self._confirm([(delivery, there.id, delivery.call)])
+        delivery.operation, delivery.target_id, delivery.fresh = "update", there.id, True
+        if not self._job.target.whole_update:
+            delivery.values, delivery.changed = differs, encode_json(differs)
+        self._line.again(delivery)
+        self._wake()
 
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)

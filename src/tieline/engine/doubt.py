@@ -1,0 +1,91 @@
+"""Was it done? What may have been written is looked for before it is written again.
+
+In this order: a write that says the same twice is simply sent again (updates, deletions, upserts, the same idempotency key); otherwise the
+destination is asked for the record by its match key; where it can't be asked, the integration's `unknown` decides.
+
+Looking is all that happens here: `engine.delivery` carries out what was found.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.ledger import Ledger
+from tieline.engine.matching import Matcher
+from tieline.model.records import Values, decode_json
+from tieline.store import links
+from tieline.store.outbox import Delivery
+from tieline.sync.decide import Candidate, changed_fields
+
+
+class Way(Enum):
+    """How a doubt about a write can be settled."""
+
+    REPEAT = auto()
+    """Send it again: a second time changes nothing that was not wanted."""
+    LOOK = auto()
+    """Ask the destination whether the record is there."""
+    RESEND = auto()
+    """Nobody can tell; the integration says that a double is the lesser evil."""
+    HOLD = auto()
+    """Nobody can tell: a person decides."""
+
+
+class Found(NamedTuple):
+    """What the destination has under a delivery's match key."""
+
+    candidates: list[Candidate]
+    there: Candidate | None
+    """The one that can only be this record's counterpart."""
+
+    @property
+    def ambiguity(self) -> str:
+        """Why none of them can be taken as the counterpart."""
+        ids = ", ".join(candidate.id for candidate in self.candidates)
+        return f"the destination has {len(self.candidates)} records with its match key: {ids}"
+
+
+class Doubts:
+    """Answers, for one integration: how can a doubt be settled, and what is there?"""
+
+    def __init__(self, job: CompiledIntegration, ledger: Ledger, matcher: Matcher) -> None:
+        self._job, self._ledger, self._matcher = job, ledger, matcher
+
+    @property
+    def can_look(self) -> bool:
+        """Whether the destination can be asked for a record by its match key."""
+        return self._matcher.can_look
+
+    def way(self, delivery: Delivery, *, alone: bool) -> Way:
+        """Return how to find out whether a delivery was done; `alone` says that it goes in a call of its own, under a key of its own."""
+        if delivery.operation != "create":
+            return Way.REPEAT
+        repeatable = self._job.upsert or (self._job.target.idempotency and alone)
+        # It was repeated, and the answer still does not tell the id: then looking tells more.
+        if repeatable and not (delivery.attempts > 1 and self.can_look):
+            return Way.REPEAT
+        if self.can_look:
+            return Way.LOOK
+        return Way.RESEND if self._job.spec.unknown == "resend" else Way.HOLD
+
+    async def look(self, delivery: Delivery) -> Found:
+        """Ask the destination, once it can know of a write that was made just now. Raises `RemoteError`."""
+        job, values = self._job, delivery.fields
+        # A match field that isn't mapped is not among the fields that were sent: what it was matched by stands with the link.
+        link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+        seen: dict[str, Any] = job.old_values(decode_json(link.source_shadow)) if link else {}
+        key = delivery.match_key or job.target_key(job.nest(values)) or (link.match_key if link else None)
+        if key is None:
+            return Found([], None)
+        searched = {**{target: seen[source] for target, source in job.match if source in seen}, **values}
+        candidates = await self._matcher.look(key, searched, fresh=True)
+        free = [candidate for candidate in candidates if candidate.linked_to in (None, delivery.source_id)]
+        return Found(candidates, free[0] if len(candidates) == 1 and free else None)
+
+    def still_owed(self, delivery: Delivery, there: Candidate) -> Values:
+        """Return the fields that a record which is there does not have yet; none where its own values are to stay."""
+        if not self._job.target.update or self._job.spec.conflict not in (None, "source"):
+            return {}
+        return changed_fields(delivery.fields, there.values)

@@ -7,6 +7,8 @@ because a system can't be reached; 4 tieline stopped itself for safety (another 
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 
 from tieline._version import __version__
@@ -21,6 +23,9 @@ def main() -> None:
     if arguments == ["version", "--json"]:
         sys.stdout.write(f'{{"version": "{__version__}"}}\n')
         return
+    # Records live for milliseconds, modules for good, and neither holds cycles: most collections would be for nothing.
+    gc.set_threshold(50_000, 20, 20)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some takes as long as reading a project
     try:
         from tieline.cli.commands import run_command_line
 

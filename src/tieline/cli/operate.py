@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tieline.app import Tieline
 from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, exit_code, output, plural, value_text
@@ -324,6 +323,8 @@ def _progress(name: str) -> Iterator[Callable[[Counts], None]]:
     if not output.stderr.is_terminal or output.json_mode:
         yield lambda counts: None
         return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # slow to import
+
     columns = (
         SpinnerColumn(), TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"),
         TimeElapsedColumn(), TextColumn("·"), TimeRemainingColumn(compact=True),
@@ -356,9 +357,7 @@ def _within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
         finally:
             await project.aclose()
 
-    # Records live for milliseconds and hold no cycles: most collections would be for nothing.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.freeze()  # what has been imported stays
     sys.setswitchinterval(0.0002)  # the store's thread asks for the interpreter often and briefly
     try:
         import uvloop

@@ -1,11 +1,19 @@
-"""What every declared thing shares: frozen, unknown keys refused, field docstrings published as descriptions."""
+"""What every declared thing shares: frozen, unknown keys refused, field docstrings published as descriptions.
+
+Most commands need few of the declarations, so each is built when it is first used. A default that is a declaration itself comes from
+`model_construct`, which needs no building.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema
+
+from tieline.spec.meanings import meaning_of
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
@@ -14,7 +22,16 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 class Declared(BaseModel):
     """Base of everything a user writes in a file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        members = handler.resolve_ref_schema(schema)["properties"]
+        for name, field in cls.model_fields.items():
+            if meaning := meaning_of(cls, name):
+                members[field.alias or name]["description"] = meaning
+        return schema
 
 
 def parse_duration(value: Any) -> float:

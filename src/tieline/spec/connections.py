@@ -35,7 +35,7 @@ class Connection(Declared):
     """The connector, by its name."""
     environment: str = "production"
     """One of the connector's environments."""
-    auth: Credentials = Credentials()
+    auth: Credentials = Credentials.model_construct()
     """Credentials, by reference."""
     variables: dict[str, str] = {}
     """What the connector asks for: an organisation, a list, a region."""

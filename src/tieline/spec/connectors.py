@@ -332,7 +332,7 @@ class Write(Request):
     """Further members of the body."""
     form: bool = False
     """Send as `application/x-www-form-urlencoded` instead of JSON."""
-    id: IdFrom = IdFrom()
+    id: IdFrom = IdFrom.model_construct()
     """Where the answer holds the id; without it, the record's own id field is taken from the answer, then from what was sent."""
     record: Path = ""
     """Where the answer holds the record as stored."""
@@ -434,7 +434,7 @@ class Resource(Declared):
     """Create or update in one call."""
     delete: Write | None = None
     """Remove a record."""
-    batch: Batches = Batches()
+    batch: Batches = Batches.model_construct()
     """Writes of many records in one call."""
     page: str | None = None
     """Address of a record in the vendor's own user interface, `{id}` and variables filled in; `explain` shows it."""
@@ -455,7 +455,7 @@ class Connector(Declared):
     """The API version that is used."""
     environments: dict[str, str]
     """Base URLs by name: `production`, `sandbox`. https, or http to this machine itself. `${env:NAME}` and `{variable}` may stand in it."""
-    auth: AuthMethods = AuthMethods()
+    auth: AuthMethods = AuthMethods.model_construct()
     """How a caller proves who it is."""
     variables: dict[str, str] = {}
     """Names that a connection must give, each with what it means: `{organizer}` in paths."""
@@ -465,11 +465,11 @@ class Connector(Declared):
     """What the vendor accepts; all of them hold."""
     concurrency: PositiveInt = 8
     """Most calls at once."""
-    timeouts: Timeouts = Timeouts()
+    timeouts: Timeouts = Timeouts.model_construct()
     """How long a call may take."""
     max_answer_mib: PositiveFloat = 32.0
     """Largest answer that is read, in MiB."""
-    errors: Errors = Errors()
+    errors: Errors = Errors.model_construct()
     """Where the vendor says what went wrong."""
     idempotency: Idempotency | None = None
     """A key that makes repeated writes harmless."""

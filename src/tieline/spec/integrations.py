@@ -161,9 +161,9 @@ class Integration(Declared):
     """What happens while a system is down."""
     unknown: Literal["hold", "resend"] = "hold"
     """When an answer was lost and nothing can tell whether the write was done: hold for a person, or send again and risk a double."""
-    retry: RetryPolicy = RetryPolicy()
+    retry: RetryPolicy = RetryPolicy.model_construct()
     """How often a delivery is tried again."""
-    brakes: Brakes = Brakes()
+    brakes: Brakes = Brakes.model_construct()
     """Limits on what one run may do by itself."""
     max_run: Duration = 86400.0
     """Longest time of one run."""

@@ -21,5 +21,5 @@ class ProjectFile(Declared):
     """Who answers for it, where an integration or connection does not say."""
     store: str = ".tieline/store.db"
     """The SQLite file, relative to the project folder."""
-    retention: Retention = Retention()
+    retention: Retention = Retention.model_construct()
     """How long what happened is kept."""

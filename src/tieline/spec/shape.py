@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 from pydantic import BaseModel, BeforeValidator, Tag
 
 from tieline.spec.base import Path, parse_duration
+from tieline.spec.meanings import meaning_of
 from tieline.spec.words import listed
 
 
@@ -125,7 +126,14 @@ class Member:
     nullable: bool
     required: bool
     default: Any
-    meaning: str
+    model: type[BaseModel]
+    name: str
+    """The model that it belongs to, and its name in code."""
+
+    @property
+    def meaning(self) -> str:
+        """Return what it means, in its docstring's words."""
+        return meaning_of(self.model, self.name)
 
 
 _LEAF_WORDS = {
@@ -148,7 +156,7 @@ def _members(model: type[BaseModel]) -> dict[str, Member]:
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if isinstance(shape, OneOf) and isinstance(field.discriminator, str):
             shape = _by_key(shape, field.discriminator)
-        members[field.alias or name] = Member(shape, nullable, field.is_required(), default, field.description or "")
+        members[field.alias or name] = Member(shape, nullable, field.is_required(), default, model, name)
     return members
 
 

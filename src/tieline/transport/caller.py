@@ -58,7 +58,7 @@ class Account(msgspec.Struct, frozen=True):
         return f"Account({self.name!r}, {self.base_url!r})"
 
 
-READ_RETRIES = RetryPolicy()
+READ_RETRIES = RetryPolicy.model_construct()
 _MOST_THROTTLE_WAIT = 900.0
 _GUESS_SECONDS = 2.0
 

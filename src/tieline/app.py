@@ -7,7 +7,9 @@ with Tieline.open(Path(".")) as project:
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -22,17 +24,19 @@ from tieline.engine.ledger import Counts
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, observe
 from tieline.model.clock import Clock, SystemClock
-from tieline.model.errors import TielineError
+from tieline.model.errors import StoreError, TielineError
 from tieline.model.secret import Redactor
 from tieline.observe.explain import Story, explain
-from tieline.observe.status import IntegrationStatus, status_of
+from tieline.observe.status import IntegrationStatus, SystemDown, status_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project, find_project_folder, read_project
 from tieline.spec.references import check_url, resolve, resolve_secret
+from tieline.store import state
 from tieline.store.database import Database
+from tieline.transport.breaker import Outage
 from tieline.transport.caller import Account, Caller
 from tieline.transport.ports import Transport
 
@@ -96,8 +100,12 @@ class Tieline:
     def db(self) -> Database:
         """The project's store, opened at first use."""
         if self._db is None:
-            self._db = Database(self.project.folder / self.project.file.store)
+            self._db = Database(self._store_file)
         return self._db
+
+    @property
+    def _store_file(self) -> Path:
+        return self.project.folder / self.project.file.store
 
     def names(self, name: str | None = None) -> list[str]:
         """Return the integration that is meant, or all. Raises `TielineError` for an unknown name."""
@@ -137,10 +145,30 @@ class Tieline:
             declared = self.project.connections[connection]
             connector = self.project.connectors[declared.connector]
             variables = self._variables(declared, connector)
-            caller = Caller(self._account(connection, declared, connector, variables), self._transport, self.clock)
+            caller = Caller(
+                self._account(connection, declared, connector, variables),
+                self._transport,
+                self.clock,
+                outage=self.outages().get(connection),
+                save_outage=functools.partial(self._save_outage, connection),
+            )
             caller.observe = observe
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
         return self._systems[connection]
+
+    def outages(self) -> dict[str, Outage]:
+        """Return the systems that are known to be down, by connection."""
+        if self._db is None and not self._store_file.exists():
+            return {}  # looking makes no store
+        return state.all_of(self.db, _BREAKER, Outage)
+
+    def _save_outage(self, connection: str, outage: Outage | None) -> None:
+        # Without it the next process finds out by itself that the system is down: no reason to stop this one.
+        with contextlib.suppress(StoreError):
+            if outage is None:
+                self.db.write(lambda store: state.drop(store, _BREAKER, connection))
+            else:
+                self.db.write(lambda store: state.put(store, _BREAKER, connection, outage))
 
     def engine(self, db: Database | None = None) -> Engine:
         """Return the engine, over the project's store or another."""
@@ -171,11 +199,17 @@ class Tieline:
 
     def status(self) -> list[IntegrationStatus]:
         """Return how each integration is doing."""
-        now = self.clock.now()
+        now, down = self.clock.now(), self.outages()
         found = []
         for name, spec in sorted(self.project.integrations.items()):
             status = status_of(self.db, name, spec, owner=self.owner(name), now=now)
             status.notices = self._endings(spec, now)
+            connections = {place.partition(".")[0]: None for place in (spec.source, spec.target)}
+            status.outages = [
+                SystemDown(connection, outage.since, outage.until, outage.why)
+                for connection in connections
+                if (outage := down.get(connection)) is not None
+            ]
             found.append(status)
         return found
 
@@ -288,12 +322,13 @@ class Tieline:
             name, url, headers, secret_headers, secret_query,
             declared.limits if declared.limits is not None else connector.limits,
             declared.concurrency or connector.concurrency,
-            connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask,
+            connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask, connector.breaker,
         )  # fmt: skip
 
 
 T = TypeVar("T")
 _NOTICE_DAYS = 183
+_BREAKER = "breaker"
 
 
 class _Lazily(Mapping[str, T]):

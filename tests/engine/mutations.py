@@ -83,11 +83,11 @@ def the_cursor_is_the_largest_time_seen(monkeypatch: pytest.MonkeyPatch) -> None
 def a_records_deliveries_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for an earlier version of the same record."""
 
-    def put(self: Line, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    def put(self: Line, deliveries: Sequence[Delivery], now: float) -> tuple[list[Delivery], list[Delivery]]:
         for delivery in deliveries:
             self._ready[delivery.operation].appendleft(delivery)
         self.open += len(deliveries)
-        return []
+        return [], []
 
     monkeypatch.setattr(Line, "put", put)
 

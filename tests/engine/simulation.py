@@ -22,7 +22,7 @@ BAD = "refuse me"
 """A name that the destination refuses."""
 _FINAL = ("delivered", "superseded", "discarded")
 _OPEN = ("owed", "sending", "unknown", "held", "dead")
-_FOR_VERDICT = {"queued": _OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held",)}
+_FOR_VERDICT = {"queued": _OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held", "owed")}
 _MORE_FIELDS = {
     "ext": {"type": "any"},
     "tag": {"type": "string"},

@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from tieline.model.errors import SafetyStop, SpecError, StoreError, TielineError, Unauthorized, Unavailable, Unreachable
+from tieline.model.errors import Forbidden, SafetyStop, SpecError, StoreError, TielineError, Unauthorized, Unavailable, Unreachable
 from tieline.model.records import encode_json
 
 OK, ACT, WRONG, OWED, SAFETY, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -96,7 +96,7 @@ def exit_code(error: BaseException) -> int:
         return BROKEN
     if isinstance(error, (Unreachable, Unavailable)):
         return OWED
-    if isinstance(error, Unauthorized):
+    if isinstance(error, (Unauthorized, Forbidden)):
         return ACT
     return WRONG if isinstance(error, TielineError) else BROKEN
 

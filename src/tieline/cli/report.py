@@ -66,6 +66,11 @@ def _print_status(entry: IntegrationStatus) -> None:
             f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average"
             + (f", after waiting {age(waited)} for the limits" if waited >= 0.01 else "")
         )
+    for down in entry.outages:
+        output.console.print(
+            f"  [yellow]down      {escape(down.connection)} since {when(down.since)}: {escape(down.why)}; "
+            f"the next run tries again, not before {when(down.next_try_at)}[/]"
+        )
     for notice in entry.notices:
         output.console.print(f"  [yellow]notice    {escape(notice)}[/]")
     if entry.state in ("attention", "failed", "late"):

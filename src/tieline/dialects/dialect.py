@@ -105,5 +105,16 @@ class System(Protocol):
     def id_of(self, resource: str, record: Record | Values) -> str | None:
         """Return a record's id as text, or None when it has none that can be used."""
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the system is known not to answer at the moment."""
+
+    @property
+    def is_down_for_long(self) -> bool:
+        """Whether it has not answered for a while, so that it is for the next run to try again."""
+
+    async def until_it_may_pass(self) -> None:
+        """Wait until a call may be tried, because it is time for a probe, or the system is back."""
+
     async def ping(self) -> str:
         """Make a cheap call with the credentials; return what was asked. Raises `RemoteError`."""

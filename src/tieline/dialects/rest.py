@@ -216,6 +216,20 @@ class RestSystem:
         """Return how many seconds a new record can be missing from `find`."""
         return self._resources[resource].find[field].lag
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the system is known not to answer at the moment."""
+        return self._caller.breaker.outage is not None
+
+    @property
+    def is_down_for_long(self) -> bool:
+        """Whether it has not answered for a while, so that it is for the next run to try again."""
+        return self._caller.breaker.is_open_for_long
+
+    async def until_it_may_pass(self) -> None:
+        """Wait until a call may be tried, because it is time for a probe, or the system is back."""
+        await self._caller.breaker.until_it_may_pass()
+
     async def ping(self) -> str:
         """Make a cheap call with the credentials, once, because somebody is waiting; return what was asked."""
         declared: Request | None = self._connector.ping

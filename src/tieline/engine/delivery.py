@@ -1,16 +1,8 @@
 """The sender: takes deliveries that are durable, writes them to the destination, and confirms each in a commit of its own kind.
 
-Deliveries of different records go side by side, those of one record one after the other. Batches where the connector has them. Each answer
-is classified once (`transport.classify`); here is decided what follows:
-
-| answer                          | what follows                                                                    |
-| ------------------------------- | ------------------------------------------------------------------------------- |
-| success                         | confirm: delivery, link and shadow in one commit                                |
-| unreachable, unavailable        | try again after 1, 2, 4 … s; after the last attempt it stays owed               |
-| outcome unknown                 | look whether it was done; idempotency key or plain update: send again; else hold |
-| whole batch refused             | halve it, until the bad record stands alone                                     |
-| unauthorised                    | halt: everything else stays owed                                                |
-| refused, stale, not there       | park                                                                            |
+Deliveries of different records go side by side, those of one record one after the other (`engine.line`). Batches where the connector has
+them; a batch that is refused whole is halved, until the bad record stands alone. What follows a failure is in one table
+(`engine.failures`); whether something was done is found out by `engine.doubt`.
 """
 
 from __future__ import annotations
@@ -26,10 +18,13 @@ from typing import Any
 from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import Doubts, Found, Way
+from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
 from tieline.engine.matching import Matcher
+from tieline.model.clock import sleep_unless
 from tieline.model.errors import (
+    CircuitOpen,
     NotThere,
     OutcomeUnknown,
     RateLimited,
@@ -37,18 +32,17 @@ from tieline.model.errors import (
     RemoteError,
     Stale,
     TielineError,
-    Unauthorized,
-    Undecodable,
 )
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
-from tieline.transport.retry import TRANSIENT, wait_seconds
+from tieline.sync.decide import changed_fields
+from tieline.transport.retry import wait_seconds
 
 _MOST_REFUSED = 10
 """So many forbidden or misdirected writes in a row, without one that went well, are parked; then the run halts."""
 _LONGEST_WAIT = 300.0
-"""Seconds that one delivery may be told to wait within a run; with more, it stays owed."""
+"""Seconds that one delivery may have to wait within a run; with more, it stays owed."""
 
 
 class Sender:
@@ -69,7 +63,7 @@ class Sender:
         self._store_id, self._notify = store_id, notify
         self._resource = job.target_resource
         self._line = Line(self._batch_size)
-        self._doubts = Doubts(job, ledger, matcher)
+        self._doubts = Doubts(job, target, ledger, matcher)
         self._retrying = 0
         self._flush = self._draining = False
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -78,7 +72,9 @@ class Sender:
         self._retries: set[asyncio.Task[None]] = set()
         self._confirming: asyncio.Task[None] | None = None
         self._to_confirm: list[tuple[Delivery, str, int | None]] = []
-        self._failures_in_a_row = self._refused_in_a_row = 0
+        self._resting: asyncio.Task[None] | None = None
+        """Runs while the destination is down and it is not yet time to probe it."""
+        self._refused_in_a_row = 0
         self.halted: TielineError | None = None
         """Why nothing more is sent in this run."""
         self._halt_seen = asyncio.Event()
@@ -98,9 +94,11 @@ class Sender:
         late = [d for d in deliveries if d.target_id is None and (d.behind or d.run != run) and d.source_id not in line]
         if late:
             self._catch_up(late)
-        left = line.put(deliveries)
+        left, early = line.put(deliveries, self._ledger.clock.now())
         if left:
             await self._leave_owed(left, TielineError("an earlier change of the record is still owed"))
+        if early:
+            await self._await_their_time(early)
         self._wake()
         while line.open > self._most_open and self.failed is None:
             waiter = asyncio.get_running_loop().create_future()
@@ -130,6 +128,9 @@ class Sender:
         if self.halted is None:
             self.halted = why
         self._halt_seen.set()
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
         self._wake()
 
     async def drain(self, patience_seconds: float | None = None) -> bool:
@@ -152,7 +153,7 @@ class Sender:
 
     async def close(self) -> None:
         """Stop the workers; what is not settled stays in the store as it is."""
-        tasks = [*self._workers, *self._retries]
+        tasks = [*self._workers, *self._retries, *([self._resting] if self._resting is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -164,6 +165,8 @@ class Sender:
     # -- who does what when
 
     def _wake(self) -> None:
+        if self._resting is not None:
+            return
         wanted = self._line.chunks(partial=self._send_partial)
         while wanted and self._idle:
             waiter = self._idle.popleft()
@@ -198,7 +201,7 @@ class Sender:
     def _next_chunk(self) -> list[Delivery] | None:
         if self.halted is not None:
             return self._line.all_ready() or None
-        if self._retrying > 2 * self._target.concurrency:
+        if self._resting is not None or self._retrying > 2 * self._target.concurrency:
             return None
         return self._line.next_chunk(partial=self._send_partial)
 
@@ -265,6 +268,9 @@ class Sender:
             receipts = [await self._target.write(self._resource, call, items[0])]
         errors = [receipt.error for receipt in receipts]
         first = errors[0]
+        if isinstance(first, CircuitOpen):
+            self._rest(group)
+            return
         if len(group) > 1 and isinstance(first, (Rejected, NotThere, Stale)) and all(error is first for error in errors):
             for delivery in group:
                 delivery.fresh = True  # what it needs to know stands in the store already
@@ -273,9 +279,10 @@ class Sender:
             return
         confirmed: list[tuple[Delivery, str, int | None]] = []
         for delivery, receipt in zip(group, receipts, strict=True):
-            delivery.attempts += 1
-            delivery.tries += 1
             delivery.call = receipt.call
+            if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
+                delivery.attempts += 1
+                delivery.tries += 1
             if receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
                 confirmed.append((delivery, receipt.id, receipt.call))
             elif receipt.error is not None:
@@ -283,7 +290,7 @@ class Sender:
             else:
                 await self._look_up_made(delivery, receipt)
         if confirmed:
-            self._failures_in_a_row = self._refused_in_a_row = 0
+            self._refused_in_a_row = 0
             self._confirm(confirmed)
 
     # -- confirming
@@ -353,29 +360,29 @@ class Sender:
     # -- when it did not work
 
     async def _failed(self, delivery: Delivery, error: RemoteError) -> None:
-        if isinstance(error, Unauthorized) and error.status == 401:
-            self.halt(error)
-            await self._leave_owed([delivery], error)
-        elif isinstance(error, RateLimited):
-            await self._wait_as_told(delivery, error)
-        elif isinstance(error, TRANSIENT):
-            await self._try_again(delivery, error)
-        else:
-            # One record that may not be written is that record's trouble; when none of many may be, it is the connection's.
-            if isinstance(error, (Unauthorized, NotThere)) or (error.status is not None and error.status < 400):
-                self._refused_in_a_row += 1
-                if self._refused_in_a_row > _MOST_REFUSED:
-                    self.halt(error)
-                    await self._leave_owed([delivery], error)
-                    return
-            await self._park(delivery, error)
+        match reaction_to(error):
+            case Reaction.RETRY | Reaction.LOOK_FIRST:
+                await self._try_again(delivery, error)
+            case Reaction.WAIT:
+                await self._wait_as_told(delivery, error)
+            case Reaction.DECIDE_AGAIN:
+                await self._decide_again(delivery, error)
+            case Reaction.FIND_AGAIN:
+                await self._find_again(delivery, error)
+            case Reaction.PARK:
+                await self._park(delivery, error)
+            case Reaction.PARK_OR_HALT:
+                await self._refused(delivery, error)
+            case Reaction.HALT:
+                self.halt(error)
+                await self._leave_owed([delivery], error)
 
-    async def _wait_as_told(self, delivery: Delivery, error: RateLimited) -> None:
-        delivery.attempts -= 1
-        delivery.tries -= 1
-        wait = error.retry_after if error.retry_after is not None else wait_seconds(1, self._job.spec.retry, self._ledger.clock.random())
+    async def _wait_as_told(self, delivery: Delivery, error: RemoteError) -> None:
+        wait = error.retry_after if isinstance(error, RateLimited) else error.wait_seconds if isinstance(error, CircuitOpen) else None
+        if wait is None:
+            wait = wait_seconds(1, self._job.spec.retry, self._ledger.clock.random())
         delivery.due_at = self._ledger.clock.now() + wait
-        delivery.reason = outbox.reason(error.kind, str(error), error.next_step)
+        delivery.reason = _reason(error)
         if wait > _LONGEST_WAIT:
             self.halt(error)
             await self._leave_owed([delivery], error)
@@ -390,44 +397,112 @@ class Sender:
         delivery.doubt = (
             delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
         )
-        if error.status is None or error.status >= 300:  # one that says yes, but not as what, is up and well
-            self._failures_in_a_row += 1
-        wait = wait_seconds(delivery.tries, policy, self._ledger.clock.random())
+        # Attempts of earlier runs count for the wait: a restart does not hurry.
+        wait = wait_seconds(max(1, delivery.attempts), policy, self._ledger.clock.random())
         delivery.due_at = self._ledger.clock.now() + wait
-        delivery.reason = outbox.reason(error.kind, str(error), error.next_step)
-        if delivery.tries >= policy.attempts:
-            if self._failures_in_a_row >= policy.attempts:
-                self.halt(error)
+        delivery.reason = _reason(error)
+        exhausted = delivery.tries >= policy.attempts
+        if self._target.is_down_for_long or (exhausted and self._target.is_down):
+            self.halt(error)
+        if exhausted or self.halted is not None:
             await self._leave_owed([delivery], error)
             return
-        if not delivery.doubt:
-            delivery.state = "owed"
-            await self._ledger.set_state(delivery)
-        else:
-            delivery.state = "unknown"
-            await self._ledger.set_state(delivery)
+        delivery.state = "unknown" if delivery.doubt else "owed"
+        await self._ledger.set_state(delivery)
         self._schedule(delivery, wait)
 
-    def _schedule(self, delivery: Delivery, wait: float) -> None:
-        self._retrying += 1
-        task = asyncio.create_task(self._later(delivery, wait))
+    async def _decide_again(self, delivery: Delivery, error: RemoteError) -> None:
+        """Somebody else was at the record, or had made it: see what it says now, and send what it does not have."""
+        if delivery.tries >= self._job.spec.retry.attempts or (delivery.operation == "create" and not self._doubts.can_look):
+            await self._park(delivery, error)
+            return
+        try:
+            if delivery.operation == "create":
+                found = await self._doubts.look(delivery)
+                if found.candidates:
+                    await self._adopt(delivery, found, "it was there already")
+                else:
+                    await self._park(delivery, error)
+                return
+            there = await self._doubts.current(delivery)
+        except RemoteError as failure:
+            await self._try_again(delivery, failure if isinstance(failure, PASSING) else error)
+            return
+        if there is None:
+            await self._try_again(delivery, error)
+        elif delivery.operation == "update" and not (differs := changed_fields(delivery.fields, there)):
+            await self._note(delivery, "looked: it says so already")
+            self._confirm([(delivery, delivery.target_id or "", delivery.call)])
+        else:
+            if delivery.operation == "update" and not self._job.target.whole_update:
+                delivery.values, delivery.changed = differs, encode_json(differs)
+            await self._try_again(delivery, error)
+
+    async def _find_again(self, delivery: Delivery, error: RemoteError) -> None:
+        """The counterpart is not there under its id: it may have been merged or made anew."""
+        if delivery.operation == "create" or not self._doubts.can_look:
+            await self._refused(delivery, error)
+            return
+        try:
+            found = await self._doubts.look(delivery)
+        except RemoteError as failure:
+            await self._try_again(delivery, failure if isinstance(failure, PASSING) else error)
+            return
+        if found.there is None or found.there.id == delivery.target_id:
+            await self._refused(delivery, error)
+            return
+        await self._note(delivery, "its counterpart has another id now", target_id=found.there.id, before=delivery.target_id)
+        delivery.target_id, delivery.fresh = found.there.id, True
+        self._line.again(delivery)
+        self._wake()
+
+    async def _refused(self, delivery: Delivery, error: RemoteError) -> None:
+        """One record that may not be written is that record's trouble; when none of many may be, it is the connection's."""
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row > _MOST_REFUSED:
+            self.halt(error)
+            await self._leave_owed([delivery], error)
+        else:
+            await self._park(delivery, error)
+
+    def _rest(self, group: Sequence[Delivery]) -> None:
+        """The destination is down: nothing leaves before it is time to probe it, or it is back."""
+        for delivery in group:
+            delivery.fresh = True  # what it needs to know stands in the store already
+        self._line.put_back(group)
+        if self._resting is None and self.halted is None:
+            self._resting = asyncio.create_task(self._resting_until())
+
+    async def _resting_until(self) -> None:
+        await self._target.until_it_may_pass()
+        self._resting = None
+        self._wake()
+
+    async def _await_their_time(self, early: Sequence[Delivery]) -> None:
+        """Let deliveries of earlier runs wait until they are due; those that are due too late stay owed."""
+        now = self._ledger.clock.now()
+        for delivery in early:
+            wait = delivery.due_at - now
+            if wait > _LONGEST_WAIT:
+                await self._leave_owed([delivery], TielineError(f"its next attempt is due in {wait:,.0f} s"))
+            else:
+                self._schedule(delivery, wait, counts=False)
+
+    def _schedule(self, delivery: Delivery, wait: float, *, counts: bool = True) -> None:
+        """Put a delivery back to the front after a wait. Many that `counts` hold up new ones: the destination is in trouble."""
+        self._retrying += counts
+        task = asyncio.create_task(self._later(delivery, wait, counts=counts))
         self._retries.add(task)
         task.add_done_callback(self._retries.discard)
 
-    async def _later(self, delivery: Delivery, wait: float) -> None:
-        sleeping = asyncio.ensure_future(self._ledger.clock.sleep(wait))
-        halted = asyncio.ensure_future(self._halt_seen.wait())
-        try:
-            await asyncio.wait({sleeping, halted}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            halted.cancel()
-        self._retrying -= 1
+    async def _later(self, delivery: Delivery, wait: float, *, counts: bool) -> None:
+        await sleep_unless(self._ledger.clock, wait, self._halt_seen)
+        self._retrying -= counts
         self._line.again(delivery)
         self.flush()
 
     async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError) -> None:
-        reason = outbox.reason(getattr(why, "kind", "halted"), str(why), why.next_step)
+        reason = _reason(why)
         now = self._ledger.clock.now()
 
         def unit(connection: sqlite3.Connection) -> None:
@@ -455,8 +530,8 @@ class Sender:
         delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
         call = self._call_of(delivery)
         delivery.reason = outbox.reason(
-            error.kind, f"{link} was refused: {error}", error.next_step or "mend the record or the mapping, then `tieline dead-letters redrive` it",
-            status=error.status, answer=error.text, request=call,
+            error.kind, f"{link} was refused: {error}", error.next_step,
+            likely=error.likely, status=error.status, answer=error.text, request=call,
         )  # fmt: skip
         await self._set_aside(delivery, "parked")
 
@@ -524,10 +599,9 @@ class Sender:
         try:
             found = await self._doubts.look(delivery)
         except RemoteError as error:
-            delivery.tries += 1
-            if isinstance(error, Undecodable):
-                await self._try_again(delivery, error)
-            elif isinstance(error, (*TRANSIENT, RateLimited, Unauthorized)):
+            reaction = reaction_to(error)
+            delivery.tries += reaction is not Reaction.WAIT
+            if reaction in (Reaction.RETRY, Reaction.LOOK_FIRST, Reaction.WAIT, Reaction.HALT):
                 await self._failed(delivery, error)
             else:
                 await self._hold(
@@ -581,3 +655,8 @@ class Sender:
 def _key(prefix: str, delivery: Delivery) -> str:
     # Vendors refuse a key that comes with another body; what an update must write can differ after a second look.
     return f"{prefix}-{delivery.id}-{zlib.crc32(delivery.changed or b''):x}"
+
+
+def _reason(why: TielineError) -> bytes:
+    likely = why.likely if isinstance(why, RemoteError) else None
+    return outbox.reason(getattr(why, "kind", "halted"), str(why), why.next_step, likely=likely)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
+from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
@@ -50,8 +51,8 @@ class Found(NamedTuple):
 class Doubts:
     """Answers, for one integration: how can a doubt be settled, and what is there?"""
 
-    def __init__(self, job: CompiledIntegration, ledger: Ledger, matcher: Matcher) -> None:
-        self._job, self._ledger, self._matcher = job, ledger, matcher
+    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, matcher: Matcher) -> None:
+        self._job, self._target, self._ledger, self._matcher = job, target, ledger, matcher
 
     @property
     def can_look(self) -> bool:
@@ -83,6 +84,18 @@ class Doubts:
         candidates = await self._matcher.look(key, searched, fresh=True)
         free = [candidate for candidate in candidates if candidate.linked_to in (None, delivery.source_id)]
         return Found(candidates, free[0] if len(candidates) == 1 and free else None)
+
+    async def current(self, delivery: Delivery) -> Values | None:
+        """Return what a delivery's counterpart says now; None when it can't be read, or is not there. Raises `RemoteError`."""
+        job = self._job
+        assert delivery.target_id is not None
+        if job.target.get:
+            record = await self._target.get(job.target_resource, delivery.target_id)
+            return job.project_target(record) if record is not None else None
+        if not self.can_look:
+            return None
+        there = (await self.look(delivery)).there
+        return there.values if there is not None and there.id == delivery.target_id else None
 
     def still_owed(self, delivery: Delivery, there: Candidate) -> Values:
         """Return the fields that a record which is there does not have yet; none where its own values are to stay."""

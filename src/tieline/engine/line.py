@@ -18,7 +18,7 @@ class Line:
         """`batch_size` says how many of an operation go in one call."""
         self._batch_size = batch_size
         self._ready: defaultdict[str, deque[Delivery]] = defaultdict(deque)
-        self._halves: deque[list[Delivery]] = deque()
+        self._groups: deque[list[Delivery]] = deque()
         self._behind: dict[str, tuple[Delivery, ...]] = {}
         """By source id of a record that is under way: the deliveries that wait behind."""
         self._expected: set[str] = set()
@@ -37,10 +37,15 @@ class Line:
         """Whether a later version of a record waits behind the one that is under way, or will."""
         return bool(self._behind.get(source_id)) or source_id in self._expected
 
-    def put(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Take deliveries in, in order; return those that may not go because an earlier one of their record stays owed."""
+    def put(self, deliveries: Sequence[Delivery], now: float) -> tuple[list[Delivery], list[Delivery]]:
+        """Take deliveries in, in order. `now` is in seconds since 1970 (UTC).
+
+        Return those that may not go, because an earlier one of their record stays owed, and those that are not due yet: they hold their
+        record's place, and are ready when `again` is called with them.
+        """
         behind, ready = self._behind, self._ready
         left: list[Delivery] = []
+        early: list[Delivery] = []
         if self._expected:
             self._expected.difference_update(delivery.source_id for delivery in deliveries)
         for delivery in deliveries:
@@ -51,22 +56,29 @@ class Line:
                 left.append(delivery)
             else:
                 behind[source_id] = ()
-                ready[delivery.operation].append(delivery)
+                if delivery.due_at > now:
+                    early.append(delivery)
+                else:
+                    ready[delivery.operation].append(delivery)
         self.open += len(deliveries)
-        return left
+        return left, early
 
     def again(self, delivery: Delivery) -> None:
         """Put one that is under way back to the front."""
         self._ready[delivery.operation].appendleft(delivery)
 
+    def put_back(self, group: Sequence[Delivery]) -> None:
+        """Put a group back to the front that could not even be tried."""
+        self._groups.appendleft(list(group))
+
     def halve(self, group: Sequence[Delivery]) -> None:
         """Send the two halves of a group one by one."""
         middle = len(group) // 2
-        self._halves.extend([list(group[:middle]), list(group[middle:])])
+        self._groups.extend([list(group[:middle]), list(group[middle:])])
 
     def chunks(self, *, partial: bool) -> int:
         """Return how many calls could leave now; with `partial`, part-filled batches too."""
-        chunks = len(self._halves)
+        chunks = len(self._groups)
         for operation, queue in self._ready.items():
             if queue:
                 size = self._batch_size(operation)
@@ -75,8 +87,8 @@ class Line:
 
     def next_chunk(self, *, partial: bool) -> list[Delivery] | None:
         """Return what goes into the next call; None when there is nothing to send yet."""
-        if self._halves:
-            return self._halves.popleft()
+        if self._groups:
+            return self._groups.popleft()
         for operation, queue in self._ready.items():
             if not queue:
                 continue
@@ -88,8 +100,8 @@ class Line:
 
     def all_ready(self) -> list[Delivery]:
         """Take out everything that is ready."""
-        chunk = [delivery for half in self._halves for delivery in half]
-        self._halves.clear()
+        chunk = [delivery for group in self._groups for delivery in group]
+        self._groups.clear()
         for queue in self._ready.values():
             chunk += queue
             queue.clear()

@@ -17,16 +17,17 @@ import msgspec
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
+from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
-from tieline.model.errors import MappingError, SafetyStop
+from tieline.model.errors import MappingError, RemoteError, SafetyStop
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.spec.integrations import Archive
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.links import Link
 from tieline.store.outbox import Delivery
-from tieline.sync.decide import changed_fields, identify, meet
+from tieline.sync.decide import Candidate, changed_fields, identify, meet
 
 Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
@@ -61,6 +62,12 @@ class Pipeline:
         self.compare_all = False
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
         self.deleted: list[str] = []
+        self.since: dict[str, float] = {}
+        """When records that are decided again were accepted first: how long they have been owed goes on counting."""
+        self.accept_undecided = True
+        """What can't be matched, because the destination does not answer, is accepted and stays owed; otherwise the run fails."""
+        self._unanswered: RemoteError | None = None
+        """Why the destination can't be asked in this run."""
         self._under_way = _Page()
         """What was taken last; its commit may still be going on while the next records are decided."""
         self._committing: asyncio.Task[None] | None = None
@@ -117,7 +124,9 @@ class Pipeline:
         first = ledger.ids("delivery", len(page.deliveries)) if page.deliveries else 0
         for number, delivery in enumerate(page.deliveries, first):
             delivery.id, delivery.run, delivery.accepted_at = number, run, now
-            if delivery.state != "sending":
+            if self.since:
+                delivery.accepted_at = self.since.get(delivery.source_id, now)
+            if delivery.state not in ("sending", "owed"):
                 delivery.settled_at, delivery.settled_run = now, run
             if self._guard is not None:
                 self._guard(delivery)
@@ -143,6 +152,7 @@ class Pipeline:
         counts.filtered += page.filtered
         counts.held += page.held
         counts.parked += page.parked
+        counts.owed += page.owed
         counts.matched += page.matched
         counts.repeated += page.repeated
         await self._sender.put([delivery for delivery in page.deliveries if delivery.state == "sending"])
@@ -292,7 +302,10 @@ class Pipeline:
         if _overlap(self._under_way.keys, keys):
             await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
-        candidates = {} if job.upsert else await self._matcher.candidates(keys)
+        if (candidates := await self._candidates(keys)) is None:
+            for change in unlinked:
+                self._leave_undecided(page, change)
+            return
         here: dict[str, str] = {}
         create_all = (spec.unmatched or "create") == "create"
         for change in unlinked:
@@ -330,6 +343,28 @@ class Pipeline:
                 change.target_shadow = encode_json(says)
                 page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
                 self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
+
+    async def _candidates(self, keys: dict[str, Any]) -> dict[str, list[Candidate]] | None:
+        """Return the destination's records by match key; None when it can't be asked at the moment."""
+        if self._job.upsert:
+            return {}
+        if self._unanswered is None:
+            try:
+                return await self._matcher.candidates(keys)
+            except RemoteError as error:
+                if not self.accept_undecided or not isinstance(error, PASSING):
+                    raise
+                self._unanswered = error
+        return None
+
+    def _leave_undecided(self, page: _Page, change: _Change) -> None:
+        error = self._unanswered
+        assert error is not None
+        page.owed += 1
+        why = outbox.reason(
+            error.kind, f"whether the destination has it already can't be asked: {error}", error.next_step, likely=error.likely
+        )
+        self._set_aside(page, change, "owed", "waiting", why)
 
     def _update(self, page: _Page, change: _Change, target_id: str, agreed: Values) -> None:
         self._leave_alone(change)
@@ -462,7 +497,7 @@ class _Page:
         self.ids: Collection[str] = ()
         self.keys: Collection[str | None] = ()
         self.read = self.pages = self.repeated = 0
-        self.unchanged = self.filtered = self.held = self.parked = self.matched = self.without_id = 0
+        self.unchanged = self.filtered = self.held = self.parked = self.owed = self.matched = self.without_id = 0
 
     def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
         integration, run = ledger.integration, ledger.run
@@ -476,6 +511,8 @@ class _Page:
                 outbox.supersede(connection, integration, self.reopened, run=run, now=now)
             if self.deliveries:
                 outbox.queue(connection, integration, run, now, self.deliveries)
+                if earlier := [(delivery.id, delivery.accepted_at) for delivery in self.deliveries if delivery.accepted_at != now]:
+                    outbox.backdate(connection, earlier)
             if self.events:
                 journal.note(connection, [event._replace(at=now) for event in self.events])
             if cursor is not None:

@@ -15,18 +15,18 @@ from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
+from tieline.engine.failures import PASSING, needs_a_person
 from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
 from tieline.engine.matching import Matcher
 from tieline.engine.pipeline import Guard, Pipeline
 from tieline.model.clock import Clock
-from tieline.model.errors import RateLimited, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.errors import NotThere, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.holder import has_ended, holder_name
 from tieline.model.records import Record, decode_json
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
 from tieline.transport.caller import CallRecord
-from tieline.transport.retry import TRANSIENT
 
 _LEDGER: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("ledger", default=None)
 
@@ -69,9 +69,6 @@ class Wanted(msgspec.Struct, frozen=True):
     send: bool = True
     """Without it the run stops at the outbox: a plan."""
 
-
-PASSING = (*TRANSIENT, RateLimited)
-"""Failures of a whole read that the next run may not meet."""
 
 EVERYTHING = Wanted()
 """A whole run."""
@@ -235,6 +232,7 @@ class _Pass:
         self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, lookups=lookups, guard=guard)
         # Also when no run was complete yet: its links may be of an older mapping.
         self._pipeline.compare_all = state.mapping != job.fingerprint
+        self._pipeline.accept_undecided = wanted.send
         self._pipeline.note_only = job.spec.start == "now" and state.complete_at is None
         self.complete = self.drained = False
         self._short: str | None = None
@@ -272,7 +270,7 @@ class _Pass:
                 f"the books don't balance: read {counts.read}, accounted for {counts.settled}",
                 "please report this as a bug of tieline",
             )
-        if isinstance(halted, Unauthorized):
+        if isinstance(halted, RemoteError) and needs_a_person(halted):
             return "failed", str(halted), halted.next_step
         if halted is not None:
             return "owed", str(halted), "nothing was lost; the next run sends what is owed"
@@ -289,10 +287,16 @@ class _Pass:
         if not self._wanted.send:
             return
         ledger, after, any_ = self._ledger, 0, False
+        now = ledger.clock.now()
+        last = runs.latest(ledger.db, ledger.integration, 2)[-1]
+        clock_was_set_back = last.ended_at is not None and last.ended_at > now
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
             after, any_ = chunk[-1].id, True
+            chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided: `_take_waiting`
             for delivery in chunk:
                 delivery.doubt = delivery.state == "unknown"
+                if clock_was_set_back:
+                    delivery.due_at = min(delivery.due_at, now + self._job.spec.retry.most)
             await self.sender.put(chunk)
             self._check_stopped()
         keep = self._job.spec.unavailable.keep if self._job.spec.unavailable else None
@@ -308,15 +312,20 @@ class _Pass:
                     )
 
     async def _take_waiting(self) -> None:
-        """Decide again what waited for a link that may be there by now."""
+        """Decide again what waited for a link that may be there by now, or for a destination that could not be asked."""
         ledger, after = self._ledger, 0
-        while chunk := outbox.open_of(ledger.db, ledger.integration, ("held",), after=after):
+        last = runs.last_delivery(ledger.db)
+        while chunk := outbox.open_of(ledger.db, ledger.integration, ("held", "owed"), after=after):
             after = chunk[-1].id
             waiting = [(d, tuple(d.why["lookup"])) for d in chunk if d.record and d.why.get("kind") == "waiting"]
             there = self._pipeline.linked({lookup for _, lookup in waiting})
-            records: list[Record] = [decode_json(d.record) for d, lookup in waiting if lookup in there and d.record]
-            if records:
-                await self._again(records)
+            ready = [d for d, lookup in waiting if lookup in there]
+            ready += [d for d in chunk if d.record and d.state == "owed" and d.operation == "none" and d.id <= last]
+            if ready:
+                self._pipeline.since = {d.source_id: d.accepted_at for d in ready}
+                await self._again([decode_json(d.record) for d in ready if d.record])
+        await self._pipeline.settle()
+        self._pipeline.since = {}
 
     async def _again(self, records: Sequence[Record]) -> None:
         id_of, resource = self._source.id_of, self._job.source_resource
@@ -324,6 +333,7 @@ class _Pass:
 
     async def _redrive(self, ids: Sequence[int]) -> None:
         records: list[Record] = []
+        gone: list[str] = []
         for id in ids:
             found = outbox.get(self._ledger.db, id)
             if found is None or found[0] != self._ledger.integration or found[1].state not in ("dead", "held"):
@@ -336,6 +346,10 @@ class _Pass:
                 await self.sender.put([delivery])
             else:
                 records.append(decode_json(delivery.record))
+                if delivery.why.get("kind") == NotThere.kind:
+                    gone.append(delivery.source_id)
+        if gone:  # a person has said that it should be there again
+            await self._ledger.commit(lambda connection: links.part(connection, self._ledger.integration, gone))
         if records:
             await self._again(records)
 

@@ -24,6 +24,16 @@ class Clock(Protocol):
         """Wait."""
 
 
+async def sleep_unless(clock: Clock, seconds: float, event: asyncio.Event) -> None:
+    """Wait for some seconds, or until something happens."""
+    sleeping, happens = asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({sleeping, happens}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleeping.cancel()
+        happens.cancel()
+
+
 class SystemClock:
     """The machine's clock."""
 

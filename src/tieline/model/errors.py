@@ -5,12 +5,14 @@ TielineError
 ├── MappingError         a record can't become what the destination wants: park
 ├── RemoteError          a system did not do what was asked
 │   ├── Unreachable      the request never left: retry
+│   │   └── CircuitOpen  it was not even tried, because the system is down: wait for the next probe
 │   ├── Unavailable      5xx: retry
 │   ├── OutcomeUnknown   the request left, no answer came: look, then decide
 │   ├── RateLimited      429 and vendors' throttles: wait, no attempt spent
-│   ├── Unauthorized     401, 403: halt
+│   ├── Unauthorized     401: halt
+│   ├── Forbidden        403: park; many in a row: halt
 │   ├── Stale            409, 412: decide again
-│   ├── NotThere         404, 410
+│   ├── NotThere         404, 410: find it again, else park
 │   ├── Rejected         other 4xx: park
 │   └── Undecodable      an answer that can't be understood
 ├── SafetyStop           a brake, a lost lease, a plan that no longer holds: halt
@@ -77,9 +79,14 @@ class MappingError(TielineError):
 
 
 class RemoteError(TielineError):
-    """A system did not do what was asked. `text` is the vendor's own words, cut to a bounded length."""
+    """A system did not do what was asked. `text` is the vendor's own words, cut to a bounded length.
+
+    What follows for a delivery is in one table, `engine.failures`.
+    """
 
     kind = "remote"
+    likely = ""
+    """The likely cause, for people."""
 
     def __init__(self, message: str, *, status: int | None = None, text: str = "", next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step)
@@ -90,24 +97,42 @@ class Unreachable(RemoteError):
     """The request never left this machine: it is safe to try again."""
 
     kind, next_step = "unreachable", "look at the network and the address; tieline tries again by itself"
+    likely = "the network, a name that is not resolved, a firewall, or a wrong address"
+
+
+class CircuitOpen(Unreachable):
+    """The request was not tried: the system is known to be down, and the breaker waits for its next probe.
+
+    `wait_seconds` is how long it is until then; 0.0 while a probe is on its way.
+    """
+
+    kind, next_step = "circuit-open", "nothing; tieline probes the system by itself, and goes on when it answers"
+    likely = "an outage of the system, or of the way to it"
+
+    def __init__(self, message: str, *, wait_seconds: float) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
 
 
 class Unavailable(RemoteError):
     """The system answered that it can't at the moment (5xx)."""
 
     kind, next_step = "unavailable", "nothing; tieline tries again by itself"
+    likely = "the system is overloaded or being maintained, or trips over what it was sent"
 
 
 class OutcomeUnknown(RemoteError):
     """The request left and no whole answer came: it may have been done."""
 
     kind, next_step = "unknown", "nothing; tieline looks whether it was done before it writes again"
+    likely = "the connection broke, or the answer took longer than the connector's `timeouts`"
 
 
 class RateLimited(RemoteError):
     """Too many requests. `retry_after` is in seconds, None when the vendor did not say."""
 
     kind, next_step = "rate-limited", "nothing; tieline waits as told"
+    likely = "more calls than the vendor accepts; other programs may use the same account"
 
     def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None, text: str = "") -> None:
         super().__init__(message, status=status, text=text)
@@ -115,33 +140,46 @@ class RateLimited(RemoteError):
 
 
 class Unauthorized(RemoteError):
-    """The credentials are refused."""
+    """The credentials are refused (401)."""
 
     kind, next_step = "unauthorized", "renew the connection's credentials, then run again; nothing was dropped"
+    likely = "the credentials have expired or were revoked, or are of another environment"
+
+
+class Forbidden(RemoteError):
+    """The credentials are good, and this is not allowed (403)."""
+
+    kind, next_step = "forbidden", "give the account the permission that is missing, then redrive; or discard it"
+    likely = "the account lacks a permission or a scope, or the vendor protects this record"
 
 
 class NotThere(RemoteError):
-    """The record, or the address, does not exist."""
+    """The record, or the address, does not exist (404, 410)."""
 
     kind = "not-there"
+    next_step = "redrive it to have the record found by its match key or made anew, or discard it and leave it deleted"
+    likely = "somebody deleted or merged the record there, or the connector's path is wrong"
 
 
 class Stale(RemoteError):
     """Something else changed the record meanwhile (409, 412)."""
 
-    kind = "stale"
+    kind, next_step = "stale", "look at the record in both systems, then redrive it"
+    likely = "somebody changed the record at the same moment, or another record has the same unique value"
 
 
 class Rejected(RemoteError):
-    """The system understood and refused."""
+    """The system understood and refused (other 4xx)."""
 
-    kind = "rejected"
+    kind, next_step = "rejected", "mend the record, the mapping or the connector, then redrive it"
+    likely = "the record breaks one of the vendor's rules, or the request is shaped otherwise than the vendor wants it"
 
 
 class Undecodable(RemoteError):
     """An answer that is not what the connector declares: not JSON, cut off, too large, records not where they should be."""
 
     kind, next_step = "undecodable", "compare the answer with the connector's declaration"
+    likely = "a proxy or a log-in page answered in the vendor's place, or the API has changed"
 
 
 class SafetyStop(TielineError):

@@ -12,6 +12,15 @@ from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
 
 
+class SystemDown(msgspec.Struct):
+    """A system that does not answer. Times are seconds since 1970 (UTC)."""
+
+    connection: str
+    since: float
+    next_try_at: float
+    why: str
+
+
 class IntegrationStatus(msgspec.Struct):
     """One integration. Times are seconds since 1970 (UTC) or ages in seconds."""
 
@@ -46,6 +55,8 @@ class IntegrationStatus(msgspec.Struct):
     freshness_promise: float | None
     notices: list[str] = []
     """What will need someone later: an API version that ends."""
+    outages: list[SystemDown] = []
+    """Its systems that are down: what is owed waits, and goes when they are back."""
 
     @property
     def needs_someone(self) -> bool:

@@ -88,6 +88,17 @@ class Timeouts(Declared):
     """For the whole call."""
 
 
+class BreakerPolicy(Declared):
+    """When a system counts as down, and how often it is probed then. While it is down, one call at a time is tried."""
+
+    failures: PositiveInt = 5
+    """So many failures in a row, or half of the last twenty calls: the system counts as down."""
+    first: Duration = 1.0
+    """Rest before the first probe; it doubles with each that fails, and the upper half is by chance."""
+    longest: Duration = 60.0
+    """Longest rest between two probes."""
+
+
 class Errors(Declared):
     """Where the vendor says what went wrong."""
 
@@ -467,6 +478,8 @@ class Connector(Declared):
     """Most calls at once."""
     timeouts: Timeouts = Timeouts.model_construct()
     """How long a call may take."""
+    breaker: BreakerPolicy = BreakerPolicy()
+    """When the system counts as down, and how often it is probed then."""
     max_answer_mib: PositiveFloat = 32.0
     """Largest answer that is read, in MiB."""
     errors: Errors = Errors.model_construct()

@@ -117,6 +117,14 @@ def judge(connection: sqlite3.Connection, integration: int, source_ids: Sequence
     )
 
 
+def part(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    """Forget the counterparts of records, which are not there any more: they meet the destination anew."""
+    connection.execute(
+        f"UPDATE link SET target_id = NULL, target_shadow = NULL WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
+        (integration, *source_ids),
+    )
+
+
 def remove(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
     """Forget links: their records are gone on both sides."""
     connection.execute(

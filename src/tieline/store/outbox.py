@@ -103,10 +103,19 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
     insert(
         connection,
         "INTO delivery (integration, run, accepted_at, settled_run, settled_at, state, id, source_id, target_id, operation, changed, record, reason)",
-        "(?1, ?2, ?3, ?2, ?3, {}, {}, {}, {}, {}, {}, {}, {})",
-        [(d.state, d.id, d.source_id, d.target_id, d.operation, d.changed, d.record, d.reason) for d in deliveries if d.state != "sending"],
+        "(?1, ?2, ?3, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+        [
+            (d.settled_run, d.settled_at, d.state, d.id, d.source_id, d.target_id, d.operation, d.changed, d.record, d.reason)
+            for d in deliveries
+            if d.state != "sending"
+        ],
         shared,
     )
+
+
+def backdate(connection: sqlite3.Connection, accepted: Sequence[tuple[int, float]]) -> None:
+    """Say of (id, accepted_at) that they were accepted earlier: they were decided again."""
+    update_from(connection, "UPDATE delivery SET accepted_at = v.column2 FROM {values} AS v WHERE delivery.id = v.column1", 2, accepted)
 
 
 def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, run: int, now: float) -> list[int]:

@@ -145,6 +145,11 @@ def first_delivery(db: Database, run: int) -> int:
     return int(db.read("SELECT first_delivery FROM run WHERE id = ?", (run,))[0][0])
 
 
+def last_delivery(db: Database) -> int:
+    """Return the largest id that any delivery has."""
+    return int(db.read("SELECT coalesce(max(id), 0) FROM delivery")[0][0])
+
+
 def get(db: Database, run: int) -> Run | None:
     """Return a run."""
     rows = db.read("SELECT id, integration, started_at, ended_at, state, counts, error FROM run WHERE id = ?", (run,))

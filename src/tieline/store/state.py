@@ -26,6 +26,11 @@ def put(connection: sqlite3.Connection, kind: str, name: str, value: object) -> 
     connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?, ?)", (kind, name, msgspec.json.encode(value)))
 
 
+def drop(connection: sqlite3.Connection, kind: str, name: str) -> None:
+    """Forget a value inside a unit."""
+    connection.execute("DELETE FROM state WHERE kind = ? AND name = ?", (kind, name))
+
+
 def all_of(db: Database, kind: str, type_: type[T]) -> dict[str, T]:
     """Return {name: value} of a kind, as committed."""
     return {

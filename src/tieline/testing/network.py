@@ -66,6 +66,10 @@ class Network:
         """Let the next requests of this kind meet a fault: `times` of them, once `after` others have passed. `path` is a part of the URL."""
         self._strikes.append(_Strike(fault, system, method, path, after, times))
 
+    def strikes_end(self) -> None:
+        """Let nothing more go wrong than the weather does."""
+        self._strikes.clear()
+
     def connect(self, process: Process | None = None) -> Connected:
         """Return the transport of a process."""
         return Connected(self, process or Process())

@@ -6,16 +6,16 @@ here for both, because it spends no attempt.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
 from tieline.model.clock import Clock
-from tieline.model.errors import OutcomeUnknown, RateLimited, RemoteError, Unavailable, Undecodable
-from tieline.spec.connectors import Errors, RateLimit, Timeouts
+from tieline.model.errors import CircuitOpen, OutcomeUnknown, RateLimited, RemoteError, Unavailable, Undecodable
+from tieline.spec.connectors import BreakerPolicy, Errors, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
+from tieline.transport.breaker import Breaker, Outage
 from tieline.transport.budget import Budget
 from tieline.transport.classify import error_of
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
@@ -53,6 +53,7 @@ class Account(msgspec.Struct, frozen=True):
     most_bytes: int
     errors: Errors
     mask: Callable[[str], str]
+    breaker: BreakerPolicy = BreakerPolicy()
 
     def __repr__(self) -> str:
         return f"Account({self.name!r}, {self.base_url!r})"
@@ -61,17 +62,29 @@ class Account(msgspec.Struct, frozen=True):
 READ_RETRIES = RetryPolicy.model_construct()
 _MOST_THROTTLE_WAIT = 900.0
 _GUESS_SECONDS = 2.0
+_MOST_TURNED_AWAY = 20
+"""So often a read waits for a probe of somebody else's before it is told that the system is down."""
 
 
 class Caller:
     """Sends requests of one account."""
 
-    def __init__(self, account: Account, transport: Transport, clock: Clock, retries: RetryPolicy = READ_RETRIES) -> None:
+    def __init__(
+        self,
+        account: Account,
+        transport: Transport,
+        clock: Clock,
+        retries: RetryPolicy = READ_RETRIES,
+        *,
+        outage: Outage | None = None,
+        save_outage: Callable[[Outage | None], None] = lambda outage: None,
+    ) -> None:
+        """`outage` is what an earlier process knew of the system's, `save_outage` keeps it for the next."""
         self.account = account
         self._transport, self._clock, self._retries = transport, clock, retries
         self.clock = clock
         self.budget = Budget(account.limits, clock)
-        self._gate = asyncio.Semaphore(account.concurrency)
+        self.breaker = Breaker(account.name, account.breaker, account.concurrency, clock, known=outage, save=save_outage)
         self._headers = {**account.headers, **account.secret_headers}
         self._origin = _origin(account.base_url)
         self.observe: Callable[[CallRecord], int | None] = lambda record: None
@@ -89,14 +102,18 @@ class Caller:
         once: bool = False,
     ) -> HttpResponse:
         """Send a call that changes nothing; passing failures are tried again, unless `once`. Statuses in `accept` are answers, not errors."""
-        attempt = 0
+        attempt = turned_away = 0
         while True:
             attempt += 1
-            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept)
+            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, at_once=once)
             if error is None and response is not None:
                 return response
             assert error is not None
-            if once or not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts:
+            if isinstance(error, CircuitOpen) and not once and turned_away < _MOST_TURNED_AWAY:
+                attempt, turned_away = attempt - 1, turned_away + 1
+                await self.breaker.until_it_may_pass()
+                continue
+            if once or not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts or self.breaker.is_open_for_long:
                 if isinstance(error, OutcomeUnknown):  # of a write, that is; a read is simply read again
                     error.next_step = Unavailable.next_step
                 raise error
@@ -127,8 +144,10 @@ class Caller:
         cost: int,
         attempt: int,
         accept: tuple[int, ...],
+        *,
+        at_once: bool = False,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
-        clock, account = self._clock, self.account
+        account = self.account
         if not self.same_origin(url):
             raise Undecodable(
                 f"{account.name}: the address {account.mask(url)} is not on {account.base_url}: it was not followed, the credentials stay here",
@@ -137,39 +156,59 @@ class Caller:
         if account.secret_query:
             url = _with_query(url, account.secret_query)
         request = HttpRequest(method, url, {**self._headers, **headers} if headers else self._headers, body)
-        throttled = 0.0
+        throttled = 0
         while True:
-            async with self._gate:
-                waited = await self.budget.take(cost)
-                at, started = clock.now(), clock.monotonic()
-                response: HttpResponse | None = None
-                error: RemoteError | None
-                try:
-                    response = await self._transport.send(request, account.timeouts, account.most_bytes)
-                except RemoteError as failure:
-                    error = failure
-                else:
-                    error = None if response.status in accept else error_of(response, account.errors, at)
-                record = CallRecord(
-                    at, account.name, method, account.mask(url), response.status if response else None, clock.monotonic() - started, waited,
-                    len(body) if body else 0, len(response.body) if response else 0, attempt,
-                )  # fmt: skip
-                if error is not None:
-                    record.failure = error.kind
-                    record.answer = account.mask(error.text or str(error))
-                    error.args = (account.mask(f"{account.name}: {method} {_short(url)}: {error}"),)
-                    error.text = account.mask(error.text)
-                call = self.observe(record)
+            response, error, call = await self._try(request, cost, attempt, accept, at_once=at_once)
             if not isinstance(error, RateLimited):
                 self.budget.accepted()
                 return response, error, call
             wait = error.retry_after
             if wait is None:
-                wait = min(_GUESS_SECONDS * 2 ** min(throttled, 6), 120.0) * (0.5 + 0.5 * clock.random())
+                wait = min(_GUESS_SECONDS * 2 ** min(throttled, 6), 120.0) * (0.5 + 0.5 * self._clock.random())
             throttled += 1
             if wait > _MOST_THROTTLE_WAIT:
                 return response, error, call
             self.budget.throttled(wait)
+
+    async def _try(
+        self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], *, at_once: bool
+    ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
+        """Send once, when breaker and budget allow it, and note what came of it."""
+        clock, account, breaker = self._clock, self.account, self.breaker
+        try:
+            probe = await breaker.enter(at_once=at_once)
+        except CircuitOpen as closed:
+            return None, closed, None
+        judged = False
+        try:
+            waited = await self.budget.take(cost)
+            at, started = clock.now(), clock.monotonic()
+            response: HttpResponse | None = None
+            error: RemoteError | None
+            try:
+                response = await self._transport.send(request, account.timeouts, account.most_bytes)
+            except RemoteError as failure:
+                error = failure
+            else:
+                error = None if response.status in accept else error_of(response, account.errors, at)
+            record = CallRecord(
+                at, account.name, request.method, account.mask(request.url), response.status if response else None,
+                clock.monotonic() - started, waited, len(request.body) if request.body else 0, len(response.body) if response else 0, attempt,
+            )  # fmt: skip
+            if error is not None:
+                record.failure = error.kind
+                record.answer = account.mask(error.text or str(error))
+                error.args = (account.mask(f"{account.name}: {request.method} {_short(request.url)}: {error}"),)
+                error.text = account.mask(error.text)
+            judged = True
+            if isinstance(error, TRANSIENT):
+                breaker.failed(error, probe=probe)
+            else:
+                breaker.answered()
+            return response, error, self.observe(record)
+        finally:
+            if not judged:
+                breaker.given_up(probe=probe)
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -1,20 +1,4 @@
-"""What an answer means: one table from status to error, used for every call.
-
-| answer                                   | error          | what the engine does                       |
-| ---------------------------------------- | -------------- | ------------------------------------------ |
-| no connection                            | Unreachable    | retry                                      |
-| sent, no whole answer                    | OutcomeUnknown | reads: retry; writes: look, then decide    |
-| 429, or words that the connector names   | RateLimited    | wait as told, no attempt spent             |
-| 503, 409 with Retry-After                | RateLimited    | the same                                   |
-| other 5xx, 408, 425                      | Unavailable    | retry                                      |
-| 401                                      | Unauthorized   | halt                                       |
-| 403                                      | Unauthorized   | park; many in a row: halt                  |
-| 404, 410                                 | NotThere       | park                                       |
-| 409, 412                                 | Stale          | park                                       |
-| other 4xx                                | Rejected       | park                                       |
-| 3xx                                      | Rejected       | park: the address has moved                |
-| 2xx with the connector's `in_success`    | Rejected       | park                                       |
-"""
+"""From an answer to the error that it means; None for a success. What follows is in one table, `engine.failures`."""
 
 from __future__ import annotations
 
@@ -26,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tieline.model.errors import NotThere, RateLimited, Rejected, RemoteError, Stale, Unauthorized, Unavailable
+from tieline.model.errors import Forbidden, NotThere, RateLimited, Rejected, RemoteError, Stale, Unauthorized, Unavailable
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json
 from tieline.spec.connectors import Errors
@@ -50,8 +34,10 @@ def error_of(response: HttpResponse, errors: Errors, now: float) -> RemoteError 
     kind: type[RemoteError]
     if status >= 500 or status in (408, 425):
         kind = Unavailable
-    elif status in (401, 403):
+    elif status == 401:
         kind = Unauthorized
+    elif status == 403:
+        kind = Forbidden
     elif status in (404, 410):
         kind = NotThere
     elif status in (409, 412):

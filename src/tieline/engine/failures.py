@@ -1,0 +1,93 @@
+"""The one table of failures: what came back, and what follows for a read and for a write.
+
+`reaction_to` is what the sender asks; `docs/failures.md` shows the table as it stands here.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from tieline.model.errors import (
+    CircuitOpen,
+    Forbidden,
+    NotThere,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    RemoteError,
+    Stale,
+    Unauthorized,
+    Unavailable,
+    Undecodable,
+    Unreachable,
+)
+
+
+class Reaction(Enum):
+    """What follows for a write."""
+
+    RETRY = "try again"
+    WAIT = "wait as told; no attempt is spent"
+    LOOK_FIRST = "find out whether it was done, then try again"
+    DECIDE_AGAIN = "read the record again and decide anew; park what is refused each time"
+    FIND_AGAIN = "look for it by its match key; park it when it is gone"
+    PARK = "park"
+    PARK_OR_HALT = "park; many in a row: halt"
+    HALT = "halt: everything else stays owed"
+
+
+class Failure(NamedTuple):
+    """A class of failures."""
+
+    error: type[RemoteError]
+    answer: str
+    """What came back."""
+    reading: str
+    """What follows for a read."""
+    writing: Reaction
+    """What follows for a write."""
+
+
+_AGAIN, _ENDS = "try again", "the run fails; the next one goes on from the same place"
+FAILURES: Final = (
+    Failure(Unreachable, "no connection, so the request never left", _AGAIN, Reaction.RETRY),
+    Failure(CircuitOpen, "not tried, because the system is down", "wait for the next probe; no attempt is spent", Reaction.WAIT),
+    Failure(OutcomeUnknown, "sent, and no whole answer came", _AGAIN, Reaction.LOOK_FIRST),
+    Failure(RateLimited, "429, 503 or 409 with `Retry-After`, or words under `errors: throttled`", Reaction.WAIT.value, Reaction.WAIT),
+    Failure(Unavailable, "any other 5xx, 408, 425", _AGAIN, Reaction.RETRY),
+    Failure(Unauthorized, "401", "halt", Reaction.HALT),
+    Failure(Forbidden, "403", _ENDS, Reaction.PARK_OR_HALT),
+    Failure(NotThere, "404, 410", _ENDS, Reaction.FIND_AGAIN),
+    Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN),
+    Failure(Rejected, "any other 4xx, 3xx, and 2xx with the connector's `errors: in_success`", _ENDS, Reaction.PARK),
+    Failure(Undecodable, "2xx that is not JSON, too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST),
+)
+PASSING: Final = (Unreachable, Unavailable, OutcomeUnknown, RateLimited)
+"""Failures that pass by themselves: the next run may not meet them."""
+_REACTIONS: Final = {failure.error: failure.writing for failure in FAILURES}
+
+
+def reaction_to(error: RemoteError) -> Reaction:
+    """Return what follows for a write that met this failure."""
+    reaction = next((_REACTIONS[kind] for kind in type(error).__mro__ if kind in _REACTIONS), Reaction.PARK)
+    if reaction is Reaction.PARK and error.status is not None and error.status < 400:
+        return Reaction.PARK_OR_HALT  # a moved address: hardly the fault of one record
+    return reaction
+
+
+def needs_a_person(error: RemoteError) -> bool:
+    """Whether a run that ends with this failure can't go on before somebody has acted."""
+    return reaction_to(error) not in (Reaction.RETRY, Reaction.WAIT, Reaction.LOOK_FIRST)
+
+
+def as_table() -> str:
+    """Return the table as Markdown, for the documentation."""
+    rows = [
+        "| the answer | kind | likely cause | reading | writing |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for failure in FAILURES:
+        error = failure.error
+        rows.append(f"| {failure.answer} | `{error.kind}` | {error.likely} | {failure.reading} | {failure.writing.value} |")
+    return "\n".join(rows)

@@ -1,0 +1,262 @@
+"""What follows a failure of a write: retried in its time, decided again, found again, parked, or halted for a person."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from engine.world import members, told
+from tieline.engine.failures import FAILURES, Reaction, as_table, reaction_to
+from tieline.model import errors
+from tieline.testing import REFUSED, UNANSWERED, error
+
+
+def start(world: Any, count: int = 3) -> None:
+    for number in range(count):
+        world.leads.add(email=f"p{number}@example.com", name=f"P{number}", rev=0)
+
+
+def test_every_class_of_failure_has_its_row():
+    """A new class without a row would be parked without anybody having thought about it."""
+    classes = {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.RemoteError) and kind is not errors.RemoteError
+    }
+
+    assert classes == {failure.error for failure in FAILURES}
+    assert all(kind.likely and kind.next_step and kind.kind in as_table() for kind in classes)
+    assert Reaction.PARK_OR_HALT is reaction_to(errors.Rejected("301: moved", status=301))
+
+
+def test_an_outage_is_probed_by_one_call_and_drains_when_it_is_over(new_world):
+    """While the destination is down, it is not hammered; nothing is lost, and the run that outlives the outage is green."""
+    world = new_world(retry={"attempts": 20})
+    start(world, 200)
+    world.network.strike(error(503), system="mail", after=1, times=14)
+
+    outcome = world.run()
+
+    assert {"green": 200, "created": 200} == told(outcome)
+    failed = [e.sent_at for e in world.network.exchanges if e.fault == "503"]
+    assert all(after - before > 0.4 for before, after in itertools.pairwise(failed[8:])), "a probe at a time"
+    assert sorted(r["email"] for r in world.members.records) == sorted(r["email"] for r in world.leads.records)
+
+
+def test_a_long_outage_ends_the_run_and_each_later_run_asks_once(new_world):
+    """Promise 6, and exit code 3: what is owed waits. A run started by cron in the middle of an outage makes one probe and ends."""
+    world = new_world(retry={"attempts": 3})
+    start(world, 50)
+    world.network.strike(REFUSED, system="mail", times=10_000)
+
+    first = world.run()
+    world.clock.advance(120)
+    before = len(world.calls())
+    second = world.run()
+    probes = len(world.calls()) - before
+    with world.life() as life:
+        status = life.tieline.status()[0]
+    world.network.strikes_end()
+    world.clock.advance(120)
+    third = world.run()
+
+    assert {"owed": 50, "owed_": 50} == {first.state: first.counts.read, "owed_": first.counts.owed}
+    assert "owed" == second.state
+    assert 1 == probes
+    assert ["mail"] == [down.connection for down in status.outages]
+    assert "no connection" in status.outages[0].why
+    assert "green" == third.state
+    assert 50 == len(world.members.records)
+
+
+def test_a_restart_neither_hurries_nor_forgets_the_next_attempt(new_world):
+    """The time of the next attempt is durable."""
+    world = new_world(retry={"attempts": 1, "base": "100s"})
+    start(world, 1)
+    world.network.strike(error(500), system="mail", method="POST")
+    world.run()
+    (delivery,) = world.deliveries(world.leads.records[0]["id"])
+    assert delivery.due_at - world.clock.now() == pytest.approx(75, abs=26)
+
+    world.clock.advance(10)
+    world.run()
+
+    post = [e.sent_at for e in world.network.exchanges if e.request.method == "POST"]
+    assert post[-1] >= delivery.due_at - (world.clock.now() - world.clock.monotonic()) - 0.1
+    assert 1 == len(world.members.records)
+
+
+def test_the_wait_goes_on_growing_over_restarts(new_world):
+    """Each run has its attempts; the wait between two does not begin at one second again."""
+    world = new_world(retry={"attempts": 1, "base": "1s"}, connector=lambda declared: declared.update(breaker={"failures": 100}))
+    start(world, 1)
+    world.network.strike(error(500), system="mail", method="POST", times=4)
+    for _ in range(4):
+        world.run()
+    (delivery,) = world.deliveries(world.leads.records[0]["id"])
+
+    assert 4 <= delivery.due_at - world.clock.now() <= 8
+
+
+def test_a_clock_set_back_does_not_keep_a_delivery_waiting_for_hours(new_world):
+    world = new_world(retry={"attempts": 1, "base": "10s", "most": "20s"})
+    start(world, 1)
+    world.network.strike(error(500), system="mail", method="POST")
+    world.run()
+    world.clock.set_back(6 * 3600)
+    began = world.clock.elapsed_seconds
+
+    outcome = world.run()
+
+    assert "green" == outcome.state
+    assert 25 > world.clock.elapsed_seconds - began
+
+
+def test_a_conflict_on_update_is_decided_again_with_what_is_there_now(new_world):
+    """409, 412: somebody else was at the record. It is read again, and what it does not have yet is sent."""
+    world = new_world()
+    start(world, 1)
+    world.run()
+    lead, there = world.leads.records[0], world.members.records[0]
+    world.leads.change(lead["id"], name="Ann", rev=1)
+    world.members.change(there["id"], name="Ann")
+    world.network.strike(error(409), system="mail", method="PATCH")
+
+    outcome = world.run()
+
+    assert "green" == outcome.state
+    assert {"rev": 1} == world.members.written[-1].sent
+    assert "Ann" == world.members.records[0]["name"]
+
+
+def test_a_conflict_that_left_nothing_to_send_is_agreement(new_world):
+    world = new_world()
+    start(world, 1)
+    world.run()
+    lead, there = world.leads.records[0], world.members.records[0]
+    world.leads.change(lead["id"], name="Ann")
+    world.members.change(there["id"], name="Ann")
+    world.network.strike(error(412), system="mail", method="PATCH")
+    writes = len(world.members.written)
+
+    assert "green" == world.run().state
+    assert writes == len(world.members.written)
+    assert "looked: it says so already" in [moment.what for moment in world.story(lead["id"]).moments]
+
+
+def test_a_conflict_that_does_not_end_is_parked(new_world):
+    """The vendor's text stays with it, and no other record waits."""
+    world = new_world(retry={"attempts": 3})
+    start(world, 2)
+    world.run()
+    for lead in world.leads.records:
+        world.leads.change(lead["id"], name="changed")
+    stubborn = world.members.records[0]["id"]
+    world.network.strike(error(409, text="locked by an approval"), system="mail", method="PATCH", path=f"/{stubborn}", times=99)
+
+    outcome = world.run()
+    (letter,) = world.letters()
+
+    assert {"attention": 2, "updated": 1, "parked": 1} == told(outcome)
+    assert "stale" == letter.cause
+    assert "locked by an approval" in letter.message
+    assert 3 == letter.attempts
+    assert letter.why["likely"]
+
+
+def test_a_creation_that_conflicts_with_what_is_there_adopts_it(new_world):
+    """409 on a creation: somebody made the record a moment ago. Nothing is doubled."""
+    world = new_world(None, members(find=("email",), unique="email"))
+    start(world, 1)
+    real = world.members.add
+    world.network.passing = lambda e: (
+        real(email="p0@example.com", name="theirs", rev=0)
+        if e.system == "mail" and e.request.method == "POST" and not world.members.records
+        else None
+    )
+
+    outcome = world.run()
+
+    assert "green" == outcome.state
+    assert [{"email": "p0@example.com", "name": "P0", "rev": 0}] == world.arrived
+
+
+def test_a_counterpart_that_was_made_anew_is_found_by_its_match_key(new_world):
+    """404 on an update: the record was merged, or deleted and made again, under another id."""
+    world = new_world()
+    start(world, 1)
+    world.run()
+    lead, there = world.leads.records[0], world.members.records[0]
+    world.members.remove(there["id"])
+    world.members.add(email=there["email"], name="again", rev=0)
+    world.leads.change(lead["id"], name="Ann")
+
+    outcome = world.run()
+    story = world.story(lead["id"])
+
+    assert "green" == outcome.state
+    assert "Ann" == world.members.records[0]["name"]
+    assert str(world.members.records[0]["id"]) == story.target_id
+    assert "its counterpart has another id now" in [moment.what for moment in story.moments]
+
+
+def test_a_counterpart_that_is_gone_is_parked_and_made_anew_only_when_a_person_says_so(new_world):
+    """Somebody deleted it there, perhaps for a reason."""
+    world = new_world()
+    start(world, 1)
+    world.run()
+    lead, there = world.leads.records[0], world.members.records[0]
+    world.members.remove(there["id"])
+    world.leads.change(lead["id"], name="Ann")
+
+    outcome = world.run()
+    (letter,) = world.letters()
+    again = world.run(redrive=(letter.id,))
+
+    assert {"attention": 1, "parked": 1} == told(outcome)
+    assert "not-there" == letter.cause
+    assert "green" == again.state
+    assert [{"email": "p0@example.com", "name": "Ann", "rev": 0}] == world.arrived
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_many_refusals_in_a_row_halt_the_run_before_all_is_parked(new_world, status):
+    """A missing scope, a wrong path: not the records' fault."""
+    world = new_world()
+    start(world, 60)
+    world.network.strike(error(status), system="mail", method="POST", times=999)
+
+    outcome = world.run()
+
+    assert "failed" == outcome.state
+    assert 10 == outcome.counts.parked
+    assert 50 == outcome.counts.owed
+
+
+def test_refused_credentials_halt_and_nothing_is_dropped(new_world):
+    world = new_world()
+    start(world, 40)
+    world.network.strike(error(401), system="mail", method="POST", times=999)
+
+    outcome = world.run()
+    world.network.strikes_end()
+
+    assert "failed" == outcome.state
+    assert "credentials" in outcome.next_step
+    assert 40 == outcome.counts.owed
+    assert {"green": 40, "unchanged": 40} == {k: v for k, v in told(world.run()).items() if k in ("green", "unchanged")}
+    assert 40 == len(world.members.records)
+
+
+def test_an_answer_that_was_lost_tells_how_the_doubt_was_settled(new_world):
+    world = new_world()
+    start(world, 1)
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+
+    outcome = world.run()
+
+    assert {"green": 1, "created": 1} == told(outcome)
+    assert 1 == len(world.members.records)
+    assert "looked: it had been done" in [moment.what for moment in world.story(world.leads.records[0]["id"]).moments]

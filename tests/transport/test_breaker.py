@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tieline.model.errors import CircuitOpen, Unavailable
+from tieline.model.errors import CircuitOpen
 from tieline.spec.connectors import BreakerPolicy
 from tieline.testing import ManualClock
 from tieline.transport.breaker import Breaker, Outage
@@ -40,7 +40,7 @@ class Calls:
         if self.up:
             self.breaker.answered()
         else:
-            self.breaker.failed(Unavailable("503"), probe=probe)
+            self.breaker.failed("503", probe=probe)
         return self.up
 
     async def fail(self, times: int) -> None:

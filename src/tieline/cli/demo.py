@@ -20,11 +20,12 @@ from typing import Any
 
 from tieline.cli.demo_folder import clear_folder, hand_over, make_folder
 from tieline.cli.demo_systems import CRM, POSTBOX, Systems
-from tieline.cli.output import ACT, INTERRUPTED, OK, output, plural
+from tieline.cli.output import ACT, INTERRUPTED, OK, OWED, output, plural
 from tieline.model.errors import TielineError
 
-_MEANING = {ACT: "someone must act"}
+_MEANING = {ACT: "someone must act", OWED: "changes are owed; the next run goes on"}
 _NAME = "qualified-leads"
+_PROMOTED = 6
 
 
 def demo(folder: Path, *, keep: bool) -> int:
@@ -74,6 +75,7 @@ class Story:
         self._edits()
         letter, source_id = self._set_aside()
         self._mended(letter, source_id)
+        self._outage()
 
     def _set_out(self) -> None:
         crm, postbox = (self._systems.overview(system)["counts"] for system in (CRM, POSTBOX))
@@ -139,6 +141,23 @@ class Story:
 
         _heading("What happened to this record, on both sides?")
         self.run("explain", "crm", "leads", source_id)
+
+    def _outage(self) -> None:
+        _heading("The email platform goes down in the middle of the day, and people go on working")
+        self._systems.set_faults(POSTBOX, {"outage": True})
+        working = [lead for lead in self._systems.records(CRM) if lead["status"] == "working"]
+        promoted = [lead for lead in working if _name(lead).isascii() and lead.get("phone")][:_PROMOTED]
+        for lead in promoted:
+            self._systems.edit(CRM, lead["id"], {"status": "qualified"})
+        output_text(f"  Postbox answers every call with 503. {_PROMOTED} leads become qualified meanwhile.")
+        self.run("run", _NAME, expected=OWED)
+        self.run("status", _NAME, expected=OWED)
+
+        _heading("It comes back, and the answer to the first call that writes gets lost on the way")
+        output_text("  Were those members made, or were they not? tieline does not guess.")
+        self._systems.set_faults(POSTBOX, {"outage": False, "lose_answer": 1})
+        self.run("run", _NAME)
+        self.run("explain", "crm", "leads", str(promoted[0]["id"]))
 
     def compare(self) -> bool:
         """Compare both systems and say what was found. Return whether they agree."""

@@ -115,6 +115,10 @@ class Systems:
         found: dict[str, Any] = self._admin(system, "POST", "bad", {"kind": kind})
         return found
 
+    def set_faults(self, system: SystemKind, faults: dict[str, Any]) -> None:
+        """Let things go wrong, or right again."""
+        self._admin(system, "POST", "faults", faults)
+
     def _admin(self, system: SystemKind, method: str, path: str, body: Any = None) -> Any:
         return _ask(self.addresses[SYSTEMS.index(system)], method, path, body)
 

@@ -69,7 +69,7 @@ def _print_status(entry: IntegrationStatus) -> None:
     for down in entry.outages:
         output.console.print(
             f"  [yellow]down      {escape(down.connection)} since {when(down.since)}: {escape(down.why)}; "
-            f"the next run tries again, not before {when(down.next_try_at)}[/]"
+            f"tried again from {when(down.next_try_at)} on[/]"
         )
     for notice in entry.notices:
         output.console.print(f"  [yellow]notice    {escape(notice)}[/]")

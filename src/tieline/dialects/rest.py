@@ -165,7 +165,7 @@ class RestSystem:
         assert declared is not None
         call = self._call(declared)
         try:
-            response = await self._caller.read(declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost)
+            response = await self._caller.read(declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, patient=False)
         except NotThere:
             return None
         record = self._decode(response, f"{resource} {id}")
@@ -190,7 +190,7 @@ class RestSystem:
         records: list[Record] = []
         for _ in range(_MOST_FOUND_PAGES):
             url = call.url({"value": value}, step.params if step else {}) if step is None or step.url is None else step.url
-            response = await self._caller.read(declared.method, url, call.headers, None, declared.cost, declared.none)
+            response = await self._caller.read(declared.method, url, call.headers, None, declared.cost, declared.none, patient=False)
             if response.status in declared.none:
                 return records
             answer = self._decode(response, what)

@@ -360,6 +360,9 @@ class Sender:
     # -- when it did not work
 
     async def _failed(self, delivery: Delivery, error: RemoteError) -> None:
+        if isinstance(error, CircuitOpen):
+            self._rest([delivery])
+            return
         match reaction_to(error):
             case Reaction.RETRY | Reaction.LOOK_FIRST:
                 await self._try_again(delivery, error)
@@ -378,7 +381,7 @@ class Sender:
                 await self._leave_owed([delivery], error)
 
     async def _wait_as_told(self, delivery: Delivery, error: RemoteError) -> None:
-        wait = error.retry_after if isinstance(error, RateLimited) else error.wait_seconds if isinstance(error, CircuitOpen) else None
+        wait = error.retry_after if isinstance(error, RateLimited) else None
         if wait is None:
             wait = wait_seconds(1, self._job.spec.retry, self._ledger.clock.random())
         delivery.due_at = self._ledger.clock.now() + wait

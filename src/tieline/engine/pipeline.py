@@ -62,8 +62,6 @@ class Pipeline:
         self.compare_all = False
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
         self.deleted: list[str] = []
-        self.since: dict[str, float] = {}
-        """When records that are decided again were accepted first: how long they have been owed goes on counting."""
         self.accept_undecided = True
         """What can't be matched, because the destination does not answer, is accepted and stays owed; otherwise the run fails."""
         self._unanswered: RemoteError | None = None
@@ -124,8 +122,6 @@ class Pipeline:
         first = ledger.ids("delivery", len(page.deliveries)) if page.deliveries else 0
         for number, delivery in enumerate(page.deliveries, first):
             delivery.id, delivery.run, delivery.accepted_at = number, run, now
-            if self.since:
-                delivery.accepted_at = self.since.get(delivery.source_id, now)
             if delivery.state not in ("sending", "owed"):
                 delivery.settled_at, delivery.settled_run = now, run
             if self._guard is not None:
@@ -344,6 +340,11 @@ class Pipeline:
                 page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
                 self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
 
+    async def can_match(self, record: Record) -> bool:
+        """Whether the destination can be asked for the counterpart of a record at the moment."""
+        key = self._job.source_key(record) if self._job.match else None
+        return key is None or await self._candidates({key: self._matcher.searched_value(record)}) is not None
+
     async def _candidates(self, keys: dict[str, Any]) -> dict[str, list[Candidate]] | None:
         """Return the destination's records by match key; None when it can't be asked at the moment."""
         if self._job.upsert:
@@ -511,8 +512,6 @@ class _Page:
                 outbox.supersede(connection, integration, self.reopened, run=run, now=now)
             if self.deliveries:
                 outbox.queue(connection, integration, run, now, self.deliveries)
-                if earlier := [(delivery.id, delivery.accepted_at) for delivery in self.deliveries if delivery.accepted_at != now]:
-                    outbox.backdate(connection, earlier)
             if self.events:
                 journal.note(connection, [event._replace(at=now) for event in self.events])
             if cursor is not None:

@@ -314,18 +314,19 @@ class _Pass:
     async def _take_waiting(self) -> None:
         """Decide again what waited for a link that may be there by now, or for a destination that could not be asked."""
         ledger, after = self._ledger, 0
-        last = runs.last_delivery(ledger.db)
+        last, can_match = runs.last_delivery(ledger.db), True
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("held", "owed"), after=after):
             after = chunk[-1].id
             waiting = [(d, tuple(d.why["lookup"])) for d in chunk if d.record and d.why.get("kind") == "waiting"]
             there = self._pipeline.linked({lookup for _, lookup in waiting})
             ready = [d for d, lookup in waiting if lookup in there]
-            ready += [d for d in chunk if d.record and d.state == "owed" and d.operation == "none" and d.id <= last]
-            if ready:
-                self._pipeline.since = {d.source_id: d.accepted_at for d in ready}
-                await self._again([decode_json(d.record) for d in ready if d.record])
+            undecided = [d for d in chunk if d.record and d.state == "owed" and d.operation == "none" and d.id <= last]
+            if undecided and can_match:
+                # While it can't be asked, they stay as they are: how long they have been owed goes on counting.
+                can_match = await self._pipeline.can_match(decode_json(undecided[0].record or b"{}"))
+            if records := [decode_json(d.record) for d in (*ready, *(undecided if can_match else ())) if d.record]:
+                await self._again(records)
         await self._pipeline.settle()
-        self._pipeline.since = {}
 
     async def _again(self, records: Sequence[Record]) -> None:
         id_of, resource = self._source.id_of, self._job.source_resource

@@ -113,11 +113,6 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
     )
 
 
-def backdate(connection: sqlite3.Connection, accepted: Sequence[tuple[int, float]]) -> None:
-    """Say of (id, accepted_at) that they were accepted earlier: they were decided again."""
-    update_from(connection, "UPDATE delivery SET accepted_at = v.column2 FROM {values} AS v WHERE delivery.id = v.column1", 2, accepted)
-
-
 def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, run: int, now: float) -> list[int]:
     """Settle the open deliveries of these records that are not on their way, because a later version came; return their ids."""
     rows = connection.execute(

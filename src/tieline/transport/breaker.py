@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from tieline.model.clock import Clock, sleep_unless
-from tieline.model.errors import CircuitOpen, RemoteError
+from tieline.model.errors import CircuitOpen
 from tieline.spec.connectors import BreakerPolicy
 
 _JUDGED: Final = 20
@@ -107,15 +107,15 @@ class Breaker:
         self._latest.append(False)
         self._wake(1)
 
-    def failed(self, error: RemoteError, *, probe: bool) -> None:
+    def failed(self, why: str, *, probe: bool) -> None:
         """Give the room back: the system has not answered, or that it can't."""
         self._under_way -= 1
         self._in_a_row += 1
         self._latest.append(True)
         if probe and self.outage is not None:
-            self._open(self.outage.since, self.outage.rests + 1, str(error))
+            self._open(self.outage.since, self.outage.rests + 1, why)
         elif self.outage is None and self._is_down():
-            self._open(self._clock.now(), 0, str(error))
+            self._open(self._clock.now(), 0, why)
         self._wake(1)
 
     def given_up(self, *, probe: bool) -> None:

@@ -100,8 +100,12 @@ class Caller:
         accept: tuple[int, ...] = (),
         *,
         once: bool = False,
+        patient: bool = True,
     ) -> HttpResponse:
-        """Send a call that changes nothing; passing failures are tried again, unless `once`. Statuses in `accept` are answers, not errors."""
+        """Send a call that changes nothing; passing failures are tried again, unless `once`. Statuses in `accept` are answers, not errors.
+
+        One that is not `patient` does not wait for a system that is down. Raises `RemoteError`.
+        """
         attempt = turned_away = 0
         while True:
             attempt += 1
@@ -109,7 +113,9 @@ class Caller:
             if error is None and response is not None:
                 return response
             assert error is not None
-            if isinstance(error, CircuitOpen) and not once and turned_away < _MOST_TURNED_AWAY:
+            if isinstance(error, CircuitOpen):
+                if once or not patient or turned_away >= _MOST_TURNED_AWAY:
+                    raise error
                 attempt, turned_away = attempt - 1, turned_away + 1
                 await self.breaker.until_it_may_pass()
                 continue
@@ -195,14 +201,16 @@ class Caller:
                 at, account.name, request.method, account.mask(request.url), response.status if response else None,
                 clock.monotonic() - started, waited, len(request.body) if request.body else 0, len(response.body) if response else 0, attempt,
             )  # fmt: skip
+            why = ""
             if error is not None:
+                why = account.mask(str(error))
                 record.failure = error.kind
                 record.answer = account.mask(error.text or str(error))
                 error.args = (account.mask(f"{account.name}: {request.method} {_short(request.url)}: {error}"),)
                 error.text = account.mask(error.text)
             judged = True
             if isinstance(error, TRANSIENT):
-                breaker.failed(error, probe=probe)
+                breaker.failed(why, probe=probe)
             else:
                 breaker.answered()
             return response, error, self.observe(record)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.books import Books, Broken
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
 from tieline.engine.run import Outcome, Wanted
@@ -20,9 +21,6 @@ from tieline.testing import Collection, Crash, Exchange, Process, SimulatedDatab
 
 BAD = "refuse me"
 """A name that the destination refuses."""
-_FINAL = ("delivered", "superseded", "discarded")
-_OPEN = ("owed", "sending", "unknown", "held", "dead")
-_FOR_VERDICT = {"queued": _OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held", "owed")}
 _MORE_FIELDS = {
     "ext": {"type": "any"},
     "tag": {"type": "string"},
@@ -30,10 +28,6 @@ _MORE_FIELDS = {
     "archived": {"type": "boolean"},
     "origin": {"type": "string"},
 }
-
-
-class Broken(AssertionError):
-    """A promise was not kept."""
 
 
 class Simulation:
@@ -86,8 +80,7 @@ class Simulation:
         self.impatient = chance.choice([0.0, 0.0, 0.02])
         """Share of all requests during which somebody asks the run to stop."""
         self._stop: Callable[[], None] = lambda: None
-        self._states: dict[int, str] = {}
-        self._broken: Broken | None = None
+        self._books = Books()
         self._emails = 0
         self.gone: set[str] = set()
         self.log: list[str] = []
@@ -288,8 +281,8 @@ class Simulation:
         try:
             outcome = world.within(work, process)
         except Crash:
-            if self._broken is not None:
-                raise self._broken from None
+            if self._books.broken is not None:
+                raise self._books.broken from None
             self.log.append(f"{world.clock.elapsed_seconds:.3f} crash {process.steps[-1]}")
             return None
         except SafetyStop as error:
@@ -314,34 +307,8 @@ class Simulation:
     # -- what must be so
 
     def _watch(self, db: SimulatedDatabase) -> None:
-        db.committed = self._commit_checked
+        self._books.watch(db)
         db.fails = lambda: StoreError("the disk is full: (simulated)") if self.chance.random() < self.bad_disk else None
-
-    def _commit_checked(self, db: SimulatedDatabase) -> None:
-        try:
-            self._check_commit(db)
-        except Broken as broken:
-            self._broken = broken  # nothing in the process may catch it
-            db.process.end("a broken promise")
-
-    def _check_commit(self, db: SimulatedDatabase) -> None:
-        states: dict[int, str] = {}
-        of_record: defaultdict[str, set[str]] = defaultdict(set)
-        for id, state, source_id in db.read("SELECT id, state, source_id FROM delivery"):
-            states[id] = state
-            of_record[source_id].add(state)
-        for id, before in self._states.items():
-            if id not in states:
-                raise Broken(f"delivery {id} has vanished; it was {before}")
-            if before in _FINAL and states[id] != before:
-                raise Broken(f"delivery {id} was {before} and is {states[id]}")
-        if unknown := set(states.values()) - {*_FINAL, *_OPEN}:
-            raise Broken(f"states that are none: {unknown}")
-        self._states = states
-        for source_id, verdict in db.read("SELECT source_id, verdict FROM link"):
-            needed = _FOR_VERDICT.get(verdict)
-            if needed is not None and not of_record[source_id] & {*needed}:
-                raise Broken(f"record {source_id} is {verdict}, but its deliveries are {of_record[source_id] or 'none'}")
 
     def _check_patience(self, exchanges: list[Exchange]) -> None:
         """Nothing leaves for a system before the time that it has named."""

@@ -116,27 +116,23 @@ class RestSystem:
             answer = self._decode(response, f"page {number} of {resource}")
             entries = self._entries(answer, listing, f"page {number} of {resource}")
             tracker.see_page(response, asked_at, self._clock.now())
-            records: list[Record] = []
-            ids: list[str | None] = []
-            deleted: list[str] = []
-            digest: list[str | None] = []
-            for entry in entries:
-                record = get(entry, listing.record) if listing.record else entry
-                if not isinstance(record, dict):
+            records: list[Record] = [get(entry, listing.record) for entry in entries] if listing.record else entries
+            for record in records:
+                if record.__class__ is not dict:
                     raise Undecodable(
                         f"{self.name}: an entry on page {number} of {resource} is {_kind(record)}, not an object",
                         next_step="correct `list.records` or `list.record` in the connector",
                     )
-                id = text_id(id_at(record))
-                digest.append(id)
-                if tracker.by_field:
+            ids = digest = [text_id(id_at(record)) for record in records]
+            if tracker.by_field:
+                for record in records:
                     tracker.see(record)
-                if listing.tombstone is not None and get(record, listing.tombstone.field) == listing.tombstone.equals:
-                    if id is not None:
-                        deleted.append(id)
-                else:
-                    records.append(record)
-                    ids.append(id)
+            deleted: list[str] = []
+            if (gone := listing.tombstone) is not None:
+                buried = [get(record, gone.field) == gone.equals for record in records]
+                deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
+                records = [record for record, is_gone in zip(records, buried, strict=True) if not is_gone]
+                ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
             print_ = hash(tuple(digest) if any(digest) else response.body)
             if entries and print_ in seen_pages:
                 raise Undecodable(
@@ -452,12 +448,10 @@ def _fields_for(call: _Call, declared: Write, item: Item) -> dict[str, Any]:
 
 def text_id(value: Any) -> str | None:
     """Return an id as text, the same for a number and its digits; None for what can't be an id."""
+    if value.__class__ is int:
+        return str(value)
     if isinstance(value, str):
         return value if value.strip() and "\x00" not in value else None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int):
-        return str(value)
     if isinstance(value, Decimal) and value == value.to_integral_value():
         return str(int(value))
     return None

@@ -42,13 +42,15 @@ class SinceTracker:
 
     def see_page(self, response: HttpResponse, asked_at: float, answered_at: float) -> None:
         """Note an answer, and when it was asked for and had come, by our clock (seconds since 1970)."""
+        if self._changed is None:
+            return
         self._pages += 1
         date = _date(response)
         took = dt.timedelta(seconds=max(0.0, answered_at - asked_at))
         self._now = date or dt.datetime.fromtimestamp(answered_at, dt.UTC)
         if self._pages == 1:
             self._began = date - took if date is not None else None
-            if self._changed and self._changed.header:
+            if self._changed.header:
                 self._from_header = (response.headers.get(self._changed.header) or "").removeprefix("W/").strip('"') or None
 
     def see(self, record: Record) -> None:

@@ -97,6 +97,11 @@ class Ledger:
         )  # fmt: skip
         return call
 
+    @property
+    def calls_waiting(self) -> int:
+        """How many calls are not in the journal yet: they go with the next commit."""
+        return len(self._calls)
+
     def take_calls(self) -> list[journal.Call]:
         """Return the calls that are not in the journal yet; the caller writes them."""
         calls, self._calls = self._calls, []

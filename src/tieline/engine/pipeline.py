@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -37,6 +37,10 @@ _SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
 _UNDER_WAY = ("queued", "filtered")
 """Verdicts of records that may have a delivery on its way."""
+
+
+_CALLS_TOGETHER = 100
+"""So many calls of pages on which nothing changed are journaled in one commit."""
 
 
 class Pipeline:
@@ -83,40 +87,27 @@ class Pipeline:
         by_id = self._by_id(records, ids, page)
         if _overlap(self._under_way.ids, by_id):
             await self.settle()
-        known = links.of_sources(self._db, ledger.integration, list(by_id)) if by_id else {}
-        project, compare_all = job.project, self.compare_all
         todo: list[_Change] = []
-        for source_id, record in by_id.items():
-            link = known.get(source_id)
-            # A record that was mended by hand keeps the shadow of what its system says: the next read does not bring the old one back.
-            shadow = link.source_shadow if again and link is not None else encode_json(project(record))
-            if link is None:
-                if self.note_only:
-                    page.links.append(Link(source_id, None, None, shadow, None, "noted"))
-                    page.filtered += 1
-                    continue
-            elif (
-                link.source_shadow == shadow
-                and link.verdict != "deleted"
-                and not again
-                and not (compare_all and link.verdict not in ("noted", "ignored", "deleted"))
-            ):
-                page.unchanged += 1
+        for change in self._changes(by_id, page, again):
+            link = change.link
+            if link is None and self.note_only:
+                page.links.append(Link(change.source_id, None, None, change.shadow, None, "noted"))
+                page.filtered += 1
                 continue
             try:
-                moves = job.when is None or again or self._moves(record, shadow, link)
+                moves = job.when is None or again or self._moves(change.record, change.shadow, link)
             except MappingError as error:
-                self._park(page, _Change(source_id, record, shadow, link), "when", str(error), problem="when")
+                self._park(page, change, "when", str(error), problem="when")
                 continue
             if not moves:
                 page.filtered += 1
-                page.links.append(Link(source_id, None, None, shadow, None, "filtered"))
+                page.links.append(Link(change.source_id, None, None, change.shadow, None, "filtered"))
                 if link is not None:
-                    page.events.append(ledger.event(source_id, "filtered", when=job.spec.when))
+                    page.events.append(ledger.event(change.source_id, "filtered", when=job.spec.when))
                     if link.verdict in _SET_ASIDE:
-                        page.reopened.append(source_id)
+                        page.reopened.append(change.source_id)
                 continue
-            todo.append(_Change(source_id, record, shadow, link))
+            todo.append(change)
         if todo:
             await self._decide(todo, page, again)
         first = ledger.ids("delivery", len(page.deliveries)) if page.deliveries else 0
@@ -128,6 +119,9 @@ class Pipeline:
                 self._guard(delivery)
         await self.settle()  # one commit at a time, in order: the cursor never passes a page that is not durable
         page.read, page.pages, page.repeated = len(by_id) + page.without_id, pages, len(records) - len(by_id) - page.without_id
+        if page.changes_nothing and cursor is None and ledger.calls_waiting < _CALLS_TOGETHER:
+            self._count(page)
+            return
         page.ids, page.keys = by_id.keys(), {link[2] for link in page.links}
         self._under_way = page
         if behind := [delivery.source_id for delivery in page.deliveries if delivery.behind]:
@@ -141,6 +135,10 @@ class Pipeline:
         page, committing = self._under_way, self._committing
         self._under_way, self._committing = _Page(), None
         await committing
+        self._count(page)
+        await self._sender.put([delivery for delivery in page.deliveries if delivery.state == "sending"])
+
+    def _count(self, page: _Page) -> None:
         counts = self._ledger.counts
         counts.pages += page.pages
         counts.read += page.read
@@ -151,7 +149,6 @@ class Pipeline:
         counts.owed += page.owed
         counts.matched += page.matched
         counts.repeated += page.repeated
-        await self._sender.put([delivery for delivery in page.deliveries if delivery.state == "sending"])
 
     async def take_deletions(self, source_ids: Sequence[str]) -> None:
         """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
@@ -219,6 +216,27 @@ class Pipeline:
             return link.target_id is not None or self._job.when(record, None)
         return self._job.when(record, self._job.old_values(decode_json(link.source_shadow)))
 
+    def _changes(self, by_id: Mapping[str, Record], page: _Page, again: bool) -> list[_Change]:
+        """Return the records that are not as they were when they were last seen."""
+        if not by_id:
+            return []
+        db, integration, project = self._db, self._ledger.integration, self._job.project
+        seen = links.shadows_of(db, integration, list(by_id), mapped_anew=self.compare_all)
+        changes = []
+        for source_id, record in by_id.items():
+            shadow = encode_json(project(record))
+            if again or seen.get(source_id) != shadow:
+                changes.append(_Change(source_id, record, shadow))
+        page.unchanged = len(by_id) - len(changes)
+        if known := [change.source_id for change in changes if change.source_id in seen]:
+            linked = links.of_sources(db, integration, known)
+            for change in changes:
+                change.link = linked.get(change.source_id)
+                if again and change.link is not None:
+                    # One that was mended by hand keeps the shadow of what its system says: the next read does not bring the old one back.
+                    change.shadow = change.link.source_shadow
+        return changes
+
     def _by_id(self, records: Sequence[Record], ids: Sequence[str | None], page: _Page) -> dict[str, Record]:
         if None not in ids:
             return dict(zip(ids, records, strict=True))  # type: ignore[arg-type]  # a record that comes twice counts once, in its last form
@@ -229,7 +247,7 @@ class Pipeline:
                 source_id = "no-id-" + format(abs(hash_of(record)), "x")[:12]
                 page.without_id += 1
                 if not links.of_sources(self._db, self._ledger.integration, [source_id]):
-                    self._park(page, _Change(source_id, record, b"{}", None), "no-id", "the record has no id that can be used", {})
+                    self._park(page, _Change(source_id, record, b"{}"), "no-id", "the record has no id that can be used", {})
                 else:
                     page.parked += 1
             else:
@@ -479,7 +497,7 @@ class _Change(msgspec.Struct, gc=False):
     source_id: str
     record: Record
     shadow: bytes
-    link: Link | None
+    link: Link | None = None
     values: Values = {}
     key: str | None = None
     target_shadow: bytes | None = None
@@ -499,6 +517,11 @@ class _Page:
         self.keys: Collection[str | None] = ()
         self.read = self.pages = self.repeated = 0
         self.unchanged = self.filtered = self.held = self.parked = self.owed = self.matched = self.without_id = 0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether there is nothing to make durable: what is unchanged is only counted."""
+        return not (self.links or self.gone or self.reopened or self.deliveries or self.events)
 
     def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
         integration, run = ledger.integration, ledger.run

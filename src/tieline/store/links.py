@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tieline.model.records import encode_json
 from tieline.store.database import Database, Row, insert, marks, update_from
 
 
@@ -25,6 +26,22 @@ class Link(NamedTuple):
 
 
 _COLUMNS = "source_id, target_id, match_key, source_shadow, target_shadow, verdict"
+
+
+def shadows_of(db: Database, integration: int, source_ids: Sequence[str], *, mapped_anew: bool = False) -> dict[str, bytes | None]:
+    """Return {source id: source shadow} of the records that are known: all that an unchanged one needs.
+
+    None where the same shadow does not mean that nothing is to be done: the record was deleted, or, when all is `mapped_anew`, what was
+    made of it came from an older mapping.
+    """
+    holds = "verdict IN ('noted', 'ignored')" if mapped_anew else "verdict != 'deleted'"
+    # A list in one parameter is taken apart in C; one parameter for each id is bound under the interpreter's lock.
+    rows = db.read(
+        f"""SELECT source_id, CASE WHEN {holds} THEN source_shadow END
+            FROM json_each(?2) AS wanted CROSS JOIN link ON link.integration = ?1 AND link.source_id = wanted.value""",
+        (integration, encode_json(source_ids).decode()),
+    )
+    return dict(rows)
 
 
 def of_sources(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, Link]:

@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template
 from tieline.engine import deadletters
+from tieline.engine.allowances import KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
@@ -81,7 +82,9 @@ class Tieline:
             self._db = None
 
     async def aclose(self) -> None:
-        """Let go of the connections to the systems."""
+        """Let go of the connections to the systems, and of what was granted to this process and not used."""
+        for system in self._systems.values():
+            await system.caller.budget.close()
         if self._open_transport is not None:
             await self._open_transport.close()
             self._open_transport = None
@@ -151,6 +154,7 @@ class Tieline:
                 self.clock,
                 outage=self.outages().get(connection),
                 save_outage=functools.partial(self._save_outage, connection),
+                shared=KeptAllowances(lambda: self.db, lambda: self._db is not None or self._store_file.exists()),
             )
             caller.observe = observe
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
@@ -320,7 +324,7 @@ class Tieline:
                 secret_headers[methods.api_key.header or "X-Api-Key"] = value
         return Account(
             name, url, headers, secret_headers, secret_query,
-            declared.limits if declared.limits is not None else connector.limits,
+            declared.limits if declared.limits is not None else connector.limits, connector.limit_headers,
             declared.concurrency or connector.concurrency,
             connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask, connector.breaker,
         )  # fmt: skip

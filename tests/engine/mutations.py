@@ -140,7 +140,7 @@ def a_superseded_delivery_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 def a_wait_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor's Retry-After is taken as advice."""
     throttled = Budget.throttled
-    monkeypatch.setattr(Budget, "throttled", lambda self, seconds: throttled(self, seconds / 2))
+    monkeypatch.setattr(Budget, "throttled", lambda self, seconds, *rest, **how: throttled(self, seconds / 2, *rest, **how))
 
 
 def what_is_undone_on_its_way_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

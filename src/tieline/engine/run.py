@@ -27,6 +27,7 @@ from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
 from tieline.transport.caller import CallRecord
+from tieline.transport.priority import PRIORITY, Priority
 
 _LEDGER: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("ledger", default=None)
 
@@ -126,6 +127,7 @@ class Engine:
         )
         ledger = Ledger(db, clock, state.id, run, state.fence)
         token = _LEDGER.set(ledger)
+        urgency = PRIORITY.set(_priority(wanted, state, job))
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
         self._current = pass_
@@ -160,6 +162,7 @@ class Engine:
             heartbeat.cancel()
             await pass_.sender.close()
             _LEDGER.reset(token)
+            PRIORITY.reset(urgency)
             with contextlib.suppress(TielineError):
                 self._close(
                     ledger,
@@ -476,6 +479,13 @@ def _reopening(ledger: Ledger, delivery: Delivery) -> Callable[[sqlite3.Connecti
         links.judge(connection, ledger.integration, [delivery.source_id], "queued")
 
     return unit
+
+
+def _priority(wanted: Wanted, state: runs.State, job: CompiledIntegration) -> Priority:
+    """Whose calls go first: a person's, then what keeps both systems alike, then what fills up what was there before."""
+    if not wanted.send or wanted.only is not None or wanted.redrive:
+        return "interactive"
+    return "backfill" if state.complete_at is None or state.mapping != job.fingerprint else "live"
 
 
 def _encoded(since: Since) -> str:

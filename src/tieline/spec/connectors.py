@@ -10,13 +10,15 @@ import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import Field as Declare
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, StringConstraints
 
 from tieline.spec.base import Declared, Duration, Name, Path
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
 FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "language"]
+Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
+"""A share of something: `10%`."""
 TimeFormat = Literal["rfc3339", "unix", "unix_ms", "date", "raw"]
 
 
@@ -66,15 +68,48 @@ class AuthMethods(Declared):
     """User name and password."""
 
 
+COUNTED_FROM_SECONDS = 3600.0
+"""Longer windows are counted, shorter ones paced."""
+
+
 class RateLimit(Declared):
     """How many requests a system accepts in a window."""
 
     requests: PositiveInt
     """Requests accepted per window."""
     per: Duration = 60.0
-    """Length of the window."""
+    """Length of the window. Up to an hour calls are spread evenly over it; longer ones are counted."""
     burst: PositiveInt | None = None
-    """How many may come at once; a tenth of the window's requests unless stated."""
+    """How many may come at once, on top of the even spread, where the vendor takes that; unless stated, calls are spread evenly."""
+    reserve: PositiveInt | Percent | None = None
+    """Of a window longer than an hour: what is left for people who wait, as a number or a share (`10%`). First meetings of many records stop
+    before it, ordinary runs leave half of it."""
+
+    @property
+    def reserved(self) -> int:
+        """The reserve in requests."""
+        if isinstance(self.reserve, str):
+            return max(1, round(self.requests * float(self.reserve.strip().rstrip("%")) / 100.0))
+        return self.reserve or 0
+
+
+class LimitHeaders(Declared):
+    """Headers of the vendor's own in which answers tell of a limit; the usual ones, such as `RateLimit` and `X-RateLimit-Remaining`, are known."""
+
+    limit: str | None = None
+    """Header that tells what a window takes."""
+    remaining: str | None = None
+    """Header that tells what is left of it."""
+    used: str | None = None
+    """Header that tells what is used; `32/40` in one header tells the limit too."""
+    reset: str | None = None
+    """Header that tells when the window ends: in seconds, or as a time (seconds or milliseconds since 1970, a date)."""
+    per: Duration | None = None
+    """Length of the window."""
+    cost: str | None = None
+    """Header that tells what the call really took from the limits."""
+    backoff: str | None = None
+    """Header by which a vendor asks, on good answers too, to be left alone for so many seconds, such as `Backoff`."""
 
 
 class Timeouts(Declared):
@@ -474,6 +509,8 @@ class Connector(Declared):
     """Headers of every call."""
     limits: tuple[RateLimit, ...] = ()
     """What the vendor accepts; all of them hold."""
+    limit_headers: tuple[LimitHeaders, ...] = ()
+    """The vendor's own headers that tell of limits, besides the usual ones."""
     concurrency: PositiveInt = 8
     """Most calls at once."""
     timeouts: Timeouts = Timeouts.model_construct()

@@ -8,6 +8,7 @@ from tieline.model.errors import Complaint
 from tieline.spec.connections import Connection, Credentials
 from tieline.spec.connectors import Connector
 from tieline.spec.findings import Findings
+from tieline.spec.lint_limits import lint_limits
 from tieline.spec.reader import Project
 from tieline.spec.references import ReferenceProblem, check_url, check_url_template, resolve, unresolved
 from tieline.spec.source import Key
@@ -32,6 +33,7 @@ def lint_connection(project: Project, found: Findings, connection: Connection, e
             _method(found, connection, connector)
         _variables(found, connection, connector)
         _environment(project, found, connection, connector, environ)
+    lint_limits(found, connection.limits or ())
     for keys, text in _referring(connection):
         for problem in unresolved(text, project.folder, environ):
             found.warning(keys, problem)

@@ -11,6 +11,7 @@ from tieline.model.errors import Complaint
 from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, NextUrl, Request, Resource, Upsert, Write
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
+from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
 from tieline.spec.references import check_url_template
 from tieline.spec.source import Key
 from tieline.spec.words import meant
@@ -31,6 +32,8 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
         judge.request(("ping",), connector.ping, frozenset())
     for name in connector.headers:
         judge.gaps(("headers", name), connector.headers[name], frozenset())
+    lint_limits(found, connector.limits)
+    lint_limit_headers(found, connector.limit_headers)
     judge.unused()
     return found.complaints
 
@@ -217,6 +220,7 @@ class _Judge:
 
     def request(self, at: Keys, request: Request, names: frozenset[str]) -> None:
         """Judge a call; `names` are what it can fill in besides variables. None when fields are judged elsewhere."""
+        lint_costs(self._found, at, request.cost, self._connector.limits)
         if "://" in request.path:
             self._found.error((*at, "path"), "is an address, not a path", "the address is in `environments`; begin with `/`")
         elif request.path and request.path[0] not in "/?{":

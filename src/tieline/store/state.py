@@ -36,3 +36,9 @@ def all_of(db: Database, kind: str, type_: type[T]) -> dict[str, T]:
     return {
         name: msgspec.json.decode(value, type=type_) for name, value in db.read("SELECT name, value FROM state WHERE kind = ?", (kind,))
     }
+
+
+def peek(db: Database, kind: str, name: str, type_: type[T]) -> T | None:
+    """Return a value as committed, outside of a unit; None when there is none."""
+    rows = db.read("SELECT value FROM state WHERE kind = ? AND name = ?", (kind, name))
+    return msgspec.json.decode(rows[0][0], type=type_) if rows else None

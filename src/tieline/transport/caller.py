@@ -13,11 +13,13 @@ import msgspec
 
 from tieline.model.clock import Clock
 from tieline.model.errors import CircuitOpen, OutcomeUnknown, RateLimited, RemoteError, Unavailable, Undecodable
-from tieline.spec.connectors import BreakerPolicy, Errors, RateLimit, Timeouts
+from tieline.spec.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
 from tieline.transport.breaker import Breaker, Outage
-from tieline.transport.budget import Budget
+from tieline.transport.budget import Budget, SharedAllowances
 from tieline.transport.classify import error_of
+from tieline.transport.lanes import MOST_WAIT_SECONDS
+from tieline.transport.limit_headers import reset_wait
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
 from tieline.transport.retry import TRANSIENT, wait_seconds
 
@@ -48,6 +50,7 @@ class Account(msgspec.Struct, frozen=True):
     secret_headers: Mapping[str, str]
     secret_query: Mapping[str, str]
     limits: tuple[RateLimit, ...]
+    limit_headers: tuple[LimitHeaders, ...]
     concurrency: int
     timeouts: Timeouts
     most_bytes: int
@@ -60,7 +63,6 @@ class Account(msgspec.Struct, frozen=True):
 
 
 READ_RETRIES = RetryPolicy.model_construct()
-_MOST_THROTTLE_WAIT = 900.0
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
 """So often a read waits for a probe of somebody else's before it is told that the system is down."""
@@ -78,12 +80,20 @@ class Caller:
         *,
         outage: Outage | None = None,
         save_outage: Callable[[Outage | None], None] = lambda outage: None,
+        shared: SharedAllowances | None = None,
     ) -> None:
-        """`outage` is what an earlier process knew of the system's, `save_outage` keeps it for the next."""
+        """`outage` is what an earlier process knew of the system's, `save_outage` keeps it for the next; `shared` keeps the budget."""
         self.account = account
         self._transport, self._clock, self._retries = transport, clock, retries
         self.clock = clock
-        self.budget = Budget(account.limits, clock)
+        self.budget = Budget(
+            account.limits,
+            clock,
+            name=account.name,
+            shared=shared,
+            headers=account.limit_headers,
+            concurrency=account.concurrency,
+        )
         self.breaker = Breaker(account.name, account.breaker, account.concurrency, clock, known=outage, save=save_outage)
         self._headers = {**account.headers, **account.secret_headers}
         self._origin = _origin(account.base_url)
@@ -162,32 +172,44 @@ class Caller:
         if account.secret_query:
             url = _with_query(url, account.secret_query)
         request = HttpRequest(method, url, {**self._headers, **headers} if headers else self._headers, body)
-        throttled = 0
+        throttled, budget, clock = 0, self.budget, self._clock
         while True:
-            response, error, call = await self._try(request, cost, attempt, accept, at_once=at_once)
-            if not isinstance(error, RateLimited):
-                self.budget.accepted()
+            response, error, call, sent_at = await self._try(request, cost, attempt, accept, at_once=at_once)
+            if response is None or not isinstance(error, RateLimited):
+                if response is not None and (backoff := budget.answered(response.headers, cost)):
+                    await budget.throttled(backoff, "asked to be left alone", lesson=False, ended=False)
                 return response, error, call
-            wait = error.retry_after
+            heard = budget.hear(response.headers)
+            wait, told = error.retry_after if error.retry_after is not None else reset_wait(heard), "told to wait"
             if wait is None:
-                wait = min(_GUESS_SECONDS * 2 ** min(throttled, 6), 120.0) * (0.5 + 0.5 * self._clock.random())
+                told = "too many requests, without a word of how long to wait"
+                wait = min(_GUESS_SECONDS * 2 ** min(throttled, 6), 120.0) * (0.5 + 0.5 * clock.random())
             throttled += 1
-            if wait > _MOST_THROTTLE_WAIT:
+            # A 503 that names a time is an outage, not a limit: there is no pace to be learned from it.
+            took_seconds = clock.monotonic() - sent_at
+            await budget.throttled(wait, f"{told} ({error.status})", took_seconds=took_seconds, lesson=error.status != 503)
+            if wait > MOST_WAIT_SECONDS:
                 return response, error, call
-            self.budget.throttled(wait)
 
     async def _try(
         self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], *, at_once: bool
-    ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
-        """Send once, when breaker and budget allow it, and note what came of it."""
+    ) -> tuple[HttpResponse | None, RemoteError | None, int | None, float]:
+        """Send once, when breaker and budget allow it, and note what came of it; return when it left as well.
+
+        `RateLimited` without an answer: nothing was sent, because the budget has nothing for so long that nobody should wait for it.
+        """
         clock, account, breaker = self._clock, self.account, self.breaker
         try:
             probe = await breaker.enter(at_once=at_once)
         except CircuitOpen as closed:
-            return None, closed, None
-        judged = False
+            return None, closed, None, 0.0
+        judged = taken = False
         try:
-            waited = await self.budget.take(cost)
+            try:
+                waited = await self.budget.take(cost)
+            except RateLimited as used_up:
+                return None, used_up, None, 0.0
+            taken = True
             at, started = clock.now(), clock.monotonic()
             response: HttpResponse | None = None
             error: RemoteError | None
@@ -195,6 +217,8 @@ class Caller:
                 response = await self._transport.send(request, account.timeouts, account.most_bytes)
             except RemoteError as failure:
                 error = failure
+                self.budget.answered(None)
+                taken = False
             else:
                 error = None if response.status in accept else error_of(response, account.errors, at)
             record = CallRecord(
@@ -213,8 +237,10 @@ class Caller:
                 breaker.failed(why, probe=probe)
             else:
                 breaker.answered()
-            return response, error, self.observe(record)
+            return response, error, self.observe(record), started
         finally:
+            if taken and not judged:
+                self.budget.abandoned()
             if not judged:
                 breaker.given_up(probe=probe)
 

@@ -11,7 +11,7 @@ import contextlib
 import datetime as dt
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -191,11 +191,13 @@ class Tieline:
         """Run an integration once."""
         return await self.engine().run(name, wanted, progress=progress)
 
-    async def run_plan(self, name: str, path: Path, *, progress: Callable[[Counts], None] = lambda counts: None) -> Outcome:
+    async def run_plan(
+        self, name: str, path: Path, wanted: Wanted = EVERYTHING, *, progress: Callable[[Counts], None] = lambda counts: None
+    ) -> Outcome:
         """Carry out a saved plan. Raises `SafetyStop` when the world has changed since."""
-        with await self.plan(name) as plan:
+        with await self.plan(name, wanted) as plan:
             check_plan(path, plan)
-            return await self.engine().run(name, guard=guard_by(plan), progress=progress)
+            return await self.engine().run(name, wanted, guard=guard_by(plan), progress=progress)
 
     async def plan(self, name: str, wanted: Wanted = EVERYTHING) -> Plan:
         """Work out what a run would write. Nothing is written, neither to a system nor to the store."""
@@ -229,8 +231,20 @@ class Tieline:
         return explain(self.db, self.project.integrations, connection, resource, id)
 
     def dead_letters(self, integration: str | None = None, cause: str | None = None) -> list[deadletters.DeadLetter]:
-        """Return what needs a person, oldest first."""
+        """Return what needs a person, oldest first; a thousand at most (`engine.deadletters` reads and groups any number)."""
         return deadletters.list_letters(self.db, integration=integration, cause=cause)
+
+    def rule_text(self, name: str, field: str | None) -> tuple[str, str] | None:
+        """Return where the rule of a destination's field stands now, as file and line, and how it reads there; None if there is none."""
+        spec = self.project.integrations.get(name)
+        if spec is None or field is None or (field not in spec.map and field != "when"):
+            return None
+        file, line = self.project.where("integration", name, *(("map", field) if field in spec.map else (field,)))
+        try:
+            lines = (self.project.folder / file).read_text("utf-8").splitlines()[line - 1 :]
+        except (OSError, UnicodeDecodeError):
+            return None
+        return f"{file}:{line}", "\n".join(_block(lines))
 
     def edit_letter(self, id: int, changes: Mapping[str, Any]) -> deadletters.DeadLetter:
         """Change fields of the source record that a dead letter keeps."""
@@ -328,6 +342,19 @@ class Tieline:
             declared.concurrency or connector.concurrency,
             connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask, connector.breaker,
         )  # fmt: skip
+
+
+def _block(lines: Sequence[str]) -> list[str]:
+    """Return the first line and those that belong to it: they are indented further."""
+    if not lines:
+        return []
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    block = [lines[0]]
+    for line in lines[1:]:
+        if not line.strip() or len(line) - len(line.lstrip()) <= indent:
+            break
+        block.append(line)
+    return [line[indent:] for line in block]
 
 
 T = TypeVar("T")

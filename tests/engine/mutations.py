@@ -145,7 +145,7 @@ def a_wait_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def what_is_undone_on_its_way_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version is compared with what was agreed, and what is on its way is not thought of."""
-    monkeypatch.setattr("tieline.engine.pipeline._UNDER_WAY", ())
+    monkeypatch.setattr("tieline.engine.pipeline._AT_REST", ("linked", "noted", "queued", "filtered"))
 
 
 def failures_give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

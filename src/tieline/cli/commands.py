@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -32,6 +32,17 @@ Integration = Annotated[str | None, typer.Argument(help="The integration; all of
 OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
 Letters = Annotated[list[int] | None, typer.Argument(help="Dead letters by number.", min=1, max=MOST, show_default=False)]
 Letter = Annotated[int, typer.Argument(help="The dead letter's number.", min=1, max=MOST)]
+Cause = Annotated[str | None, typer.Option(help="Only this cause.", show_default=False)]
+Field = Annotated[str | None, typer.Option(help="Only of this field.", show_default=False)]
+Shown = Annotated[
+    int | None, typer.Option(help="How many to show below the groups: 50, with --json all, without it.", min=1, show_default=False)
+]
+Groups = Annotated[bool, typer.Option("--groups", help="Only the groups.")]
+OfIntegration = Annotated[str | None, typer.Option(help="All of this integration.", show_default=False)]
+OfCause = Annotated[str | None, typer.Option(help="All of this cause.", show_default=False)]
+OfField = Annotated[str | None, typer.Option(help="All of this field.", show_default=False)]
+Most = Annotated[int | None, typer.Option(help="Only so many, the oldest: to try a few first.", min=1, max=MOST, show_default=False)]
+Full = Annotated[bool, typer.Option("--full", help="Read the whole source, whatever was read before; what was ignored is looked at again.")]
 HERE = Path()
 
 
@@ -69,6 +80,7 @@ def plan(
     out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `run --plan`.", show_default=False)] = None,
     limit: Annotated[int | None, typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,
     only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
+    full: Full = False,
     show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
     mask: Mask = False,
     project: Folder = HERE,
@@ -77,9 +89,11 @@ def plan(
     """Show what a run would create and update, field by field. Nothing is written."""
     output.json_mode = json
     from tieline.cli import operate
+    from tieline.engine.run import Wanted
 
     with spoken_errors():
-        raise SystemExit(operate.plan(project, integration, out=out, limit=limit, only=only, show=show, mask=mask))
+        wanted = Wanted(limit=limit, only=only, full=full)
+        raise SystemExit(operate.plan(project, integration, wanted, out=out, show=show, mask=mask))
 
 
 @app.command()
@@ -90,15 +104,22 @@ def run(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,
     only: Annotated[str | None, typer.Option(help="Only the record with this id.", show_default=False)] = None,
+    full: Full = False,
+    allow_deletes: Annotated[
+        int | None,
+        typer.Option(help="The most deletions of this run, in place of `brakes: {deletes: N}`.", min=0, max=MOST, show_default=False),
+    ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Move what must move, now."""
     output.json_mode = json
     from tieline.cli import operate
+    from tieline.engine.run import Wanted
 
     with spoken_errors():
-        raise SystemExit(operate.run(project, integration, plan=plan, limit=limit, only=only))
+        wanted = Wanted(limit=limit, only=only, full=full, allow_deletes=allow_deletes)
+        raise SystemExit(operate.run(project, integration, wanted, plan=plan))
 
 
 @app.command()
@@ -131,40 +152,47 @@ def explain(
 @letters.callback()
 def dead_letters(
     context: typer.Context,
-    cause: Annotated[str | None, typer.Option(help="Only this cause.", show_default=False)] = None,
+    cause: Cause = None,
+    field: Field = None,
+    limit: Shown = None,
+    groups: Groups = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Deliveries that need a person; without a further command, the list of them."""
     if context.invoked_subcommand is None:
-        list_letters(None, cause, project, json)
-    elif json or cause is not None or project != HERE:
+        list_letters(None, cause, field, limit, groups, project, json)
+    elif json or groups or limit is not None or cause is not None or field is not None or project != HERE:
         raise typer.BadParameter(f"options come after `{context.invoked_subcommand}`")
 
 
 @letters.command("list")
 def list_letters(
     integration: Integration = None,
-    cause: Annotated[str | None, typer.Option(help="Only this cause.", show_default=False)] = None,
+    cause: Cause = None,
+    field: Field = None,
+    limit: Shown = None,
+    groups: Groups = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """List what needs a person, grouped by cause and field."""
+    """List what needs a person: groups of one cause, field and rule first, each with the command that deals with all of it."""
     output.json_mode = json
-    from tieline.cli import report
+    from tieline.cli import letters as work
 
     with spoken_errors():
-        raise SystemExit(report.list_letters(project, integration, cause))
+        which = work.Which((), integration, cause, field, limit)
+        raise SystemExit(work.list_letters(project, which, groups_only=groups))
 
 
 @letters.command()
 def show(letter: Letter, mask: Mask = False, project: Folder = HERE, json: Json = False) -> None:
-    """Show one whole: record, request, answer, reason, rule."""
+    """Show one whole: record, request, answer, reason, and the rule as it stands in the file now."""
     output.json_mode = json
-    from tieline.cli import report
+    from tieline.cli import letters as work
 
     with spoken_errors():
-        raise SystemExit(report.show_letter(project, letter, mask=mask))
+        raise SystemExit(work.show_letter(project, letter, mask=mask))
 
 
 @letters.command()
@@ -178,41 +206,77 @@ def edit(
 ) -> None:
     """Mend the record that a dead letter keeps (in $EDITOR without --set). Send it with `redrive`."""
     output.json_mode = json
-    from tieline.cli import operate
+    from tieline.cli import letters as work
 
     with spoken_errors():
-        raise SystemExit(operate.edit_letter(project, letter, set or []))
+        raise SystemExit(work.edit_letter(project, letter, set or []))
 
 
 @letters.command()
 def redrive(
     letter: Letters = None,
-    integration: Annotated[str | None, typer.Option(help="All of this integration.", show_default=False)] = None,
-    cause: Annotated[str | None, typer.Option(help="All of this cause.", show_default=False)] = None,
+    integration: OfIntegration = None,
+    cause: OfCause = None,
+    field: OfField = None,
+    rate: Annotated[
+        str | None, typer.Option(help="How fast: 5/s, 10/m or 100/h, on top of the connection's limits.", show_default=False)
+    ] = None,
+    limit: Most = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Decide dead letters again, with today's mapping, and send them."""
+    """Decide dead letters again, with today's mapping, oldest first, and send them. Interrupted, the same command goes on."""
     output.json_mode = json
-    from tieline.cli import operate
+    from tieline.cli import letters as work
 
     with spoken_errors():
-        raise SystemExit(operate.redrive(project, letter or [], integration, cause))
+        which = work.Which(tuple(letter or ()), integration, cause, field, limit)
+        raise SystemExit(work.redrive(project, which, rate))
+
+
+@letters.command()
+def resolve(
+    letter: Letters = None,
+    target: Annotated[str | None, typer.Option("--as", help="It is this record of the destination: link them.", show_default=False)] = None,
+    not_done: Annotated[bool, typer.Option("--not-done", help="It was never made: send it again.")] = False,
+    keep: Annotated[
+        Literal["source", "target"] | None,
+        typer.Option(help="Whose values hold where they differ: source sends, target leaves.", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="How you know; it stays in the record's history.")] = "",
+    integration: OfIntegration = None,
+    cause: OfCause = None,
+    field: OfField = None,
+    limit: Most = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Say what tieline can't find out: which record it is, that it was never made, or whose values hold. Then it goes on."""
+    output.json_mode = json
+    from tieline.cli import letters as work
+    from tieline.engine.redriving import Settlement
+
+    with spoken_errors():
+        which = work.Which(tuple(letter or ()), integration, cause, field, limit)
+        raise SystemExit(work.resolve(project, which, Settlement(reason, target, not_done, keep)))
 
 
 @letters.command()
 def discard(
-    letter: Annotated[list[int], typer.Argument(help="Dead letters by number.", min=1, max=MOST)],
-    reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")],
+    letter: Letters = None,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")] = "",
+    integration: OfIntegration = None,
+    cause: OfCause = None,
+    field: OfField = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Give up on dead letters, for a reason."""
+    """Give up on dead letters, for a reason. A later version of the record goes its way as any other."""
     output.json_mode = json
-    from tieline.cli import operate
+    from tieline.cli import letters as work
 
     with spoken_errors():
-        raise SystemExit(operate.discard(project, letter, reason))
+        raise SystemExit(work.discard(project, work.Which(tuple(letter or ()), integration, cause, field), reason))
 
 
 @app.command()

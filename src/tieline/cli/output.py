@@ -43,6 +43,15 @@ class Output:
         """Print a value as JSON; numbers keep every digit."""
         sys.stdout.write(msgspec.json.format(encode_json(plain(value)), indent=2).decode() + "\n")
 
+    def json_list(self, values: Iterable[Any]) -> int:
+        """Print values as one JSON list, each as it comes; return how many there were."""
+        number = 0
+        for number, value in enumerate(values, 1):
+            text = msgspec.json.format(encode_json(plain(value)), indent=2).decode()
+            sys.stdout.write(("[\n  " if number == 1 else ",\n  ") + text.replace("\n", "\n  "))
+        sys.stdout.write("\n]\n" if number else "[]\n")
+        return number
+
     def hide(self, values: Iterable[Any]) -> None:
         """Print `•••` from now on wherever one of these values would stand."""
         for text in {str(value) for value in values if not isinstance(value, (dict, list, bool))}:

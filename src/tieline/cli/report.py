@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from tieline.app import Tieline
 from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, age, output, plain, value_text, when
-from tieline.engine import deadletters
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.observe.explain import Moment, Story
 from tieline.observe.status import IntegrationStatus
 
-_MOMENT_STYLES = {"delivered": "green", "parked": "red", "held": "magenta", "owed": "yellow", "accepted": "cyan", "set aside": "red"}
+_MOMENT_STYLES = {
+    "delivered": "green",
+    "parked": "red",
+    "held": "magenta",
+    "owed": "yellow",
+    "accepted": "cyan",
+    "set aside": "red",
+    "resolved": "green",
+}
 
 
 def status(folder: Path, name: str | None) -> int:
@@ -157,66 +162,3 @@ def personal_values(project: Tieline, integration: str, parts: Iterable[dict[str
     addresses = project.personal_fields(integration)
     found = [value for part in parts if part for address in addresses for value in (part.get(address), get(part, address))]
     return [value for value in found if value not in (None, ABSENT, "")]
-
-
-def list_letters(folder: Path, integration: str | None, cause: str | None) -> int:
-    """List what needs a person."""
-    with Tieline.open(folder) as project:
-        if integration is not None:
-            project.names(integration)
-        letters = project.dead_letters(integration, cause)
-        if output.json_mode:
-            output.json([plain(letter) for letter in letters])
-            return ACT if letters else OK
-        if not letters:
-            output.print("no dead letters: nothing needs a person", style="green")
-            return OK
-        groups = Counter((letter.integration, letter.cause, letter.field or "") for letter in letters)
-        for (name, kind, field), number in groups.most_common():
-            output.console.print(f"[bold]{number}[/] × {escape(name)}: {escape(kind)}{f' of `{escape(field)}`' if field else ''}")
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for heading in ("no.", "integration", "record", "state", "since", "why"):
-            table.add_column(heading, overflow="fold")
-        for letter in letters[:50]:
-            state = "parked" if letter.state == "dead" else "held"
-            table.add_row(
-                str(letter.id), letter.integration, escape(letter.source_id), state, when(letter.accepted_at), escape(letter.message[:160])
-            )
-        output.console.print(table)
-        if len(letters) > 50:
-            output.print(f"… and {len(letters) - 50} more (--json shows all)", style="dim")
-        output.print("`tieline dead-letters show NO`, `edit NO --set FIELD=VALUE`, `redrive NO`, `discard NO --reason …`", style="dim")
-        return ACT
-
-
-def show_letter(folder: Path, id: int, *, mask: bool) -> int:
-    """Show a dead letter whole."""
-    with Tieline.open(folder) as project:
-        letter = deadletters.get_letter(project.db, id)
-        if mask:
-            output.hide(personal_values(project, letter.integration, [letter.record, letter.fields]))
-        if output.json_mode:
-            output.json(letter)
-            return OK
-        state = {"dead": "parked"}.get(letter.state, letter.state)
-        output.console.print(
-            f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]"
-        )
-        output.print(f"  since   {when(letter.accepted_at)}, {letter.attempts} attempts")
-        output.print(f"  why     {letter.message}")
-        why = letter.why
-        for name, label in (("rule", "rule"), ("status", "status"), ("answer", "answer")):
-            if why.get(name):
-                output.print(f"  {label:7} {why[name]}")
-        if request := why.get("request"):
-            output.print(f"  request {request.get('operation')} {request.get('id') or ''}")
-            for address, value in (request.get("body") or {}).items():
-                output.print(f"            {address}: {value_text(value)}")
-        if letter.record is not None:
-            output.print("  record")
-            for address, value in letter.record.items():
-                output.print(f"            {address}: {value_text(value)}")
-        if why.get("discarded"):
-            output.print(f"  given up {why['discarded']}")
-        output.console.print(f"  [dim]next[/]    {escape(letter.next_step)}")
-        return OK

@@ -1,9 +1,13 @@
-"""Deliveries that need a person: list, show, edit, discard. Redriving one is a run (`engine.run`, `Wanted.redrive`)."""
+"""Deliveries that need a person: list, group, show, edit, discard.
+
+Deciding one again is a run (`engine.redriving`), and so is settling it by hand.
+"""
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,8 +15,9 @@ import msgspec
 from tieline.model.errors import TielineError
 from tieline.model.paths import put
 from tieline.model.records import decode_json, encode_json
-from tieline.store import journal, outbox, runs
+from tieline.store import journal, letters, links, outbox, runs
 from tieline.store.database import Database
+from tieline.store.letters import ALL, STATES, Chosen
 
 
 class DeadLetter(msgspec.Struct):
@@ -35,16 +40,72 @@ class DeadLetter(msgspec.Struct):
     record: dict[str, Any] | None
     fields: dict[str, Any]
     why: dict[str, Any]
+    call: int | None = None
+    """The last call that was made for it, in the journal."""
+
+    @property
+    def rule(self) -> str | None:
+        """File and line of the mapping's rule, as they were when it was set aside."""
+        return self.why.get("rule")
+
+    @property
+    def candidates(self) -> list[str]:
+        """The destination's records that it may belong to."""
+        return self.why.get("candidates") or []
 
 
-def list_letters(db: Database, *, integration: str | None = None, cause: str | None = None, limit: int = 1000) -> list[DeadLetter]:
-    """Return open dead letters, oldest first."""
-    names = runs.names(db)
-    letters: list[DeadLetter] = []
-    for number, name in sorted(names.items(), key=lambda entry: entry[1]):
-        if integration is None or name == integration:
-            letters += [_letter(name, delivery) for delivery in outbox.open_of(db, number, ("dead", "held"), limit=limit)]
-    return [letter for letter in letters if cause is None or letter.cause == cause][:limit]
+class LetterGroup(msgspec.Struct):
+    """Dead letters that have one cause, field and rule."""
+
+    integration: str
+    state: str
+    cause: str
+    field: str | None
+    rule: str | None
+    number: int
+    """How many there are."""
+    since: float
+    """When the oldest was accepted."""
+    example: DeadLetter
+    """The oldest."""
+    command: str
+    """The command that deals with all of them."""
+
+
+def group_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> list[LetterGroup]:
+    """Return open dead letters in groups, the largest first. They are counted by the database; one of each group is read."""
+    found = []
+    for number, name in _integrations(db, integration):
+        for group in letters.groups(db, number, chosen):
+            example = outbox.get(db, group.example)
+            if example is not None:
+                found.append(
+                    LetterGroup(
+                        name, group.state, group.cause, group.field, group.rule, group.number, group.since,
+                        _letter(name, example[1]), _command(name, group),
+                    )
+                )  # fmt: skip
+    return sorted(found, key=lambda group: -group.number)
+
+
+def read_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> Iterator[DeadLetter]:
+    """Yield open dead letters, those of one integration after the other, oldest first. A portion is held at a time."""
+    for number, name in _integrations(db, integration):
+        for delivery in letters.read(db, number, chosen):
+            yield _letter(name, delivery)
+
+
+def list_letters(
+    db: Database, *, integration: str | None = None, cause: str | None = None, field: str | None = None, limit: int = 1000
+) -> list[DeadLetter]:
+    """Return open dead letters, at most `limit`."""
+    return list(itertools.islice(read_letters(db, integration=integration, chosen=Chosen(cause, field)), limit))
+
+
+def count_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> dict[str, int]:
+    """Return how many are open of each integration that has any."""
+    counts = {name: letters.count(db, number, chosen) for number, name in _integrations(db, integration)}
+    return {name: number for name, number in counts.items() if number}
 
 
 def get_letter(db: Database, id: int) -> DeadLetter:
@@ -80,7 +141,9 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
     edited = encode_json(record)
 
     def unit(connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE delivery SET record = ? WHERE id = ?", (edited, id))
+        changed = connection.execute("UPDATE delivery SET record = ? WHERE id = ? AND state IN ('dead', 'held')", (edited, id)).rowcount
+        if changed != 1:
+            raise _not_open(id, "it has just been settled")
         detail = msgspec.json.encode({"delivery": id, "fields": dict(changes)}, enc_hook=str).decode()
         journal.note(connection, [journal.Event(now, number, None, delivery.source_id, "edited by hand", detail)])
 
@@ -88,27 +151,65 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
     return get_letter(db, id)
 
 
-def discard(db: Database, ids: Sequence[int], reason: str, *, now: float) -> None:
-    """Give up on dead letters, for a reason that stays in the record's history."""
-    found = [(number, delivery) for number, delivery in (_open(db, id) for id in ids)]
+def discard(db: Database, ids: Sequence[int], reason: str, *, now: float) -> int:
+    """Give up on dead letters, for a reason that stays in the record's history; return how many. All of them or, when one isn't open, none.
+
+    What is given up is this version of the record. A later one goes its way as any other; of a linked record it brings along whatever then
+    differs from the destination. Where nobody knows whether a record was created, that doubt stays: a later version is held too.
+    """
+    found = [(number, delivery) for number, delivery in (_open(db, id) for id in dict.fromkeys(ids))]
 
     def unit(connection: sqlite3.Connection) -> None:
         for number, delivery in found:
             delivery.state = "discarded"
-            why = {**delivery.why, "discarded": reason}
-            delivery.reason = encode_json(why)
+            delivery.reason = encode_json({**delivery.why, "discarded": reason})
             outbox.set_state(connection, delivery, now=now, run=delivery.run)
+            links.give_up(connection, number, delivery.source_id)
             detail = msgspec.json.encode({"delivery": delivery.id, "reason": reason}).decode()
             journal.note(connection, [journal.Event(now, number, None, delivery.source_id, "discarded by hand", detail)])
 
     db.write(unit)
+    return len(found)
+
+
+def discard_all(db: Database, reason: str, *, integration: str | None, chosen: Chosen, now: float) -> int:
+    """Give up on all that are meant, in portions; return how many."""
+    done = 0
+    for number, _ in _integrations(db, integration):
+        limited = msgspec.structs.replace(chosen, up_to=letters.newest(db, number))
+        while portion := letters.ids(db, number, limited):
+            done += discard(db, portion, reason, now=now)
+    return done
+
+
+def _integrations(db: Database, integration: str | None) -> list[tuple[int, str]]:
+    known = sorted(runs.names(db).items(), key=lambda entry: entry[1])
+    return [(number, name) for number, name in known if integration in (None, name)]
+
+
+def _command(integration: str, group: letters.Group) -> str:
+    which = f"--integration {integration} --cause {_quoted(group.cause)}" + (f" --field {_quoted(group.field)}" if group.field else "")
+    if group.cause == "unknown":
+        return f"tieline dead-letters resolve {group.example} --as ID (or --not-done) --reason …"
+    if group.cause == "conflict":
+        return f"tieline dead-letters resolve {which} --keep source (or target) --reason …"
+    return f"tieline dead-letters redrive {which}"
+
+
+def _quoted(word: str) -> str:
+    return word if word.replace("-", "").replace("_", "").replace(".", "").isalnum() else "'" + word.replace("'", "'\\''") + "'"
+
+
+def _not_open(id: int, why: str) -> TielineError:
+    return TielineError(f"there is no open dead letter {id}: {why}", next_step="see `tieline dead-letters list`")
 
 
 def _open(db: Database, id: int) -> tuple[int, outbox.Delivery]:
     found = outbox.get(db, id)
-    if found is None or found[1].state not in ("dead", "held"):
-        state = f": it is {found[1].state}" if found else ""
-        raise TielineError(f"there is no open dead letter {id}{state}", next_step="see `tieline dead-letters list`")
+    if found is None:
+        raise TielineError(f"there is no open dead letter {id}", next_step="see `tieline dead-letters list`")
+    if found[1].state not in STATES:
+        raise _not_open(id, f"it is {found[1].state}")
     return found
 
 
@@ -117,5 +218,5 @@ def _letter(integration: str, delivery: outbox.Delivery) -> DeadLetter:
     return DeadLetter(
         delivery.id, integration, delivery.state, delivery.source_id, delivery.target_id, delivery.operation, delivery.accepted_at,
         delivery.settled_at, delivery.attempts, str(why.get("kind", "unknown")), why.get("field"), str(why.get("message", "")),
-        str(why.get("next", "")), decode_json(delivery.record) if delivery.record else None, delivery.fields, why,
+        str(why.get("next", "")), decode_json(delivery.record) if delivery.record else None, delivery.fields, why, delivery.call,
     )  # fmt: skip

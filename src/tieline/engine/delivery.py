@@ -17,7 +17,7 @@ from typing import Any
 
 from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.doubt import Doubts, Found, Way
+from tieline.engine.doubt import UNKNOWN_NEXT, Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
@@ -114,9 +114,10 @@ class Sender:
         for delivery in late:
             link = known.get(delivery.source_id)
             delivery.target_id = link.target_id if link is not None else None
-            if delivery.target_id is None and delivery.behind:
+            if delivery.target_id is None and (delivery.behind or delivery.doubt):
                 earlier = [d for d in outbox.of_record(db, integration, delivery.source_id) if d.id < delivery.id]
-                delivery.doubt = any(d.operation == "create" and d.why.get("kind") == "unknown" for d in earlier)
+                delivery.inherited = any(d.why.get("kind") == "unknown" for d in earlier)
+                delivery.doubt = delivery.doubt or delivery.inherited
 
     def flush(self) -> None:
         """Send part-filled batches too: nothing more is expected soon."""
@@ -541,9 +542,10 @@ class Sender:
     async def _hold(self, delivery: Delivery, kind: str, message: str) -> None:
         delivery.state = "held"
         delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
-        delivery.reason = outbox.reason(kind, message, "look at both systems, then `tieline dead-letters redrive` or `discard` it")
+        next_step = UNKNOWN_NEXT if kind == "unknown" else "look at both systems, then `tieline dead-letters redrive` or `discard` it"
+        delivery.reason = outbox.reason(kind, message, next_step, request=self._call_of(delivery))
         for following in self._line.waiting_behind(delivery):
-            following.doubt = True  # a later version must not make it a second time
+            following.doubt = following.inherited = True  # a later version must not make it a second time
         await self._set_aside(delivery, kind if kind == "unknown" else "held")
 
     async def _set_aside(self, delivery: Delivery, verdict: str) -> None:
@@ -554,7 +556,7 @@ class Sender:
             if followed:
                 delivery.state = "superseded"  # a later version holds all that this one does
             else:
-                links.judge(connection, ledger.integration, [delivery.source_id], verdict)
+                links.set_aside(connection, ledger.integration, delivery.source_id, verdict)
             outbox.set_state(connection, delivery, now=now, run=ledger.run)
             return followed
 

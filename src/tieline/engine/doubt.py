@@ -20,6 +20,9 @@ from tieline.store import links
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import Candidate, changed_fields
 
+UNKNOWN_NEXT = "look into the destination; then `tieline dead-letters resolve NO --as ID` says which record it became, `--not-done` that it was never made"
+"""What a person does about a creation of which nobody knows whether it was done."""
+
 
 class Way(Enum):
     """How a doubt about a write can be settled."""
@@ -63,7 +66,7 @@ class Doubts:
         """Return how to find out whether a delivery was done; `alone` says that it goes in a call of its own, under a key of its own."""
         if delivery.operation != "create":
             return Way.REPEAT
-        repeatable = self._job.upsert or (self._job.target.idempotency and alone)
+        repeatable = self._job.upsert or (self._job.target.idempotency and alone and not delivery.inherited)
         # It was repeated, and the answer still does not tell the id: then looking tells more.
         if repeatable and not (delivery.attempts > 1 and self.can_look):
             return Way.REPEAT

@@ -17,6 +17,7 @@ import msgspec
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
+from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
@@ -33,14 +34,24 @@ Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
 
 _NOTHING: Values = {}
-_SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting")
+_SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting", "deleted")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
-_UNDER_WAY = ("queued", "filtered")
-"""Verdicts of records that may have a delivery on its way."""
-
-
+_AT_REST = ("linked", "noted")
+"""Verdicts of records that have no delivery on its way, and no doubt about one. An earlier version of any other may be."""
 _CALLS_TOGETHER = 100
 """So many calls of pages on which nothing changed are journaled in one commit."""
+_DELETIONS_TOGETHER = 1000
+_MOST_CANDIDATES = 5
+
+
+class Braked(msgspec.Struct, frozen=True):
+    """More deletions than a run may send."""
+
+    deletions: int
+    allowed: int
+
+    def __str__(self) -> str:
+        return f"{self.deletions} records were deleted in the source, more than the {self.allowed} that the brake on deletions allows"
 
 
 class Pipeline:
@@ -63,27 +74,43 @@ class Pipeline:
         self._db: Database = ledger.db
         self.note_only = False
         """`start: now`: what is seen for the first time is only noted."""
+        self.look_again = False
+        """The source is read whole: what was ignored for want of a counterpart is looked at again."""
         self.compare_all = False
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
-        self.deleted: list[str] = []
         self.accept_undecided = True
         """What can't be matched, because the destination does not answer, is accepted and stays owed; otherwise the run fails."""
         self._unanswered: RemoteError | None = None
         """Why the destination can't be asked in this run."""
+        self.most_deletes: int = job.spec.brakes.deletes
+        """The most deletions that this run may send."""
+        self.brake_holds = True
+        """A plan only says in `braked` that the brake would hold."""
+        self.braked: Braked | None = None
+        self.deleted: dict[str, None] = {}
+        """Records that were deleted in the source and may have a counterpart, in order."""
         self._under_way = _Page()
         """What was taken last; its commit may still be going on while the next records are decided."""
         self._committing: asyncio.Task[None] | None = None
 
     async def take(
-        self, records: Sequence[Record], ids: Sequence[str | None], *, cursor: str | None = None, again: bool = False, pages: int = 1
+        self,
+        records: Sequence[Record],
+        ids: Sequence[str | None],
+        *,
+        cursor: str | None = None,
+        again: bool = False,
+        pages: int = 1,
+        events: Sequence[journal.Event] = (),
     ) -> None:
-        """Decide records and begin to commit them together with the cursor; `settle` waits for it.
+        """Decide records and begin to commit them together with the cursor and `events`; `settle` waits for it.
 
         With `again`, records are decided even if they are unchanged.
         """
         job, ledger = self._job, self._ledger
         now, run = ledger.clock.now(), ledger.run
         page = _Page()
+        page.events += events
         by_id = self._by_id(records, ids, page)
         if _overlap(self._under_way.ids, by_id):
             await self.settle()
@@ -101,6 +128,10 @@ class Pipeline:
                 continue
             if not moves:
                 page.filtered += 1
+                if link is not None and link.verdict == "unknown" and link.target_id is None:
+                    # Whether an earlier version was made is still not known: that letter stays open.
+                    page.links.append(Link(change.source_id, None, None, change.shadow, None, "unknown"))
+                    continue
                 page.links.append(Link(change.source_id, None, None, change.shadow, None, "filtered"))
                 if link is not None:
                     page.events.append(ledger.event(change.source_id, "filtered", when=job.spec.when))
@@ -154,34 +185,54 @@ class Pipeline:
         """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
         await self.settle()
         ledger, policy = self._ledger, self._job.spec.deletes
-        known = links.of_sources(self._db, ledger.integration, source_ids) if source_ids else {}
+        fresh = [source_id for source_id in dict.fromkeys(source_ids) if source_id not in self.deleted]
+        known = links.of_sources(self._db, ledger.integration, fresh) if fresh else {}
         gone = [link for link in known.values() if link.verdict != "deleted"]
-        ledger.counts.read += len(source_ids)
         # One whose creation is on its way or in doubt may have a counterpart: its deletion goes in line behind it.
         there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")]
         if policy == "ignore":
             there = []
+            # What is open of these stays so: ignored is the deletion, not what came before it.
+            gone = [link for link in gone if link.verdict not in _SET_ASIDE]
         never = [link.source_id for link in gone if link.source_id not in {*there}]
-        ledger.counts.filtered += len(source_ids) - len(there)
+        ledger.counts.read += len(fresh) - len(there)
+        ledger.counts.filtered += len(fresh) - len(there)
+        ledger.counts.repeated += len(source_ids) - len(fresh)
         if never:
             page = _Page()
             page.events = [ledger.event(source_id, "deleted in the source") for source_id in never]
             page.gone, page.reopened = never, [] if policy == "ignore" else never
             await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
-        self.deleted.extend(there)
-        most = self._job.spec.brakes.deletes
-        if len(self.deleted) > most:
-            raise SafetyStop(
-                f"{self._job.name}: more than {most} records were deleted in the source: none of the deletions was sent",
-                next_step=f"look at them, then raise `brakes: {{deletes: {most}}}` in the integration for this run",
-            )
+        self.deleted.update(dict.fromkeys(there))
 
     async def settle_deletions(self, cursor: str | None) -> None:
-        """Queue the deletions that were seen, and move the cursor with them."""
+        """Queue the deletions that were seen, and move the cursor with them. Raises `SafetyStop` when they are more than the brake allows."""
         await self.settle()
+        ledger, gone = self._ledger, [*self.deleted]
+        number, most, usual = len(gone), self.most_deletes, self._job.spec.brakes.deletes
+        if number > most:
+            self.braked = Braked(number, most)
+            if self.brake_holds:
+                raise SafetyStop(
+                    f"{self._job.name}: {self.braked}: none of the deletions was sent",
+                    next_step=f"look at them with `tieline plan {self._job.name}`; if they are meant, `tieline run {self._job.name} "
+                    f"--allow-deletes {number}`; `brakes: {{deletes: {usual}}}` in the integration holds for every run",
+                )
+        elif number > usual:
+            allowed = ledger.event(None, "deletions allowed by hand", deletions=number, allowed=most, brake=usual)
+            await ledger.commit(lambda connection: journal.note(connection, [allowed]))
+        self.deleted = {}
+        for start in range(0, number, _DELETIONS_TOGETHER):
+            last = start + _DELETIONS_TOGETHER >= number
+            await self._settle_deletions(gone[start : start + _DELETIONS_TOGETHER], cursor if last else None)
+        if not gone and cursor is not None:
+            await self._settle_deletions([], cursor)
+
+    async def _settle_deletions(self, source_ids: Sequence[str], cursor: str | None) -> None:
         ledger, policy = self._ledger, self._job.spec.deletes
         page, now = _Page(), ledger.clock.now()
-        known = links.of_sources(self._db, ledger.integration, self.deleted) if self.deleted else {}
+        known = links.of_sources(self._db, ledger.integration, source_ids) if source_ids else {}
+        ledger.counts.read += len(known)
         for link in known.values():
             agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
             if link.verdict == "queued":
@@ -199,17 +250,17 @@ class Pipeline:
             page.deliveries.append(delivery)
             page.reopened.append(link.source_id)
             page.gone.append(link.source_id)
-        self.deleted = []
-        if page.deliveries or cursor is not None:
-            self._sender.expect([delivery.source_id for delivery in page.deliveries])
-            await ledger.commit(page.unit(ledger, now, cursor))
-            await self._sender.put(page.deliveries)
+        self._sender.expect([delivery.source_id for delivery in page.deliveries])
+        await ledger.commit(page.unit(ledger, now, cursor))
+        await self._sender.put(page.deliveries)
 
     # -- deciding
 
     def _moves(self, record: Record, shadow: bytes, link: Link | None) -> bool:
         assert self._job.when is not None
         if link is None:
+            return self._job.when(record, None)
+        if link.verdict == "ignored" and link.source_shadow == shadow:
             return self._job.when(record, None)
         if self.compare_all and (link.target_id is not None or link.source_shadow == shadow):
             # The mapping has changed: linked records are brought in line, others are seen as for the first time.
@@ -221,7 +272,7 @@ class Pipeline:
         if not by_id:
             return []
         db, integration, project = self._db, self._ledger.integration, self._job.project
-        seen = links.shadows_of(db, integration, list(by_id), mapped_anew=self.compare_all)
+        seen = links.shadows_of(db, integration, list(by_id), mapped_anew=self.compare_all, look_again=self.look_again)
         changes = []
         for source_id, record in by_id.items():
             shadow = encode_json(project(record))
@@ -267,7 +318,14 @@ class Pipeline:
                 continue
             creating = link is None or link.target_id is None
             if creating and link is not None and link.verdict == "unknown" and not again:
-                self._hold(page, change, "unknown", "whether an earlier version of it was created is not known", verdict="unknown")
+                self._hold(
+                    page,
+                    change,
+                    "unknown",
+                    "whether an earlier version of it was created is not known",
+                    verdict="unknown",
+                    next_step=UNKNOWN_NEXT,
+                )
                 continue
             problems = job.check(change.values, creating)
             if problems:
@@ -293,6 +351,10 @@ class Pipeline:
             if (id := lookup.wants(change.record)) is not None
         }
         return self.linked(wanted) if wanted else {}
+
+    def mapped(self, record: Record) -> Values:
+        """Return the destination's fields of a record. Raises `MappingError`."""
+        return self._job.mapping(record, self._find_lookups([_Change("", record, b"", None)]))
 
     def linked(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str | int]:
         """Return the counterparts of (integration, source id), of those that have one."""
@@ -338,7 +400,15 @@ class Pipeline:
                 twin = here.setdefault(change.key or "", change.source_id) if change.key is not None else None
             identity = identify(change.source_id, change.key, twin, candidates.get(change.key or "", ()))
             if identity.kind == "held":
-                self._hold(page, change, "unmatched", identity.reason)
+                among = [candidate.id for candidate in candidates.get(change.key or "", ())][:_MOST_CANDIDATES]
+                self._hold(
+                    page,
+                    change,
+                    "unmatched",
+                    identity.reason,
+                    next_step="`tieline dead-letters resolve NO --as ID` says which record it is; or mend the records, then `redrive` it",
+                    candidates=among or None,
+                )
             elif identity.kind == "new":
                 self._unmatched(page, change)
             else:
@@ -349,7 +419,15 @@ class Pipeline:
                 meeting = meet(change.values, there.values, spec.conflict or "hold", job.agree)
                 if meeting.conflicts:
                     fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
-                    self._hold(page, change, "conflict", f"it matches {there.id}, but they differ: {fields}")
+                    self._hold(
+                        page,
+                        change,
+                        "conflict",
+                        f"it matches {there.id}, but they differ: {fields}",
+                        next_step="`tieline dead-letters resolve NO --keep source` sends what is here, `--keep target` leaves what is there",
+                        field=meeting.conflicts[0][0],
+                        candidates=[there.id],
+                    )
                     continue
                 # Until the write is confirmed, the destination says what it said.
                 says = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
@@ -393,7 +471,7 @@ class Pipeline:
         uncertain = change.link is not None and change.link.verdict in ("queued", "unknown")
         write = dict(change.values) if uncertain else changed_fields(change.values, agreed)
         assert change.link is not None
-        if change.link.verdict in _UNDER_WAY:
+        if change.link.verdict not in _AT_REST:
             # What is on its way will have changed these, though nobody has agreed to it yet.
             for earlier in outbox.of_record(self._db, self._ledger.integration, change.source_id):
                 if earlier.state in ("owed", "sending", "unknown"):
@@ -412,6 +490,11 @@ class Pipeline:
             self._hold(page, change, "unmatched", "the destination has no record with its match key")
         else:
             page.filtered += 1
+            link = change.link
+            if link is not None and link.verdict == "ignored" and link.source_shadow == change.shadow:
+                return  # looked at again, and still without a counterpart
+            if link is not None and link.verdict in _SET_ASIDE:
+                page.reopened.append(change.source_id)
             page.links.append(Link(change.source_id, None, change.key, change.shadow, None, "ignored"))
             page.events.append(self._ledger.event(change.source_id, "ignored", unmatched="ignore"))
 
@@ -431,7 +514,7 @@ class Pipeline:
             write = {**before, **write}  # what is left out would be cleared
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
-        delivery.behind = link is not None and link.verdict in _UNDER_WAY
+        delivery.behind = link is not None and link.verdict not in _AT_REST
         delivery.shadowed = operation == "create" and not delivery.behind
         target_shadow = delivery.agreed if delivery.shadowed else change.target_shadow
         page.links.append(Link(change.source_id, target_id, change.key, change.shadow, target_shadow, "queued"))
@@ -456,16 +539,26 @@ class Pipeline:
                 "waiting",
                 f"`{error.target}` needs the counterpart of {id} in {integration}, which has none yet",
                 verdict="waiting",
+                next_step=f"nothing, once {integration} has a counterpart for {id}: the next run after that sends it by itself",
+                field=error.target,
                 lookup=[integration, id],
             )
         else:
             self._park(page, change, "mapping", str(error), problem=error.target, value=error.value)
 
-    def _hold(self, page: _Page, change: _Change, kind: str, message: str, *, verdict: str = "held", **more: Any) -> None:
+    def _hold(
+        self,
+        page: _Page,
+        change: _Change,
+        kind: str,
+        message: str,
+        *,
+        verdict: str = "held",
+        next_step: str = "mend the cause, then `tieline dead-letters redrive` it",
+        **more: Any,
+    ) -> None:
         page.held += 1
-        self._set_aside(
-            page, change, "held", verdict, outbox.reason(kind, message, "mend the cause, then `tieline dead-letters redrive` it", **more)
-        )
+        self._set_aside(page, change, "held", verdict, outbox.reason(kind, message, next_step, **more))
 
     def _park(
         self, page: _Page, change: _Change, kind: str, message: str, detail: Any = None, *, problem: str | None = None, value: Any = None
@@ -482,6 +575,8 @@ class Pipeline:
         link = change.link
         if link is not None:
             page.reopened.append(change.source_id)
+            if link.verdict == "unknown" and link.target_id is None:
+                verdict = "unknown"  # a later version must not forget that an earlier one may have been made
         page.links.append(Link(change.source_id, None, change.key, change.shadow, None, verdict))
         page.deliveries.append(
             Delivery(

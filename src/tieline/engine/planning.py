@@ -110,8 +110,8 @@ async def make_plan(open_engine: Callable[[Database], Engine], db: Database, nam
         try:
             scratch.write(lambda connection: connection.execute("UPDATE integration SET holder = NULL, lease_until = 0"))
             outcome = await open_engine(scratch).run(name, msgspec.structs.replace(wanted, send=False))
-            if outcome.state == "owed":
-                raise Unavailable(outcome.error or "a system can't be reached", next_step="try again when it is back")
+            if outcome.state in ("owed", "attention") and outcome.error is not None:
+                raise Unavailable(outcome.error, next_step="try again when it is back")
             if outcome.state in ("failed", "halted"):
                 raise (SafetyStop if outcome.state == "halted" else TielineError)(
                     outcome.error or "the plan could not be made", next_step=outcome.next_step

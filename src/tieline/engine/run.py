@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
@@ -18,14 +18,15 @@ from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.failures import PASSING, needs_a_person
 from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
 from tieline.engine.matching import Matcher
-from tieline.engine.pipeline import Guard, Pipeline
+from tieline.engine.pipeline import Braked, Guard, Pipeline
+from tieline.engine.redriving import Redriver, Settlement
 from tieline.model.clock import Clock
-from tieline.model.errors import NotThere, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.errors import Refused, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.holder import has_ended, holder_name
-from tieline.model.records import Record, decode_json
+from tieline.model.records import Record
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
-from tieline.store.outbox import Delivery
+from tieline.store.letters import Chosen
 from tieline.transport.caller import CallRecord
 from tieline.transport.priority import PRIORITY, Priority
 
@@ -49,13 +50,16 @@ class Outcome(msgspec.Struct):
     integration: str
     run: int
     state: str
-    """green; attention (something is parked or held); owed (a system could not be reached or not take all; the next run goes on); failed; stopped."""
+    """green; attention (something is parked or held, whatever else is owed); owed (a system could not be reached or not take all; the next
+    run goes on); failed; halted; stopped."""
     counts: Counts
     seconds: float
     error: str | None = None
     next_step: str = ""
     open: dict[str, int] = {}
     """Open deliveries by state, over all runs."""
+    brake: Braked | None = None
+    """Of a plan: the brake that would hold the run."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -65,10 +69,18 @@ class Wanted(msgspec.Struct, frozen=True):
     """Stop after so many records; the cursor stays."""
     only: str | None = None
     """Only the record with this id; the cursor stays."""
-    redrive: tuple[int, ...] = ()
-    """Decide these dead letters again, and read nothing."""
+    redrive: tuple[int, ...] | Chosen = ()
+    """Decide these dead letters again, and read nothing; `limit` is of them then."""
+    pace: float | None = None
+    """Of a redrive: so many a second, whatever the connection's limits would allow."""
+    settlement: Settlement | None = None
+    """Of a redrive: what a person says about them first."""
     send: bool = True
     """Without it the run stops at the outbox: a plan."""
+    full: bool = False
+    """Read the whole source, whatever was read before."""
+    allow_deletes: int | None = None
+    """The most deletions of this run, in place of `brakes: {deletes: N}`."""
 
 
 EVERYTHING = Wanted()
@@ -141,6 +153,9 @@ class Engine:
         except asyncio.CancelledError:
             ended, error = "stopped", "cancelled"
             raise
+        except Refused:
+            ended = pass_.verdict()[0]
+            raise
         except TielineError as failure:
             ended = (
                 "stopped"
@@ -154,6 +169,7 @@ class Engine:
             error, next_step = str(failure), failure.next_step
             if ended == "owed":
                 next_step = "nothing was lost; the next run goes on where this one stopped"
+                ended, next_step = pass_.with_letters(ended, next_step)
         except BaseException as failure:
             error = f"an error in tieline itself: {type(failure).__name__}: {failure}"
             raise
@@ -174,7 +190,7 @@ class Engine:
                     job=job,
                 )
         seconds, open_ = clock.monotonic() - started_monotonic, outbox.count_states(db, state.id)
-        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_)
+        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake)
 
     def _close(
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
@@ -233,10 +249,23 @@ class _Pass:
         )
         lookups = {name: known.id for lookup in job.mapping.lookups if (known := runs.state_of(db, name := lookup.integration)) is not None}
         self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, lookups=lookups, guard=guard)
+        self._redriver = Redriver(
+            job,
+            source,
+            target,
+            ledger,
+            self._pipeline,
+            self.sender,
+            check_stopped=self._check_stopped,
+            progress=lambda: progress(ledger.counts),
+        )
         # Also when no run was complete yet: its links may be of an older mapping.
         self._pipeline.compare_all = state.mapping != job.fingerprint
         self._pipeline.accept_undecided = wanted.send
         self._pipeline.note_only = job.spec.start == "now" and state.complete_at is None
+        self._pipeline.brake_holds = wanted.send
+        if wanted.allow_deletes is not None:
+            self._pipeline.most_deletes = wanted.allow_deletes
         self.complete = self.drained = False
         self._short: str | None = None
 
@@ -245,10 +274,11 @@ class _Pass:
         failure: TielineError | None = None
         try:
             await self._send_owed()
-            if self._wanted.redrive:
-                await self._redrive(self._wanted.redrive)
+            wanted = self._wanted
+            if wanted.redrive:
+                await self._redriver.redrive(wanted.redrive, pace=wanted.pace, limit=wanted.limit, settlement=wanted.settlement)
             else:
-                await self._take_waiting()
+                await self._redriver.take_waiting()
                 await self._read()
             await self._pipeline.settle()
         except StoreError:
@@ -276,15 +306,28 @@ class _Pass:
         if isinstance(halted, RemoteError) and needs_a_person(halted):
             return "failed", str(halted), halted.next_step
         if halted is not None:
-            return "owed", str(halted), "nothing was lost; the next run sends what is owed"
+            ended, next_step = self.with_letters("owed", "nothing was lost; the next run sends what is owed")
+            return ended, str(halted), next_step
         if self._short is not None:
             return "failed", self._short, "run again; if it stays so, correct the paging in the connector"
         open_ = outbox.count_states(self._ledger.db, self._ledger.integration)
         if self._wanted.send and (open_.get("owed") or open_.get("unknown")):
-            return "owed", None, "the next run sends what is owed"
+            ended, next_step = self.with_letters("owed", "the next run sends what is owed")
+        else:
+            ended, next_step = self.with_letters("green", "")
+        return ended, None, next_step
+
+    def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:
+        """Return a run's end and next step as they are when a person may have to act: that comes first, and hides nothing."""
+        open_ = outbox.count_states(self._ledger.db, self._ledger.integration)
         if open_.get("held") or open_.get("dead"):
-            return "attention", None, "see `tieline dead-letters`"
-        return "green", None, ""
+            return "attention", "; ".join(text for text in ("see `tieline dead-letters`", next_step) if text)
+        return ended, next_step
+
+    @property
+    def brake(self) -> Braked | None:
+        """The brake that would hold this run, of a plan."""
+        return self._pipeline.braked
 
     async def _send_owed(self) -> None:
         if not self._wanted.send:
@@ -314,59 +357,17 @@ class _Pass:
                         next_step="find out with the system's owner why it does not answer, or raise `keep`",
                     )
 
-    async def _take_waiting(self) -> None:
-        """Decide again what waited for a link that may be there by now, or for a destination that could not be asked."""
-        ledger, after = self._ledger, 0
-        last, can_match = runs.last_delivery(ledger.db), True
-        while chunk := outbox.open_of(ledger.db, ledger.integration, ("held", "owed"), after=after):
-            after = chunk[-1].id
-            waiting = [(d, tuple(d.why["lookup"])) for d in chunk if d.record and d.why.get("kind") == "waiting"]
-            there = self._pipeline.linked({lookup for _, lookup in waiting})
-            ready = [d for d, lookup in waiting if lookup in there]
-            undecided = [d for d in chunk if d.record and d.state == "owed" and d.operation == "none" and d.id <= last]
-            if undecided and can_match:
-                # While it can't be asked, they stay as they are: how long they have been owed goes on counting.
-                can_match = await self._pipeline.can_match(decode_json(undecided[0].record or b"{}"))
-            if records := [decode_json(d.record) for d in (*ready, *(undecided if can_match else ())) if d.record]:
-                await self._again(records)
-        await self._pipeline.settle()
-
-    async def _again(self, records: Sequence[Record]) -> None:
-        id_of, resource = self._source.id_of, self._job.source_resource
-        await self._pipeline.take(records, [id_of(resource, record) for record in records], again=True)
-
-    async def _redrive(self, ids: Sequence[int]) -> None:
-        records: list[Record] = []
-        gone: list[str] = []
-        for id in ids:
-            found = outbox.get(self._ledger.db, id)
-            if found is None or found[0] != self._ledger.integration or found[1].state not in ("dead", "held"):
-                raise TielineError(f"there is no open dead letter {id} in {self._job.name}", next_step="see `tieline dead-letters`")
-            delivery = found[1]
-            if delivery.record is None:
-                # Owed since an earlier run: its source record is not at hand any more, but what was to be written is.
-                delivery.state = "owed"
-                await self._ledger.commit(_reopening(self._ledger, delivery))
-                await self.sender.put([delivery])
-            else:
-                records.append(decode_json(delivery.record))
-                if delivery.why.get("kind") == NotThere.kind:
-                    gone.append(delivery.source_id)
-        if gone:  # a person has said that it should be there again
-            await self._ledger.commit(lambda connection: links.part(connection, self._ledger.integration, gone))
-        if records:
-            await self._again(records)
-
     async def _read(self) -> None:
         job, wanted, ledger = self._job, self._wanted, self._ledger
         if wanted.only is not None:
             await self._read_one(wanted.only)
             return
         since = None
-        if self._state.cursor and not self._pipeline.compare_all and job.fingerprint == self._state.mapping:
+        if self._state.cursor and not wanted.full and not self._pipeline.compare_all and job.fingerprint == self._state.mapping:
             since = msgspec.json.decode(self._state.cursor, type=Since)
         deletes = job.spec.deletes != "ignore"
         full, last_since, total = since is None or since.mark is None, None, None
+        self._pipeline.look_again = full
         left, seen = wanted.limit, 0
         records: list[Record]
         ids: list[str | None]
@@ -406,6 +407,7 @@ class _Pass:
 
     async def _read_one(self, id: str) -> None:
         job, source = self._job, self._source
+        self._pipeline.look_again = True
         if source.features(job.source_resource).get:
             record = await source.get(job.source_resource, id)
             if record is None:
@@ -469,16 +471,6 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncI
     finally:
         fetching.cancel()
         await asyncio.gather(fetching, return_exceptions=True)
-
-
-def _reopening(ledger: Ledger, delivery: Delivery) -> Callable[[sqlite3.Connection], None]:
-    now = ledger.clock.now()
-
-    def unit(connection: sqlite3.Connection) -> None:
-        outbox.set_state(connection, delivery, now=now, run=ledger.run)
-        links.judge(connection, ledger.integration, [delivery.source_id], "queued")
-
-    return unit
 
 
 def _priority(wanted: Wanted, state: runs.State, job: CompiledIntegration) -> Priority:

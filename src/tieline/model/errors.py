@@ -16,6 +16,7 @@ TielineError
 │   ├── Rejected         other 4xx: park
 │   └── Undecodable      an answer that can't be understood
 ├── SafetyStop           a brake, a lost lease, a plan that no longer holds: halt
+├── Refused              what a person asked for can't be done: nothing was changed
 └── StoreError           the store can't be used
 """
 
@@ -184,6 +185,10 @@ class Undecodable(RemoteError):
 
 class SafetyStop(TielineError):
     """A run that stopped itself before doing harm."""
+
+
+class Refused(TielineError):
+    """What a person asked for can't be done, and nothing was changed."""
 
 
 class StoreError(TielineError):

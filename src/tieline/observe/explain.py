@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,13 +13,16 @@ from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.journal import Call
 
+_PASSING = ("unreachable", "unavailable", "rate-limited", "unauthorized", "halted", "never created")
+"""Kinds of reasons that leave a delivery owed, and make it no dead letter."""
+
 
 class Moment(msgspec.Struct):
     """One thing that happened."""
 
     at: float
     what: str
-    """accepted, delivered, parked, held, superseded, discarded, owed, or an event's name."""
+    """accepted, delivered, parked, held, set aside, superseded, resolved, discarded, owed, or an event's name."""
     text: str
     run: int | None = None
     delivery: int | None = None
@@ -70,8 +73,9 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     calls = journal.calls_by_id(db, [d.call for d in deliveries if d.call is not None]) if deliveries else {}
     moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
     target_id = (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None)
-    for delivery in deliveries:
-        moments += _moments(delivery, target_id, calls)
+    for delivery, successor in zip(deliveries, [*deliveries[1:], None], strict=True):
+        moments += _moments(delivery, target_id, calls, successor)
+    moments += _resolved(deliveries)
     moments.sort(key=lambda moment: moment.at)
     return Story(
         name, spec.source, source_id, spec.target, target_id,
@@ -80,7 +84,24 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     )  # fmt: skip
 
 
-def _moments(delivery: outbox.Delivery, target_id: str | None, calls: Mapping[int, Call]) -> list[Moment]:
+def _resolved(deliveries: Sequence[outbox.Delivery]) -> list[Moment]:
+    """Return the moments at which something that came later arrived, and so resolved what had been set aside before."""
+    found: list[Moment] = []
+    before: list[outbox.Delivery] = []
+    for delivery in deliveries:
+        if delivery.state == "superseded" and delivery.reason and delivery.why.get("kind") not in _PASSING:
+            before.append(delivery)
+        elif delivery.state == "delivered" and before:
+            letters = ", ".join(str(letter.id) for letter in before)
+            text = f"dead letter {letters}: a later version of it arrived"
+            found.append(Moment(delivery.settled_at or delivery.accepted_at, "resolved", text, delivery.settled_run, before[-1].id))
+            before = []
+    return found
+
+
+def _moments(
+    delivery: outbox.Delivery, target_id: str | None, calls: Mapping[int, Call], successor: outbox.Delivery | None
+) -> list[Moment]:
     before = decode_json(delivery.before) if delivery.before else None
     call = calls.get(delivery.call) if delivery.call is not None else None
     why = delivery.why or None
@@ -118,7 +139,8 @@ def _moments(delivery: outbox.Delivery, target_id: str | None, calls: Mapping[in
         if what in ("superseded", "discarded") and why and why.get("message"):
             # It was set aside first; that stays part of the story.
             moments.append(Moment(delivery.accepted_at, "set aside", str(why["message"]), delivery.run, delivery.id, call=call, why=why))
-        text = {"superseded": "a later version took its place", "discarded": f"given up by hand: {(why or {}).get('discarded', '')}"}.get(
+        followed = "a later version took its place" if successor else "nothing of it has to be sent any more"
+        text = {"superseded": followed, "discarded": f"given up by hand: {(why or {}).get('discarded', '')}"}.get(
             what, str((why or {}).get("message", ""))
         )
         again = what in ("superseded", "discarded")

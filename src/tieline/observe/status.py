@@ -61,7 +61,7 @@ class IntegrationStatus(msgspec.Struct):
     @property
     def needs_someone(self) -> bool:
         """Whether a person must act."""
-        return self.state in ("attention", "failed", "halted", "late")
+        return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0
 
 
 def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, now: float) -> IntegrationStatus:
@@ -86,6 +86,17 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     state = "running" if running else run.state if run else "never run"
     if run and state == "running" and not running:
         state = "stopped"  # its process is gone; the next run says so in the history
+    if state in ("green", "owed", "attention"):
+        # What a person has settled since that run, or left open, counts as it is now.
+        state = (
+            "attention"
+            if dead or held
+            else "owed"
+            if owed
+            else ("owed" if run and run.error else "green")
+            if state == "attention"
+            else state
+        )
     late = age is not None and spec.freshness is not None and age > spec.freshness
     if state in ("green", "owed") and late:
         state = "late"

@@ -120,7 +120,8 @@ class Brakes(Declared):
     """Limits on what one run may do by itself."""
 
     deletes: NonNegativeInt = 10
-    """Most deletions (or archivings) in one run; with more, none is sent and the run halts."""
+    """Most deletions (or archivings) in one run; with more, none is sent and the run halts. `tieline run NAME --allow-deletes N` allows more
+    of them once."""
 
 
 class Archive(Declared):
@@ -152,7 +153,7 @@ class Integration(Declared):
     match: dict[str, str] = {}
     """How a record finds its counterpart before they are linked: the destination's field, and the source's. All must agree."""
     unmatched: Literal["create", "hold", "ignore"] | None = None
-    """What happens to a record without a counterpart."""
+    """What happens to a record without a counterpart. An ignored one is looked at again when it changes, or when the source is read whole."""
     conflict: Literal["source", "target", "fill_empty", "hold"] | None = None
     """When a counterpart is found and its values differ: the source's win, the target's stay, only empty ones are filled, or a person decides."""
     deletes: Literal["ignore", "delete"] | Archive = "ignore"

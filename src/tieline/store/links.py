@@ -28,13 +28,15 @@ class Link(NamedTuple):
 _COLUMNS = "source_id, target_id, match_key, source_shadow, target_shadow, verdict"
 
 
-def shadows_of(db: Database, integration: int, source_ids: Sequence[str], *, mapped_anew: bool = False) -> dict[str, bytes | None]:
+def shadows_of(
+    db: Database, integration: int, source_ids: Sequence[str], *, mapped_anew: bool = False, look_again: bool = False
+) -> dict[str, bytes | None]:
     """Return {source id: source shadow} of the records that are known: all that an unchanged one needs.
 
-    None where the same shadow does not mean that nothing is to be done: the record was deleted, or, when all is `mapped_anew`, what was
-    made of it came from an older mapping.
+    None where the same shadow does not mean that nothing is to be done: the record was deleted; it was ignored for want of a counterpart, and
+    the destination is to be asked again (`look_again`); or, when all is `mapped_anew`, what was made of it came from an older mapping.
     """
-    holds = "verdict IN ('noted', 'ignored')" if mapped_anew else "verdict != 'deleted'"
+    holds = "verdict = 'noted'" if mapped_anew else "verdict NOT IN ('deleted', 'ignored')" if look_again else "verdict != 'deleted'"
     # A list in one parameter is taken apart in C; one parameter for each id is bound under the interpreter's lock.
     rows = db.read(
         f"""SELECT source_id, CASE WHEN {holds} THEN source_shadow END
@@ -139,6 +141,34 @@ def part(connection: sqlite3.Connection, integration: int, source_ids: Sequence[
     connection.execute(
         f"UPDATE link SET target_id = NULL, target_shadow = NULL WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
         (integration, *source_ids),
+    )
+
+
+def set_aside(connection: sqlite3.Connection, integration: int, source_id: str, verdict: str) -> None:
+    """Set the verdict of a record of which a delivery was set aside; one that is gone from the source stays so."""
+    connection.execute(
+        "UPDATE link SET verdict = ? WHERE integration = ? AND source_id = ? AND verdict != 'deleted'", (verdict, integration, source_id)
+    )
+
+
+def give_up(connection: sqlite3.Connection, integration: int, source_id: str) -> None:
+    """Record that a person gave up this version of a record. Whether an earlier one was made is a doubt that stays."""
+    connection.execute(
+        """UPDATE link SET verdict = 'discarded'
+           WHERE integration = ? AND source_id = ? AND verdict != 'deleted' AND NOT (verdict = 'unknown' AND target_id IS NULL)""",
+        (integration, source_id),
+    )
+
+
+def adopt(connection: sqlite3.Connection, integration: int, source_id: str, target_id: str, target_shadow: bytes | None) -> None:
+    """Record which destination record a record's counterpart is, and what it says, as a person knows it.
+
+    Raises `sqlite3.IntegrityError` when it is the counterpart of another source record.
+    """
+    connection.execute(
+        """UPDATE link SET target_id = ?, target_shadow = ?, verdict = CASE verdict WHEN 'deleted' THEN verdict ELSE 'held' END
+           WHERE integration = ? AND source_id = ?""",
+        (target_id, target_shadow, integration, source_id),
     )
 
 

@@ -52,6 +52,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored here: the destination's shadow once this is delivered."""
     doubt: bool = False
     """Not stored: it may have been done already."""
+    inherited: bool = False
+    """Not stored: what may have been done was an earlier version's creation, under a key of its own."""
     fresh: bool = False
     """Not stored: decided by this run, and in state `sending` since its commit."""
     behind: bool = False
@@ -227,6 +229,12 @@ def get(db: Database, id: int) -> tuple[int, Delivery] | None:
     """Return (integration, delivery)."""
     rows = db.read(f"SELECT integration, {_COLUMNS} FROM delivery WHERE id = ?", (id,))
     return (rows[0][0], _make(rows[0][1:])) if rows else None
+
+
+def get_many(db: Database, integration: int, ids: Sequence[int]) -> list[Delivery]:
+    """Return deliveries of an integration by id; those that are there, in no order."""
+    rows = db.read(f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND id IN ({marks(len(ids))})", (integration, *ids))
+    return [_make(row) for row in rows]
 
 
 def count_states(db: Database, integration: int) -> dict[str, int]:

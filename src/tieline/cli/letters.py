@@ -1,0 +1,360 @@
+"""The dead-letter commands: list, show, edit, redrive, resolve, discard."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.markup import escape
+
+from tieline.app import Tieline
+from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
+from tieline.cli.report import personal_values
+from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.engine import deadletters
+from tieline.engine.deadletters import DeadLetter, LetterGroup
+from tieline.engine.redriving import Settlement
+from tieline.engine.run import Outcome, Wanted
+from tieline.model.errors import TielineError
+from tieline.model.records import decode_json, encode_json
+from tieline.store import journal
+from tieline.store.letters import Chosen
+
+_SHOWN = 50
+STATES = {"dead": "parked"}
+"""How people call a state, where that is another word."""
+
+
+class Which(msgspec.Struct, frozen=True):
+    """Which dead letters a command is about: some by number, or all that are alike."""
+
+    ids: tuple[int, ...] = ()
+    integration: str | None = None
+    cause: str | None = None
+    field: str | None = None
+    limit: int | None = None
+
+    @property
+    def chosen(self) -> Chosen:
+        """What is asked of the store."""
+        return Chosen(self.cause, self.field)
+
+    def check(self, project: Tieline, command: str) -> None:
+        """Raise `TielineError` when it names nothing, or two things."""
+        alike = self.integration is not None or self.cause is not None or self.field is not None
+        if self.integration is not None:
+            project.names(self.integration)
+        if self.ids and alike:
+            raise TielineError("numbers, or --integration, --cause and --field: not both", next_step=f"tieline dead-letters {command} NO")
+        if not self.ids and not alike:
+            raise TielineError(
+                "which ones?",
+                next_step="give numbers, or all that are alike with --integration, --cause, --field (see `tieline dead-letters`)",
+            )
+
+    def by_integration(self, project: Tieline) -> dict[str, tuple[int, ...] | Chosen]:
+        """Return what is meant, by integration. Raises `TielineError` when there is none of a cause or field that was named."""
+        if self.ids:
+            ids: dict[str, tuple[int, ...]] = {}
+            for id in self.ids:
+                letter = deadletters.get_open_letter(project.db, id)
+                ids[letter.integration] = (*ids.get(letter.integration, ()), id)
+            return {**ids}
+        counts = deadletters.count_letters(project.db, integration=self.integration, chosen=self.chosen)
+        if not counts and (self.cause is not None or self.field is not None):
+            groups = deadletters.group_letters(project.db, integration=self.integration)
+            known = sorted({group.cause + (f" of `{group.field}`" if group.field else "") for group in groups})
+            named = f"of cause `{self.cause}`" if self.cause is not None else f"of field `{self.field}`"
+            raise TielineError(f"there is no dead letter {named}", next_step=f"there are: {', '.join(known) or 'none'}")
+        return dict.fromkeys(counts, self.chosen)
+
+
+# -- looking
+
+
+def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
+    """List what needs a person: the groups, then the oldest of each integration."""
+    with Tieline.open(folder) as project:
+        if which.integration is not None:
+            project.names(which.integration)
+        groups = deadletters.group_letters(project.db, integration=which.integration, chosen=which.chosen)
+        letters = deadletters.read_letters(project.db, integration=which.integration, chosen=which.chosen)
+        if output.json_mode:
+            output.json_list(groups if groups_only else itertools.islice(letters, which.limit))
+            return ACT if groups else OK
+        if not groups:
+            output.print("no dead letters: nothing needs a person", style="green")
+            return OK
+        number = sum(group.number for group in groups)
+        for group in groups:
+            _print_group(group)
+        if not groups_only:
+            limit = which.limit or _SHOWN
+            _print_table(itertools.islice(letters, limit))
+            if number > limit:
+                output.print(f"… and {number - limit:,} more (--limit, --cause, --field; --json shows all)", style="dim")
+        output.print("`tieline dead-letters show NO`, `edit NO --set FIELD=VALUE`, `redrive NO`, `discard NO --reason …`", style="dim")
+        return ACT
+
+
+def _print_group(group: LetterGroup) -> None:
+    field = f" of `{group.field}`" if group.field else ""
+    output.console.print(
+        f"[bold]{group.number:,}[/] × {escape(group.integration)}: {escape(group.cause)}{escape(field)}, since {when(group.since)}"
+    )
+    if group.rule:
+        output.console.print(f"    [dim]rule[/] {escape(group.rule)}")
+    example = group.example
+    output.console.print(f"    [dim]such as[/] {example.id}, record {escape(example.source_id)}: {escape(_cut(example.message))}")
+    output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
+
+
+def _print_table(letters: Iterator[DeadLetter]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("no.", "integration", "record", "state", "since", "why"):
+        table.add_column(heading, overflow="fold")
+    for letter in letters:
+        state = STATES.get(letter.state, letter.state)
+        table.add_row(
+            str(letter.id), letter.integration, escape(letter.source_id), state, when(letter.accepted_at), escape(_cut(letter.message))
+        )
+    output.console.print(table)
+
+
+def show_letter(folder: Path, id: int, *, mask: bool) -> int:
+    """Show a dead letter whole."""
+    with Tieline.open(folder) as project:
+        letter = deadletters.get_letter(project.db, id)
+        rule = project.rule_text(letter.integration, letter.field)
+        call = journal.calls_by_id(project.db, [letter.call]).get(letter.call) if letter.call is not None else None
+        spec = project.project.integrations.get(letter.integration)
+        history = f"tieline explain {spec.source.replace('.', ' ')} {letter.source_id}" if spec is not None else None
+        if mask and spec is not None:
+            body = (letter.why.get("request") or {}).get("body")
+            output.hide(personal_values(project, letter.integration, [letter.record, letter.fields, body]))
+        if output.json_mode:
+            now = {"rule_now": {"at": rule[0], "text": rule[1]} if rule else None, "sent": call, "history": history}
+            output.json({**plain(letter), **now})
+            return OK
+        state = STATES.get(letter.state, letter.state)
+        output.console.print(
+            f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]"
+        )
+        output.print(f"  since   {when(letter.accepted_at)}, {plural(letter.attempts, 'attempt')}")
+        output.print(f"  cause   {letter.cause}{f' of `{letter.field}`' if letter.field else ''}")
+        output.print(f"  why     {letter.message}")
+        _print_rule(letter, rule)
+        _print_sent(letter, call)
+        if letter.candidates:
+            output.print(f"  there   {', '.join(letter.candidates)}")
+        if letter.record is not None:
+            _print_values("record", letter.record)
+        if letter.fields:
+            _print_values("fields", letter.fields)
+        if letter.why.get("discarded"):
+            output.print(f"  given up {letter.why['discarded']}")
+        if history is not None:
+            output.console.print(f"  [dim]history[/] {escape(history)}")
+        output.console.print(f"  [dim]next[/]    {escape(letter.next_step.replace(' NO ', f' {letter.id} '))}")
+        return OK
+
+
+def _print_rule(letter: DeadLetter, rule: tuple[str, str] | None) -> None:
+    if letter.rule and (rule is None or rule[0] != letter.rule):
+        output.print(f"  rule    {letter.rule}{' then' if rule else ''}")
+    if rule is not None:
+        output.print(f"  rule    {rule[0]}{' now' if letter.rule and rule[0] != letter.rule else ''}")
+        for line in rule[1].splitlines():
+            output.print(f"            {line}")
+
+
+def _print_sent(letter: DeadLetter, call: journal.Call | None) -> None:
+    request = letter.why.get("request")
+    if request or call:
+        sent = f"{call.method} {call.url}" if call else ""
+        what = f"{request.get('operation')} {request.get('id') or ''}".strip() if request else ""
+        output.print("  request " + "  ".join(text for text in (what, sent) if text))
+    for address, value in ((request or {}).get("body") or {}).items():
+        output.print(f"            {address}: {value_text(value)}")
+    status = letter.why.get("status") or (call.status if call else None)
+    if status is not None:
+        output.print(f"  status  {status}")
+    if answer := letter.why.get("answer") or (call.answer if call else None):
+        output.print(f"  answer  {answer}")
+
+
+def _print_values(heading: str, values: dict[str, Any]) -> None:
+    output.print(f"  {heading}")
+    for address, value in values.items():
+        output.print(f"            {address}: {value_text(value)}")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 160 else text[:159] + "…"
+
+
+# -- deciding
+
+
+def redrive(folder: Path, which: Which, rate: str | None) -> int:
+    """Decide dead letters again and send them."""
+    pace = _pace(rate) if rate is not None else None
+    with Tieline.open(folder) as project:
+        which.check(project, "redrive")
+        return _run(project, which, which.by_integration(project), pace=pace)
+
+
+def resolve(folder: Path, which: Which, settlement: Settlement) -> int:
+    """Write down what a person knows about dead letters, and send what follows."""
+    if not settlement.reason.strip():
+        raise TielineError("a reason is needed", next_step='--reason "looked it up in both systems"')
+    named = settlement.target_id is not None
+    if (named or settlement.keep is not None) == settlement.not_done:
+        raise TielineError(
+            "what became of it?",
+            next_step="--as ID: it is this record of the destination; --not-done: it was never made; --keep source or target: whose values hold",
+        )
+    with Tieline.open(folder) as project:
+        if settlement.keep is not None and not named and not which.ids and which.cause is None:
+            which = msgspec.structs.replace(which, cause="conflict")
+        which.check(project, "resolve")
+        if not which.ids and (which.cause != "conflict" or settlement.not_done or named):
+            raise TielineError(
+                "each of these has its own answer", next_step="name them by number; only `--cause conflict --keep …` is for all of a group"
+            )
+        return _run(project, which, which.by_integration(project), settlement=settlement)
+
+
+def _run(
+    project: Tieline,
+    which: Which,
+    by_integration: dict[str, tuple[int, ...] | Chosen],
+    *,
+    pace: float | None = None,
+    settlement: Settlement | None = None,
+) -> int:
+    outcomes: list[Outcome] = []
+
+    async def work() -> int:
+        stop_gently(project)
+        left = which.limit
+        for name, chosen in by_integration.items():
+            wanted = Wanted(redrive=chosen, limit=left, pace=pace, settlement=settlement)
+            with progress_of(name) as progress:
+                outcome = await project.run(name, wanted, progress=progress)
+            outcomes.append(outcome)
+            if left is not None:
+                left -= outcome.counts.total
+            if outcome.state == "stopped" or (left is not None and left <= 0):
+                break
+        return max((code_of(outcome) for outcome in outcomes), default=OK, key=gravity)
+
+    code = within(project, work)
+    if output.json_mode:
+        output.json([outcome_json(outcome) for outcome in outcomes])
+        return code
+    if not by_integration:
+        output.print("there are none")
+    for outcome in outcomes:
+        print_outcome(outcome)
+        left = sum(deadletters.count_letters(project.db, integration=outcome.integration, chosen=which.chosen).values())
+        if not which.ids and left:
+            output.print(f"  {left:,} of these are open; the same command goes on with the oldest", style="dim")
+    return code
+
+
+def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
+    """Mend the record that a dead letter keeps."""
+    with Tieline.open(folder) as project:
+        if assignments:
+            changes = dict(_assignment(text) for text in assignments)
+        else:
+            changes = _edited_by_hand(deadletters.get_letter(project.db, id))
+        if not changes:
+            output.print("nothing was changed")
+            return OK
+        letter = project.edit_letter(id, changes)
+        if output.json_mode:
+            output.json(letter)
+        else:
+            for address, value in changes.items():
+                output.print(f"{address} = {value_text(value)}")
+            output.print(f"send it with `tieline dead-letters redrive {id}`", style="dim")
+        return OK
+
+
+def discard(folder: Path, which: Which, reason: str) -> int:
+    """Give up on dead letters."""
+    if not reason.strip():
+        raise TielineError("a reason is needed", next_step='--reason "a test record"')
+    with Tieline.open(folder) as project:
+        which.check(project, "discard")
+        now = project.clock.now()
+        if which.ids:
+            number = deadletters.discard(project.db, which.ids, reason, now=now)
+        else:
+            which.by_integration(project)
+            number = deadletters.discard_all(project.db, reason, integration=which.integration, chosen=which.chosen, now=now)
+        if output.json_mode:
+            output.json({"discarded": list(which.ids) if which.ids else number, "reason": reason})
+        else:
+            output.print(f"discarded: {', '.join(map(str, which.ids)) or number}")
+        return OK
+
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _pace(rate: str) -> float:
+    """Return how many a second `5/s`, `10/m` or `100/h` is."""
+    number, slash, unit = rate.partition("/")
+    if not slash or unit.strip() not in _SECONDS or not number.strip().isdecimal() or int(number) < 1:
+        raise TielineError(f"`{rate}` is no rate", next_step="such as --rate 5/s, --rate 10/m, --rate 100/h")
+    return int(number) / _SECONDS[unit.strip()]
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    address, equals, written = text.partition("=")
+    if not equals or not address.strip():
+        raise TielineError(f"`{text}` is no FIELD=VALUE", next_step="such as --set phone=+61400123456, or --set 'tags=[\"a\"]'")
+    try:
+        value = decode_json(written.encode())
+    except (msgspec.DecodeError, UnicodeError):
+        value = written
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and written.startswith("+"):
+        value = written
+    return address.strip(), value
+
+
+def _edited_by_hand(letter: DeadLetter) -> dict[str, Any]:
+    if letter.record is None:
+        raise TielineError(f"dead letter {letter.id} keeps no source record to edit", next_step="mend the record in its system")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise TielineError("no editor is set", next_step="use --set FIELD=VALUE, or set $EDITOR")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"dead-letter-{letter.id}.json"
+        path.write_bytes(msgspec.json.format(encode_json(letter.record), indent=2))
+        subprocess.run([*editor.split(), str(path)], check=True)
+        try:
+            edited = decode_json(path.read_bytes())
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise TielineError(f"what was saved is not JSON: {error}; nothing was changed") from None
+    if not isinstance(edited, dict):
+        raise TielineError("what was saved is not an object; nothing was changed")
+    removed = [key for key in letter.record if key not in edited]
+    if removed:
+        raise TielineError(f"fields can't be removed here: {', '.join(removed)}; nothing was changed", next_step="set them to null")
+    return {_quoted(key): value for key, value in edited.items() if key not in letter.record or letter.record[key] != value}
+
+
+def _quoted(key: str) -> str:
+    return key if key.replace("_", "a").isalnum() else '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

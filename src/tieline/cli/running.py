@@ -1,0 +1,146 @@
+"""What commands that run something share: the event loop, Ctrl-C, progress, and how an outcome is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+from rich.markup import escape
+
+from tieline.app import Tieline
+from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, output
+from tieline.engine.ledger import Counts
+from tieline.engine.run import Outcome
+
+T = TypeVar("T")
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print how a run ended: counts, balance, reason, next step."""
+    counts = outcome.counts
+    rate = counts.read / outcome.seconds if outcome.seconds > 0 else 0.0
+    style = STATE_STYLES.get(outcome.state, "")
+    output.console.print(
+        f"[bold]{escape(outcome.integration)}[/] run {outcome.run}: [{style}]{outcome.state}[/] in {age(outcome.seconds)}"
+        + (f", {rate:,.0f} records/s" if counts.read else "")
+    )
+    output.print(f"  {counts.read} read = {balance_text(counts)}")
+    extra = [
+        (counts.matched, "matched with records that were there already"),
+        (counts.repeated, "repeated on a page"),
+        (counts.carried_delivered, "owed from earlier runs, now delivered"),
+        (counts.carried_parked, "owed from earlier runs, now parked or held"),
+        (counts.carried_owed, "from earlier runs, still owed"),
+    ]
+    for number, text in extra:
+        if number:
+            output.print(f"  {number} {text}")
+    if outcome.error:
+        output.console.print(f"  [{style}]{escape(outcome.error)}[/]")
+    if outcome.open:
+        names = {"dead": "parked", "unknown": "owed, outcome unknown"}
+        output.print("  open: " + ", ".join(f"{number} {names.get(state, state)}" for state, number in sorted(outcome.open.items())))
+    if outcome.next_step:
+        output.console.print(f"  [dim]next: {escape(outcome.next_step)}[/]")
+
+
+def balance_text(counts: Counts) -> str:
+    """Return what became of what was read."""
+    parts = [
+        (counts.created, "created"), (counts.updated, "updated"), (counts.deleted, "deleted"), (counts.unchanged, "unchanged"), (counts.filtered, "filtered"),
+        (counts.held, "held"), (counts.parked, "parked"), (counts.owed, "owed"), (counts.superseded, "superseded"),
+    ]  # fmt: skip
+    return " + ".join(f"{number} {name}" for number, name in parts if number) or "nothing"
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as JSON's types."""
+    return {**msgspec.to_builtins(outcome), "written": outcome.counts.written, "balances": outcome.counts.balances}
+
+
+def code_of(outcome: Outcome) -> int:
+    return {"green": OK, "attention": ACT, "owed": OWED, "failed": ACT, "halted": SAFETY, "stopped": INTERRUPTED}.get(outcome.state, ACT)
+
+
+def gravity(code: int) -> int:
+    return [OK, OWED, ACT, SAFETY, WRONG, BROKEN, INTERRUPTED].index(code)
+
+
+@contextlib.contextmanager
+def progress_of(name: str) -> Iterator[Callable[[Counts], None]]:
+    if not output.stderr.is_terminal or output.json_mode:
+        yield lambda counts: None
+        return
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # slow to import
+
+    columns = (
+        SpinnerColumn(), TextColumn("[bold]{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(), TextColumn("·"), TimeRemainingColumn(compact=True),
+    )  # fmt: skip
+    with Progress(*columns, console=output.stderr, transient=True, refresh_per_second=8) as bar:
+        task = bar.add_task(name, total=None, words="")
+        started = time.monotonic()
+        shown = 0.0
+
+        def progress(counts: Counts) -> None:
+            nonlocal shown
+            now = time.monotonic()
+            if now - shown < 0.1:
+                return
+            shown = now
+            rate = counts.read / max(now - started, 0.001)
+            words = f"{counts.read:,} read · {counts.written:,} written · {rate:,.0f}/s"
+            bar.update(task, total=counts.total or None, completed=min(counts.settled, counts.total or counts.settled), words=words)
+
+        yield progress
+
+
+# -- running coroutines
+
+
+def within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
+    async def closing() -> T:
+        try:
+            return await work()
+        finally:
+            await project.aclose()
+
+    gc.freeze()  # what has been imported stays
+    sys.setswitchinterval(0.0002)  # the store's thread asks for the interpreter often and briefly
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return _run(asyncio.run, closing())
+    return _run(uvloop.run, closing())
+
+
+def _run(run: Callable[[Coroutine[Any, Any, T]], T], work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return run(work)
+    except asyncio.CancelledError:  # the second Ctrl-C
+        raise KeyboardInterrupt from None
+
+
+def stop_gently(project: Tieline) -> None:
+    """The first Ctrl-C ends the run in good order; the second one at once."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+
+    def interrupted() -> None:
+        project.engine().stop("stopped by hand")
+        output.stderr.print("[yellow]stopping[/]: waiting for what is under way; press Ctrl-C again to leave at once")
+        loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGTERM)
+        if task is not None:
+            loop.add_signal_handler(signal.SIGINT, task.cancel)
+
+    with contextlib.suppress(NotImplementedError):
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+        loop.add_signal_handler(signal.SIGTERM, interrupted)

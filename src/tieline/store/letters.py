@@ -1,0 +1,130 @@
+"""Deliveries that wait for a person, chosen and grouped by what their reason says.
+
+Everything is read in portions or counted by the database, so that ten thousand of them cost no more memory than ten. What a person decides
+about one is `engine.deadletters`; the rows are `store.outbox`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tieline.store import outbox
+from tieline.store.database import Database, marks
+from tieline.store.outbox import Delivery
+
+STATES = ("dead", "held")
+_PORTION = 200
+_SAID = "json_extract(CAST(reason AS TEXT), '$.{}')"
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """Which dead letters of an integration are meant; all, as it stands."""
+
+    cause: str | None = None
+    field: str | None = None
+    """The destination's field, or the source's where the reason names that one."""
+    up_to: int | None = None
+    """None with a larger number."""
+
+
+ALL = Chosen()
+
+
+class Group(NamedTuple):
+    """Dead letters of one state, cause, field and rule."""
+
+    state: str
+    cause: str
+    field: str | None
+    rule: str | None
+    number: int
+    """How many there are."""
+    since: float
+    """When the oldest was accepted."""
+    example: int
+    """The number of the oldest."""
+
+
+def groups(db: Database, integration: int, chosen: Chosen = ALL) -> list[Group]:
+    """Return an integration's dead letters in groups, the largest first."""
+    where, parameters = _where(chosen)
+    rows = db.read(
+        f"""SELECT state, json_extract(CAST(reason AS TEXT), '$.kind', '$.field', '$.rule') AS said, count(*), min(accepted_at), min(id)
+            FROM delivery WHERE integration = ? AND state IN ('dead', 'held') {where} GROUP BY state, said ORDER BY 3 DESC, 5""",
+        (integration, *parameters),
+    )
+    return [Group(row[0], *_said(row[1]), *row[2:]) for row in rows]
+
+
+def count(db: Database, integration: int, chosen: Chosen = ALL) -> int:
+    """Return how many are meant."""
+    where, parameters = _where(chosen)
+    return int(
+        db.read(
+            f"SELECT count(*) FROM delivery WHERE integration = ? AND state IN ('dead', 'held') {where}",
+            (integration, *parameters),
+        )[0][0]
+    )
+
+
+def newest(db: Database, integration: int) -> int:
+    """Return the largest number of a dead letter, 0 without one."""
+    rows = [db.read("SELECT max(id) FROM delivery WHERE integration = ? AND state = ?", (integration, state))[0][0] for state in STATES]
+    return max(row or 0 for row in rows)
+
+
+def ids(db: Database, integration: int, chosen: Chosen = ALL, *, after: int = 0, limit: int = _PORTION) -> list[int]:
+    """Return the numbers of those that are meant, oldest first, `limit` at a time, after one of them."""
+    where, parameters = _where(chosen)
+    # One state at a time: so the index gives them in order, and no portion costs more for what comes after it.
+    found = [
+        [
+            row[0]
+            for row in db.read(
+                f"SELECT id FROM delivery WHERE integration = ? AND state = ? AND id > ? {where} ORDER BY id LIMIT ?",
+                (integration, state, after, *parameters, limit),
+            )
+        ]
+        for state in STATES
+    ]
+    return list(heapq.merge(*found))[:limit]
+
+
+def read(db: Database, integration: int, chosen: Chosen = ALL) -> Iterator[Delivery]:
+    """Yield those that are meant, oldest first; a portion is held at a time."""
+    after = 0
+    while portion := ids(db, integration, chosen, after=after):
+        after = portion[-1]
+        yield from sorted(outbox.get_many(db, integration, portion), key=lambda delivery: delivery.id)
+
+
+def settle_doubts(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    """Record that a person knows what became of earlier creations of these records: nothing has to be looked for any more."""
+    connection.execute(
+        f"""UPDATE delivery SET reason = json_set(CAST(reason AS TEXT), '$.kind', 'settled')
+            WHERE integration = ? AND source_id IN ({marks(len(source_ids))}) AND {_SAID.format("kind")} = 'unknown'""",
+        (integration, *source_ids),
+    )
+
+
+def _where(chosen: Chosen) -> tuple[str, list[Any]]:
+    text = ""
+    parameters: list[Any] = []
+    for name, value in (("kind", chosen.cause), ("field", chosen.field)):
+        if value is not None:
+            text += f" AND {_SAID.format(name)} = ?"
+            parameters.append(value)
+    if chosen.up_to is not None:
+        text += " AND id <= ?"
+        parameters.append(chosen.up_to)
+    return text, parameters
+
+
+def _said(said: str | None) -> tuple[str, str | None, str | None]:
+    kind, field, rule = msgspec.json.decode(said) if said else (None, None, None)
+    return kind or "unknown", field, rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,7 +74,7 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     calls = journal.calls_by_id(db, [d.call for d in deliveries if d.call is not None]) if deliveries else {}
     moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
     target_id = (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None)
-    for delivery, successor in zip(deliveries, [*deliveries[1:], None], strict=True):
+    for delivery, successor in itertools.zip_longest(deliveries, deliveries[1:]):
         moments += _moments(delivery, target_id, calls, successor)
     moments += _resolved(deliveries)
     moments.sort(key=lambda moment: moment.at)

@@ -9,6 +9,7 @@ airbyte-cdk and singer-sdk, each in a virtual environment of its own). It needs 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -16,6 +17,7 @@ import resource
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -34,6 +36,8 @@ TIELINE = Path(sys.executable).parent / "tieline"
 FLOOR = "aiohttp, by hand"
 CAREFUL = "httpx + tenacity"
 PYTHON = "python -c pass"
+OWED = 3
+"""tieline's exit code when a system can't be reached and everything waits for it."""
 
 # One virtual environment each. The first holds both hand-written clients and is always made.
 PACKAGES = {
@@ -85,6 +89,7 @@ JOBS = [
     Job("unchanged", "100,000 records read, none of them changed (the others only read)", records=100_000, writes=0),
     Job("limited", "as `one`, 500 records at 50 requests/s: 10.1 s allowed", records=500, writes=500, limited=True),
     Job("memory", "as `batch`, ten times the records", records=1_000_000, writes=10_000),
+    Job("restart", "100,000 owed when a process starts: until it sends again, and until all is sent", records=100_000, writes=1_000),
     Job("version", "starting up", records=0, writes=0),
 ]
 BY_NAME = {job.name: job for job in JOBS}
@@ -252,8 +257,8 @@ def free_port() -> int:
 # Measuring
 
 
-def measure(command: Sequence[str], env: Mapping[str, str], folder: Path) -> Run:
-    """Run a command to its end and return what it took, its own processes included."""
+def measure(command: Sequence[str], env: Mapping[str, str], folder: Path, *, expected: int = 0) -> Run:
+    """Run a command to its end, `expected` to exit so, and return what it took, its own processes included."""
     errors = WORK / "stderr.txt"
     with errors.open("w") as stderr:
         start = time.perf_counter()
@@ -272,7 +277,7 @@ def measure(command: Sequence[str], env: Mapping[str, str], folder: Path) -> Run
             raise
         wall_seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
+    if process.returncode != expected:
         raise BenchError(f"exit status {process.returncode}\n{errors.read_text()[-2000:]}")
     return Run(wall_seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * RSS_UNIT / MIB, writes=0)
 
@@ -413,6 +418,9 @@ def run_job(job: Job, rounds: int, *, everybody: bool) -> tuple[str, dict[str, A
         medians = {name: median(took) for name, took in runs.items()}
         return report(medians), figures(runs)
 
+    if job.name == "restart":
+        return run_restart(job, rounds)
+
     def at(job: Job, rounds: int) -> dict[str, list[Run]]:
         with vendor(job.records) as there:
             return compete(job, contestants(job, there.url(limited=job.limited), everybody=everybody), there, rounds)
@@ -423,6 +431,36 @@ def run_job(job: Job, rounds: int, *, everybody: bool) -> tuple[str, dict[str, A
         return text, {"at_100000": figures(small), "at_1000000": figures(large)}
     runs = at(job, rounds)
     return report({name: median(took) for name, took in runs.items()}), figures(runs)
+
+
+def run_restart(job: Job, rounds: int) -> tuple[str, dict[str, Any]]:
+    """Let 100,000 writes become owed while the destination can't be reached, then start a process, and see when it sends again."""
+    project, command = WORK / "project", [str(TIELINE), "run", "restart"]
+    seconds, runs = [], []
+    with vendor(job.records) as there:
+        url = there.url(limited=False)
+        down = {"BENCH_VENDOR": url, "BENCH_ELSEWHERE": f"http://127.0.0.1:{free_port()}"}
+        back = {"BENCH_VENDOR": url, "BENCH_ELSEWHERE": url}
+        for _ in range(rounds):
+            shutil.rmtree(project, ignore_errors=True)
+            shutil.copytree(HERE / "project", project)
+            measure(command, down, project, expected=OWED)
+            measure([str(TIELINE), "check", "--live"], back, project)  # the outage is over, and tieline has seen it
+            there.forget()
+            started = time.time()
+            run = measure(command, back, project)
+            if there.writes(job.writes) != job.writes:
+                raise BenchError("not everything that was owed was sent")
+            with contextlib.closing(sqlite3.connect(project / ".tieline/store.db")) as store:
+                sent = store.execute("SELECT min(at) FROM call WHERE method = 'POST' AND run = (SELECT max(id) FROM run)").fetchone()[0]
+            seconds.append(sent - started)
+            runs.append(run)
+    all_sent = median(runs).wall_seconds
+    rows = [["tieline", f"{statistics.median(seconds):.2f}", f"{all_sent:.2f}", f"{job.records / all_sent:,.0f}"]]
+    return table(["", "first write after s", "all sent after s", "records/s"], rows), {
+        "first_write_seconds": seconds,
+        **figures({"tieline": runs}),
+    }
 
 
 def figures(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:

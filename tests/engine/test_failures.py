@@ -45,6 +45,23 @@ def test_an_outage_is_probed_by_one_call_and_drains_when_it_is_over(new_world):
     assert sorted(r["email"] for r in world.members.records) == sorted(r["email"] for r in world.leads.records)
 
 
+def test_reading_goes_on_while_the_destination_is_down(new_world):
+    """`unavailable: keep`: what changes meanwhile is accepted at once and waits in the store, not in the source."""
+    world = new_world(match={}, retry={"attempts": 20})
+    start(world, 5000)
+    world.network.strike(REFUSED, system="mail", times=12)
+    read: list[float] = []
+
+    outcome = world.run(progress=lambda counts: read.append(world.clock.elapsed_seconds) if counts.read == 5000 else None)
+    again = world.run()
+
+    assert 5 > read[0]
+    assert "owed" == outcome.state
+    assert 5000 == outcome.counts.created + outcome.counts.owed
+    assert "green" == again.state
+    assert 5000 == len(world.members.records)
+
+
 def test_a_long_outage_ends_the_run_and_each_later_run_asks_once(new_world):
     """Promise 6, and exit code 3: what is owed waits. A run started by cron in the middle of an outage makes one probe and ends."""
     world = new_world(retry={"attempts": 3})

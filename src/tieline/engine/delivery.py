@@ -94,13 +94,21 @@ class Sender:
         late = [d for d in deliveries if d.target_id is None and (d.behind or d.run != run) and d.source_id not in line]
         if late:
             self._catch_up(late)
+        away: list[Delivery] = []
+        if self._resting is not None and line.open > self._most_open:
+            # The destination is down, and enough waits in memory: the rest waits in the store, and reading goes on.
+            away = [delivery for delivery in deliveries if delivery.source_id not in line]
+            deliveries = [delivery for delivery in deliveries if delivery.source_id in line]
+            line.turn_away(away)
         left, early = line.put(deliveries, self._ledger.clock.now())
+        left += away
         if left:
-            await self._leave_owed(left, TielineError("an earlier change of the record is still owed"))
+            why = f"{self._target.name} is down" if away else "an earlier change of the record is still owed"
+            await self._leave_owed(left, TielineError(why))
         if early:
             await self._await_their_time(early)
         self._wake()
-        while line.open > self._most_open and self.failed is None:
+        while line.open > self._most_open and self.failed is None and self._resting is None:
             waiter = asyncio.get_running_loop().create_future()
             self._waiting_puts.append(waiter)
             await waiter
@@ -476,6 +484,7 @@ class Sender:
         self._line.put_back(group)
         if self._resting is None and self.halted is None:
             self._resting = asyncio.create_task(self._resting_until())
+            self._release_puts()
 
     async def _resting_until(self) -> None:
         await self._target.until_it_may_pass()

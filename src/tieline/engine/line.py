@@ -63,6 +63,10 @@ class Line:
         self.open += len(deliveries)
         return left, early
 
+    def turn_away(self, deliveries: Sequence[Delivery]) -> None:
+        """Count deliveries that there is no room for: `leave` is called with them next."""
+        self.open += len(deliveries)
+
     def again(self, delivery: Delivery) -> None:
         """Put one that is under way back to the front."""
         self._ready[delivery.operation].appendleft(delivery)

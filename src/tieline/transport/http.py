@@ -7,7 +7,7 @@ reached the other side: `Unreachable` means it never left, `OutcomeUnknown` that
 from __future__ import annotations
 
 import asyncio
-import ssl
+from typing import TYPE_CHECKING
 
 import aiohttp
 from yarl import URL
@@ -15,6 +15,11 @@ from yarl import URL
 from tieline.model.errors import OutcomeUnknown, Undecodable, Unreachable
 from tieline.spec.connectors import Timeouts
 from tieline.transport.ports import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from aiohttp import ClientRequest
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
 
 class AiohttpTransport:
@@ -29,11 +34,15 @@ class AiohttpTransport:
         session = self._session
         if session is None:
             session = self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=_Connector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
                 skip_auto_headers=("User-Agent", "Content-Type"),
             )
+            # aiohttp would repeat a PUT or DELETE, and a read, by itself when the connection breaks before the answer (RFC 9112, 9.3.1 allows
+            # it). The journal, the budget and the breaker would not know; and what was done twice may be refused the second time, as with
+            # `If-None-Match`. There is no public way to say so; `TransportContract` notices if this one goes.
+            session._retry_connection = False
         timeout = self._timeouts.get(timeouts)
         if timeout is None:
             timeout = aiohttp.ClientTimeout(total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read)
@@ -50,7 +59,7 @@ class AiohttpTransport:
                 return HttpResponse(answer.status, answer.headers, await _bounded_body(answer, most_bytes))
         except aiohttp.ConnectionTimeoutError as error:
             raise Unreachable(f"no connection to {_host(request)} within {timeouts.connect:g} s") from error
-        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, ssl.SSLError) as error:
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
             raise Unreachable(f"no connection to {_host(request)}: {_words(error)}") from error
         except TimeoutError as error:
             raise OutcomeUnknown(
@@ -66,6 +75,22 @@ class AiohttpTransport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connections that are fit to be used again.
+
+    aiohttp looks for bytes beyond an answer when a connection is given back, but not when it is taken again: what a confused server says in
+    between would be taken for the answer to the next request, another record's perhaps.
+    """
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:  # noqa: ASYNC109 - aiohttp's
+        """Return a connection on which nothing has been said yet."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
 
 
 async def _bounded_body(answer: aiohttp.ClientResponse, most_bytes: int) -> bytes:

@@ -21,12 +21,14 @@ from tieline.dialects.templates import Template
 from tieline.engine import deadletters
 from tieline.engine.allowances import KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.ledger import Counts
+from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
-from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, observe
+from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, observe
+from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import StoreError, TielineError
 from tieline.model.secret import Redactor
+from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of
 from tieline.spec.connections import Connection
@@ -35,11 +37,16 @@ from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project, find_project_folder, read_project
 from tieline.spec.references import check_url, resolve, resolve_secret
-from tieline.store import state
-from tieline.store.database import Database
+from tieline.store import calls, state
+from tieline.store.calls import Call, Search
+from tieline.store.database import Database, reserve
+from tieline.store.retention import Retention
+from tieline.store.runs import names as integration_names
+from tieline.store.runs import state_of
 from tieline.transport.breaker import Outage
 from tieline.transport.caller import Account, Caller
 from tieline.transport.ports import Transport
+from tieline.transport.recording import CallRecord, Keeping, Said, private_fields
 
 
 class Tieline:
@@ -63,6 +70,9 @@ class Tieline:
         self._db = database
         self._systems: dict[str, RestSystem] = {}
         self._engine: Engine | None = None
+        self._lone_calls: list[Call] = []
+        self.tell: events.Listener = events.nobody
+        """Called with what happens in runs."""
 
     @classmethod
     def open(cls, folder: Path, *, transport: Transport | None = None, clock: Clock | None = None) -> Tieline:
@@ -82,9 +92,13 @@ class Tieline:
             self._db = None
 
     async def aclose(self) -> None:
-        """Let go of the connections to the systems, and of what was granted to this process and not used."""
+        """Let go of the connections to the systems, of what was granted to this process and not used, and journal the calls made for no run."""
         for system in self._systems.values():
             await system.caller.budget.close()
+        if made := self._lone_calls:
+            self._lone_calls = []
+            with contextlib.suppress(StoreError):  # somebody tries the connections because something is wrong: the store may be it
+                self.db.write(lambda connection: calls.record(connection, made))
         if self._open_transport is not None:
             await self._open_transport.close()
             self._open_transport = None
@@ -156,7 +170,7 @@ class Tieline:
                 save_outage=functools.partial(self._save_outage, connection),
                 shared=KeptAllowances(lambda: self.db, lambda: self._db is not None or self._store_file.exists()),
             )
-            caller.observe = observe
+            caller.observe, caller.amend = self._observe, self._amend
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
         return self._systems[connection]
 
@@ -178,11 +192,12 @@ class Tieline:
         """Return the engine, over the project's store or another."""
         jobs = _Lazily(self.compiled)
         systems = _Lazily(self.system)
-        keep = self.project.file.retention.history
         if db is not None:
-            return Engine(db, self.clock, systems, jobs, keep_history_seconds=keep)
+            return Engine(db, self.clock, systems, jobs, journal_db=self.db, tell=self._tell_of_plan)
         if self._engine is None:
-            self._engine = Engine(self.db, self.clock, systems, jobs, keep_history_seconds=keep)
+            declared = self.project.file.retention
+            keep = Retention(declared.history, declared.calls, declared.bodies, declared.calls_size)
+            self._engine = Engine(self.db, self.clock, systems, jobs, keep=keep, tell=lambda event: self.tell(event))
         return self._engine
 
     # -- what people ask for
@@ -221,14 +236,59 @@ class Tieline:
 
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""
+        self._check_place(connection, resource)
+        return explain(self.db, self.project.integrations, connection, resource, id)
+
+    def search_calls(
+        self,
+        *,
+        integration: str | None = None,
+        record: tuple[str, str, str] | None = None,
+        connection: str | None = None,
+        run: int | None = None,
+        status: int | None = None,
+        failed: bool = False,
+        since: float | None = None,
+        slow_seconds: float | None = None,
+    ) -> Search:
+        """Return a search of the journal of calls, for `store.calls`; `record` is (connection, resource, id), of either side."""
+        number = None
+        if integration is not None:
+            self.names(integration)
+            known = state_of(self.db, integration)
+            number = known.id if known is not None else -1
+        if connection is not None:
+            self._check_connection(connection)
+        records = None
+        if record is not None:
+            place, resource, id = record
+            self._check_place(place, resource)
+            records = records_meant(self.db, self.project.integrations, f"{place}.{resource}", id)
+        return Search(number, connection, run, status, failed, since, slow_seconds, records)
+
+    def integration_names(self) -> dict[int, str]:
+        """Return {number in the store: name} of every integration that has ever run."""
+        return integration_names(self.db)
+
+    def hide_personal(self, call: Call) -> None:
+        """Take the values of personal fields out of a call, so that it can be shown to others."""
+        declared = self.project.connections.get(call.connection)
+        resource = self.project.connectors[declared.connector].resources.get(call.resource) if declared is not None else None
+        fields = private_fields({address: field.personal for address, field in resource.fields.items()} if resource is not None else {})
+        if fields:
+            hide_in_call(call, fields)
+
+    def _check_connection(self, connection: str) -> None:
         if connection not in self.project.connections:
             raise TielineError(
                 f"there is no connection `{connection}`", next_step=f"there are: {', '.join(sorted(self.project.connections))}"
             )
+
+    def _check_place(self, connection: str, resource: str) -> None:
+        self._check_connection(connection)
         resources = self.project.connectors[self.project.connections[connection].connector].resources
         if resource not in resources:
             raise TielineError(f"`{connection}` has no resource `{resource}`", next_step=f"it has: {', '.join(sorted(resources))}")
-        return explain(self.db, self.project.integrations, connection, resource, id)
 
     def dead_letters(self, integration: str | None = None, cause: str | None = None) -> list[deadletters.DeadLetter]:
         """Return what needs a person, oldest first; a thousand at most (`engine.deadletters` reads and groups any number)."""
@@ -268,6 +328,27 @@ class Tieline:
         return frozenset(address for side in sides for address, field in side.fields.items() if field.personal)
 
     # -- details
+
+    def _observe(self, record: CallRecord) -> int | None:
+        """Journal a call: with its run, or by itself when a connection is tried."""
+        if (id := observe(record)) is not None:
+            return id
+        try:
+            id = self.db.write(lambda connection: reserve(connection, "call", 1))
+        except StoreError:
+            return None
+        self._lone_calls.append(journaled(id, record, None, None))
+        return id
+
+    def _amend(self, call: int | None, failure: str | None, said: Said | None) -> None:
+        amend(call, failure, said)
+        for lone in self._lone_calls:
+            if lone.id == call:
+                lone.failure, lone.body = failure, body_of(said) if said is not None else None
+
+    def _tell_of_plan(self, event: events.Event) -> None:
+        if isinstance(event, events.CallFailed):  # its calls are real; the rest of it happens on paper
+            self.tell(event)
 
     def _functions_text(self, spec: Integration) -> str:
         """Return the functions that the mapping may call, as written: a changed function is a changed mapping."""
@@ -340,8 +421,17 @@ class Tieline:
             name, url, headers, secret_headers, secret_query,
             declared.limits if declared.limits is not None else connector.limits, connector.limit_headers,
             declared.concurrency or connector.concurrency,
-            connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask, connector.breaker,
+            connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask, self._keeping(connector),
+            connector.breaker,
         )  # fmt: skip
+
+    def _keeping(self, connector: Connector) -> Keeping:
+        journal = self.project.file.journal
+        fields = {
+            name: private_fields({address: field.personal for address, field in resource.fields.items()})
+            for name, resource in connector.resources.items()
+        }
+        return Keeping(self.redactor.excerpt, journal.sample, journal.personal, journal.body, fields)
 
 
 def _block(lines: Sequence[str]) -> list[str]:

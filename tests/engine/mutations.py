@@ -45,7 +45,7 @@ def a_lost_answer_counts_as_success(monkeypatch: pytest.MonkeyPatch) -> None:
 def what_a_crash_left_is_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was on its way when a process died is sent again as if it had never left."""
 
-    def owed(connection: sqlite3.Connection, integration: int, first: int) -> None:
+    def owed(connection: sqlite3.Connection, integration: int, first: int, **_: object) -> None:
         connection.execute(
             "UPDATE delivery SET state = 'owed' WHERE integration = ? AND state = 'sending' AND id >= ?", (integration, first)
         )
@@ -55,7 +55,7 @@ def what_a_crash_left_is_not_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def what_a_crash_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was on its way when a process died stays as it is."""
-    monkeypatch.setattr(outbox, "doubt_sending", lambda connection, integration, first: None)
+    monkeypatch.setattr(outbox, "doubt_sending", lambda connection, integration, first, **_: None)
 
 
 def the_cursor_is_committed_before_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,11 @@ class Simulation:
         self._emails = 0
         self.gone: set[str] = set()
         self.log: list[str] = []
+        self._passed: Counter[tuple[Any, ...]] = Counter()
+        """Exchanges that must be in the journal of calls, each once."""
+        self._began = world.clock.now()
+        self.calls_lost = 0
+        """Calls of which a crash or a bad disk has left no line."""
 
     def __str__(self) -> str:
         habits = {
@@ -273,6 +278,7 @@ class Simulation:
         world, chance = self.world, self.chance
         process = Process(lambda number, what: chance.random() < mortality)
         first = len(world.network.exchanges)
+        may_lose = True  # a process that dies takes along what no commit has written yet
 
         async def work(tieline: Tieline) -> Outcome:
             self._stop = lambda: tieline.engine().stop("asked to")
@@ -295,8 +301,11 @@ class Simulation:
             if not self.bad_disk:
                 raise Broken(f"an error of the store without a reason: {error}") from error
             return None
+        else:
+            may_lose = self.bad_disk > 0
         finally:
             self._check_patience(world.network.exchanges[first:])
+            self._check_journal(world.network.exchanges[first:], may_lose=may_lose)
         self.log.append(f"{world.clock.elapsed_seconds:.3f} {outcome.state} {outcome.counts} {outcome.error or ''}")
         if outcome.error is not None and "max_run" in outcome.error:
             raise Broken(f"the run did not end: {outcome.error}")
@@ -321,6 +330,26 @@ class Simulation:
             for later in exchanges:
                 if later.system == told.system and told.ended_at < later.sent_at < told.ended_at + float(said) - 1e-6:
                     raise Broken(f"{told.system} said at {told.ended_at} to wait for {said} s, and was asked again at {later.sent_at}")
+
+    def _check_journal(self, exchanges: list[Exchange], *, may_lose: bool) -> None:
+        """Every exchange is in the journal of calls once, as what it was; only what a crash took along may be missing."""
+        passed = Counter((e.system, e.request.method, e.request.url, self._began + e.sent_at) for e in exchanges)
+        with self.world.store() as db:
+            lines = db.read("SELECT connection, method, url, at, failure, status FROM call")
+        found = Counter((system, method, url, at) for system, method, url, at, _, _ in lines)
+        if invented := found - self._passed - passed:
+            raise Broken(f"in the journal of calls, but nobody saw it: {invented}")
+        missing = passed - (found - self._passed)
+        if missing and not may_lose:
+            raise Broken(f"not in the journal of calls: {missing}")
+        if gone := self._passed - found:
+            raise Broken(f"vanished from the journal of calls: {gone}")
+        if unjudged := [line for line in lines if line[4] is None and (line[5] is None or (line[5] >= 300 and line[5] not in (404, 409)))]:
+            raise Broken(f"calls that failed, and don't say so: {unjudged}")
+        self._passed += passed - missing
+        if missing:
+            self.calls_lost += missing.total()
+            self.log.append(f"{self.world.clock.elapsed_seconds:.3f} {missing.total()} calls have left no line in the journal")
 
     def _check_the_end(self) -> None:
         world = self.world

@@ -40,8 +40,9 @@ def test_what_a_crash_left_on_its_way_is_found_by_the_ids_of_its_run(tmp_path):
     with Database(tmp_path / "store.db") as db:
         seen: list[str] = []
         db.write(lambda connection: connection.set_trace_callback(seen.append))
-        db.write(lambda connection: outbox.doubt_sending(connection, 1, 100))
-        (statement,) = [text for text in seen if text.startswith("UPDATE delivery")]
-        (plan,) = db.read(f"EXPLAIN QUERY PLAN {statement}")
+        db.write(lambda connection: outbox.doubt_sending(connection, 1, 100, run=1, now=0.0, why="a test"))
+        statements = [text for text in seen if text.startswith(("UPDATE delivery", "INSERT INTO event"))]
+        plans = [db.read(f"EXPLAIN QUERY PLAN {statement}") for statement in statements]
 
-    assert "INTEGER PRIMARY KEY (rowid>?)" in plan[3]
+    assert 2 == len(plans)
+    assert all("INTEGER PRIMARY KEY (rowid>?)" in plan[0][3] for plan in plans)

@@ -149,6 +149,42 @@ def explain(
         raise SystemExit(report.explain(project, connection, resource, id, mask=mask))
 
 
+@app.command()
+def calls(
+    what: Annotated[
+        str | None, typer.Argument(metavar="INTEGRATION or NO", help="The integration, or the number of one call.", show_default=False)
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only calls that failed, or in which records were refused.")] = False,
+    record: Annotated[
+        tuple[str, str, str] | None,
+        typer.Option("--record", metavar="CONNECTION RESOURCE ID", help="Only calls about this record of either side.", show_default=False),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only of the last `1h`, or since `2026-01-31T09:30`.", show_default=False)
+    ] = None,
+    slow: Annotated[str | None, typer.Option("--slow", help="Only calls that took at least so long: `2s`.", show_default=False)] = None,
+    run: Annotated[int | None, typer.Option("--run", help="Only calls of this run.", min=1, max=MOST, show_default=False)] = None,
+    connection: Annotated[str | None, typer.Option("--connection", help="Only calls of this connection.", show_default=False)] = None,
+    status: Annotated[
+        int | None, typer.Option("--status", help="Only answers with this status: `429`.", min=100, max=999, show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="The latest so many; 50 without it, all as JSON.", min=1, max=MOST, show_default=False)
+    ] = None,
+    body: Annotated[bool, typer.Option("--body", help="What was said as well, where it is kept.")] = False,
+    mask: Mask = False,
+    project: Folder = HERE,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON: one line a call.")] = False,
+) -> None:
+    """Search the journal of calls, or show one whole: request, answer, records, what came of it, what to do next."""
+    output.json_mode = json
+    from tieline.cli.calls import Filter, show_calls
+
+    with spoken_errors():
+        wanted = Filter(record, since, slow, run, connection, status, failed)
+        raise SystemExit(show_calls(project, what, wanted, limit=limit, bodies=body, mask=mask))
+
+
 @letters.callback()
 def dead_letters(
     context: typer.Context,

@@ -23,7 +23,7 @@ from tieline.engine.redriving import Settlement
 from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
-from tieline.store import journal
+from tieline.store import calls
 from tieline.store.letters import Chosen
 
 _SHOWN = 50
@@ -134,7 +134,7 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     with Tieline.open(folder) as project:
         letter = deadletters.get_letter(project.db, id)
         rule = project.rule_text(letter.integration, letter.field)
-        call = journal.calls_by_id(project.db, [letter.call]).get(letter.call) if letter.call is not None else None
+        call = calls.by_id(project.db, [letter.call]).get(letter.call) if letter.call is not None else None
         spec = project.project.integrations.get(letter.integration)
         history = f"tieline explain {spec.source.replace('.', ' ')} {letter.source_id}" if spec is not None else None
         if mask and spec is not None:
@@ -176,7 +176,7 @@ def _print_rule(letter: DeadLetter, rule: tuple[str, str] | None) -> None:
             output.print(f"            {line}")
 
 
-def _print_sent(letter: DeadLetter, call: journal.Call | None) -> None:
+def _print_sent(letter: DeadLetter, call: calls.Call | None) -> None:
     request = letter.why.get("request")
     if request or call:
         sent = f"{call.method} {call.url}" if call else ""

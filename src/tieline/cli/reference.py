@@ -35,6 +35,7 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "run": ("tieline run qualified-leads\ntieline run qualified-leads --plan plan.jsonl\ntieline run qualified-leads --allow-deletes 120", (0, 1, 2, 3, 4, 5, 130)),
     "status": ("tieline status || notify-the-team", (0, 1, 2, 3, 5)),
     "explain": ("tieline explain crm leads 6917529027641093161", (0, 2, 5)),
+    "calls": ("tieline calls --failed --since 1h\ntieline calls --record crm leads 6917529027641093161\ntieline calls 1042", (0, 2, 5)),
     "dead-letters": ("tieline dead-letters", (0, 1, 2, 5)),
     "dead-letters list": ("tieline dead-letters list qualified-leads --cause mapping\ntieline dead-letters list --groups --json", (0, 1, 2, 5)),
     "dead-letters show": ("tieline dead-letters show 17", (0, 2, 5)),
@@ -55,7 +56,7 @@ _HEAD: Final = """# Commands
 `tieline COMMAND --help` says the same.
 
 - A command works on the project folder that you are in, or the nearest above it; `--project FOLDER` (`-p`) names another.
-- `--json` prints one JSON value and nothing else, errors included: `{"error": ..., "next": ...}`.
+- `--json` prints one JSON value and nothing else, errors included: `{"error": ..., "next": ...}`; `calls` prints one a line.
 - Colours and progress are for terminals; into a file or a pipe goes plain text.
 - What went wrong goes to standard error, with what to do next.
 
@@ -85,7 +86,7 @@ def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
     for command in app.registered_commands:
         if (function := command.callback) is not None:
             yield command.name or function.__name__, function
-            if function.__name__ == "explain":  # where the group stands in the help as well
+            if function.__name__ == "calls":  # where the group stands in the help as well
                 group = letters.registered_callback
                 assert group is not None
                 assert group.callback is not None
@@ -106,11 +107,11 @@ def _taken(function: Callable[..., Any]) -> list[str]:
         kind, info = typing.get_args(hint)[:2]
         several = "list" in str(kind)
         if isinstance(info, ArgumentInfo):
-            shown = f"{name.upper()}{' …' if several else ''}"
+            shown = info.metavar or f"{name.upper()}{' …' if several else ''}"
         else:
             assert isinstance(info, OptionInfo)
             flags = info.param_decls or (f"--{name.replace('_', '-')}",)
-            shown = ", ".join(flags) + ("" if kind is bool else f" {_value(kind)}") + (" …" if several else "")
+            shown = ", ".join(flags) + ("" if kind is bool else f" {info.metavar or _value(kind)}") + (" …" if several else "")
         default = parameter.default
         words = "**required**" if default is inspect.Parameter.empty else "" if default in (None, False, Path()) else f"`{default}`"
         rows.append(f"| `{shown}` | {info.help or ''} | {words} |")

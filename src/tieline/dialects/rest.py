@@ -41,6 +41,7 @@ from tieline.spec.connectors import (
 from tieline.transport.caller import Caller
 from tieline.transport.classify import is_already
 from tieline.transport.ports import HttpResponse
+from tieline.transport.recording import Purpose
 
 _MOST_FOUND_PAGES = 20
 _JSON = {"Content-Type": "application/json"}
@@ -62,6 +63,9 @@ class RestSystem:
         )
         self._calls: dict[int, _Call] = {}
         self._resources = connector.resources
+        self._personal = {
+            name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
+        }
         self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
 
     @property
@@ -112,17 +116,19 @@ class RestSystem:
             number += 1
             url = step.url or call.url({}, {**asked, **step.params})
             asked_at = self._clock.now()
-            response = await self._caller.read(listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost)
+            response = await self._caller.read(
+                listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost,
+                purpose=Purpose("list", resource, number),
+            )  # fmt: skip
             answer = self._decode(response, f"page {number} of {resource}")
-            entries = self._entries(answer, listing, f"page {number} of {resource}")
+            entries = self._entries(answer, listing, f"page {number} of {resource}", response)
             tracker.see_page(response, asked_at, self._clock.now())
             records: list[Record] = [get(entry, listing.record) for entry in entries] if listing.record else entries
             for record in records:
                 if record.__class__ is not dict:
-                    raise Undecodable(
-                        f"{self.name}: an entry on page {number} of {resource} is {_kind(record)}, not an object",
-                        next_step="correct `list.records` or `list.record` in the connector",
-                    )
+                    why = f"{self.name}: an entry on page {number} of {resource} is {_kind(record)}, not an object"
+                    next_step = "correct `list.records` or `list.record` in the connector"
+                    raise self._caller.misread(response, Undecodable(why, next_step=next_step))
             ids = digest = [text_id(id_at(record)) for record in records]
             if tracker.by_field:
                 for record in records:
@@ -135,10 +141,9 @@ class RestSystem:
                 ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
             print_ = hash(tuple(digest) if any(digest) else response.body)
             if entries and print_ in seen_pages:
-                raise Undecodable(
-                    f"{self.name}: page {number} of {resource} repeats a page that came before: the list would never end",
-                    next_step="check the paging parameters in the connector; the vendor seems to ignore them",
-                )
+                why = f"{self.name}: page {number} of {resource} repeats a page that came before: the list would never end"
+                next_step = "check the paging parameters in the connector; the vendor seems to ignore them"
+                raise self._caller.misread(response, Undecodable(why, next_step=next_step))
             seen_pages.add(print_)
             last = entries[-1] if entries else None
             following = walk.after(url, response, answer, entries, last, digest[-1] if digest else None)
@@ -161,16 +166,17 @@ class RestSystem:
         assert declared is not None
         call = self._call(declared)
         try:
-            response = await self._caller.read(declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, patient=False)
+            purpose = Purpose("get", resource, private=self._private(resource, {self._resources[resource].id: id}))
+            response = await self._caller.read(
+                declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, purpose=purpose, patient=False
+            )
         except NotThere:
             return None
         record = self._decode(response, f"{resource} {id}")
         record = get(record, declared.record) if declared.record else record
         if not isinstance(record, dict):
-            raise Undecodable(
-                f"{self.name}: {resource} {id} is {_kind(record)}, not an object",
-                next_step="correct `get.record` in the connector",
-            )
+            why = f"{self.name}: {resource} {id} is {_kind(record)}, not an object"
+            raise self._caller.misread(response, Undecodable(why, next_step="correct `get.record` in the connector"))
         return record
 
     async def find(self, resource: str, field: str, value: Any) -> list[Record]:
@@ -184,13 +190,16 @@ class RestSystem:
         walk = pager(paging)
         step: Step | None = walk.first() if paging is not None else None
         records: list[Record] = []
+        purpose = Purpose("find", resource, private=self._private(resource, {field: value}))
         for _ in range(_MOST_FOUND_PAGES):
             url = call.url({"value": value}, step.params if step else {}) if step is None or step.url is None else step.url
-            response = await self._caller.read(declared.method, url, call.headers, None, declared.cost, declared.none, patient=False)
+            response = await self._caller.read(
+                declared.method, url, call.headers, None, declared.cost, declared.none, purpose=purpose, patient=False
+            )
             if response.status in declared.none:
                 return records
             answer = self._decode(response, what)
-            entries = self._entries(answer, declared, what)
+            entries = self._entries(answer, declared, what, response)
             found = [get(entry, declared.record) if declared.record else entry for entry in entries]
             records += [record for record in found if isinstance(record, dict)]
             size = getattr(paging, "size", None)
@@ -232,14 +241,14 @@ class RestSystem:
         if declared is not None:
             call = self._call(declared)
             url = call.url({}, {})
-            await self._caller.read(declared.method, url, call.headers, None, declared.cost, once=True)
+            await self._caller.read(declared.method, url, call.headers, None, declared.cost, once=True, purpose=Purpose("ping"))
             return f"{declared.method} {declared.path}"
         for name, r in self._resources.items():
             if r.list is not None and r.list.method == "GET":
                 call = self._call(r.list)
                 url = call.url({}, pager(r.list.paging).first().params)
-                response = await self._caller.read("GET", url, call.headers, None, r.list.cost, once=True)
-                self._entries(self._decode(response, name), r.list, name)
+                response = await self._caller.read("GET", url, call.headers, None, r.list.cost, once=True, purpose=Purpose("ping", name))
+                self._entries(self._decode(response, name), r.list, name, response)
                 return f"GET {r.list.path}"
         return "nothing: the connector declares no ping and no list"
 
@@ -254,18 +263,23 @@ class RestSystem:
         call = self._call(declared)
         body, content = self._body(declared, item, operation)
         headers = {**call.headers, **content, **self._key_header(item.key)}
-        url = call.url({"id": item.id, **_fields_for(call, declared, item)}, {})
-        response, error, journaled = await self._caller.write(declared.method, url, headers, body, declared.cost, item.attempt)
+        fields = _fields_for(call, declared, item)
+        url = call.url({"id": item.id, **fields}, {})
+        purpose = Purpose(operation, resource, private=self._private(resource, {r.id: item.id, **fields}))
+        response, error, journaled = await self._caller.write(declared.method, url, headers, body, declared.cost, item.attempt, purpose)
         if is_already(error, declared.already):
+            self._caller.amend(journaled, None, None)
             return Receipt(item.id, None, journaled, already=True)
         if error is not None:
             if operation == "delete" and error.status in declared.gone:
+                self._caller.amend(journaled, None, None)
                 return Receipt(item.id, None, journaled)
             return Receipt(None, error, journaled)
         assert response is not None
         try:
             return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
         except Undecodable as undecodable:
+            self._caller.misread(response, undecodable)
             # The write was accepted, but the answer can't be read: whether and as what it exists has to be looked up.
             return Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled)
 
@@ -281,7 +295,7 @@ class RestSystem:
             put(payload, declared.wrap, entries)
         headers = {**call.headers, **_JSON, **self._key_header(_key_of(items))}
         response, error, journaled = await self._caller.write(
-            declared.method, call.url({}, {}), headers, encode_json(payload), declared.cost, items[0].attempt
+            declared.method, call.url({}, {}), headers, encode_json(payload), declared.cost, items[0].attempt, Purpose(operation, resource)
         )
         if error is not None or response is None:
             return [Receipt(None, error, journaled) for _ in items]
@@ -298,9 +312,15 @@ class RestSystem:
                 ]
             return receipts
         except Undecodable as undecodable:
+            self._caller.misread(response, undecodable)
             return [Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled) for _ in items]
 
     # -- details
+
+    def _private(self, resource: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return those of the fields in a URL that are personal data, as they stand there."""
+        personal = self._personal[resource]
+        return tuple(encode(value) for address, value in values.items() if address in personal and value) if personal else ()
 
     def _call(self, declared: Request) -> _Call:
         call = self._calls.get(id(declared))
@@ -382,12 +402,10 @@ class RestSystem:
                 return answer
             start = body[:80].decode("utf-8", "replace").strip()
             shape = "an HTML page" if start[:1] == "<" else "empty" if not start else "not JSON"
-            raise Undecodable(
-                self._caller.account.mask(f"{self.name}: {what} is {shape} ({error}); it begins {start!r}"),
-                status=response.status,
-            ) from None
+            why = self._caller.account.mask(f"{self.name}: {what} is {shape} ({error}); it begins {start!r}")
+            raise self._caller.misread(response, Undecodable(why, status=response.status)) from None
 
-    def _entries(self, answer: Any, declared: List | Find, what: str) -> list[Any]:
+    def _entries(self, answer: Any, declared: List | Find, what: str, response: HttpResponse) -> list[Any]:
         found = get(answer, declared.records) if declared.records else answer
         if isinstance(found, list):
             return found
@@ -396,10 +414,9 @@ class RestSystem:
         if isinstance(declared, Find) and isinstance(found, dict):
             return [found]
         place = f"no list at `{declared.records}`" if declared.records else "no list"
-        raise Undecodable(
-            f"{self.name}: {what} has {place}, but {_kind(found)}",
-            next_step="correct `records` in the connector; if the vendor leaves it out when there are none, add `when_missing: empty`",
-        )
+        why = f"{self.name}: {what} has {place}, but {_kind(found)}"
+        next_step = "correct `records` in the connector; if the vendor leaves it out when there are none, add `when_missing: empty`"
+        raise self._caller.misread(response, Undecodable(why, next_step=next_step))
 
     @staticmethod
     def _zone_of(r: Resource, changed: ChangedSince | None) -> str | None:

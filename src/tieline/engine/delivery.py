@@ -19,9 +19,10 @@ from tieline.dialects.dialect import Item, Receipt, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import UNKNOWN_NEXT, Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
-from tieline.engine.ledger import Ledger
+from tieline.engine.ledger import Ledger, about, tell_set_aside
 from tieline.engine.line import Line
 from tieline.engine.matching import Matcher
+from tieline.model import events
 from tieline.model.clock import sleep_unless
 from tieline.model.errors import (
     CircuitOpen,
@@ -271,15 +272,19 @@ class Sender:
         nest = self._job.nest
         items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1) for d in group]
         call = "upsert" if operation == "create" and self._job.upsert else operation
-        if self._batch_size(operation) > 1:
-            receipts = await self._target.write_many(self._resource, call, items)
-        else:
-            receipts = [await self._target.write(self._resource, call, items[0])]
+        with about(deliveries=group):
+            if self._batch_size(operation) > 1:
+                receipts = await self._target.write_many(self._resource, call, items)
+            else:
+                receipts = [await self._target.write(self._resource, call, items[0])]
         errors = [receipt.error for receipt in receipts]
         first = errors[0]
         if isinstance(first, CircuitOpen):
             self._rest(group)
             return
+        if any(errors):
+            refused = [delivery.source_id for delivery, error in zip(group, errors, strict=True) if error is not None]
+            self._ledger.refused(receipts[0].call, refused)
         if len(group) > 1 and isinstance(first, (Rejected, NotThere, Stale)) and all(error is first for error in errors):
             for delivery in group:
                 delivery.fresh = True  # what it needs to know stands in the store already
@@ -503,6 +508,13 @@ class Sender:
 
     def _schedule(self, delivery: Delivery, wait: float, *, counts: bool = True) -> None:
         """Put a delivery back to the front after a wait. Many that `counts` hold up new ones: the destination is in trouble."""
+        ledger, cause = self._ledger, str(delivery.why.get("kind", ""))
+        ledger.tell(
+            events.DeliveryRetried(
+                integration=ledger.name, run=ledger.run, delivery=delivery.id, record=delivery.source_id, call=delivery.call,
+                attempt=delivery.attempts, wait_seconds=wait, cause=cause,
+            )
+        )  # fmt: skip
         self._retrying += counts
         task = asyncio.create_task(self._later(delivery, wait, counts=counts))
         self._retries.add(task)
@@ -524,8 +536,15 @@ class Sender:
                 delivery.state = "unknown" if delivery.doubt else "owed"
                 outbox.set_state(connection, delivery, now=now, run=self._ledger.run)
 
-        await self._ledger.commit(unit)
-        counts = self._ledger.counts
+        ledger = self._ledger
+        await ledger.commit(unit)
+        first, cause = deliveries[0], getattr(why, "kind", "halted")
+        ledger.tell(
+            events.DeliveryOwed(
+                integration=ledger.name, run=ledger.run, delivery=first.id, record=first.source_id, deliveries=len(deliveries), cause=cause
+            )
+        )
+        counts = ledger.counts
         ours = sum(1 for delivery in deliveries if delivery.run == self._ledger.run)
         counts.owed += ours
         counts.carried_owed += len(deliveries) - ours
@@ -569,7 +588,10 @@ class Sender:
             outbox.set_state(connection, delivery, now=now, run=ledger.run)
             return followed
 
-        if await ledger.commit(unit):
+        followed = await ledger.commit(unit)
+        if not followed:
+            tell_set_aside(ledger, delivery)
+        if followed:
             ledger.counts.superseded += delivery.run == ledger.run
         elif delivery.run != ledger.run:
             ledger.counts.carried_parked += 1

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.ledger import Ledger
+from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
 from tieline.model.records import Values, decode_json
 from tieline.store import links
@@ -84,7 +84,8 @@ class Doubts:
         if key is None:
             return Found([], None)
         searched = {**{target: seen[source] for target, source in job.match if source in seen}, **values}
-        candidates = await self._matcher.look(key, searched, fresh=True)
+        with about(records=[delivery.source_id]):
+            candidates = await self._matcher.look(key, searched, fresh=True)
         free = [candidate for candidate in candidates if candidate.linked_to in (None, delivery.source_id)]
         return Found(candidates, free[0] if len(candidates) == 1 and free else None)
 
@@ -93,7 +94,8 @@ class Doubts:
         job = self._job
         assert delivery.target_id is not None
         if job.target.get:
-            record = await self._target.get(job.target_resource, delivery.target_id)
+            with about(records=[delivery.source_id]):
+                record = await self._target.get(job.target_resource, delivery.target_id)
             return job.project_target(record) if record is not None else None
         if not self.can_look:
             return None

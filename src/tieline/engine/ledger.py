@@ -1,26 +1,77 @@
 """What one run shares: its lease, its counts, its calls, and the ids it hands out.
 
 Every commit of a run goes through `Ledger.commit`, which renews the lease inside it: a run that was taken over can't commit. Calls made
-since the last commit are written with the next.
+since the last commit are written with the next; a process that dies in between loses their lines, never what they were about: a delivery
+that may have left says so in its own row before it leaves.
+
+Which records a call is about is told by `about`, around whatever makes it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import sqlite3
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from tieline.model import events
 from tieline.model.clock import Clock
-from tieline.store import journal, outbox, runs
+from tieline.store import calls, outbox, runs
 from tieline.store.database import Database, reserve
 from tieline.store.journal import Event
-from tieline.transport.caller import CallRecord
+from tieline.transport.recording import CallRecord, Said
 
 T = TypeVar("T")
 LEASE_SECONDS = 60.0
 _IDS_AT_ONCE = 10_000
+_MOST_TOLD = 10
+_MOST_RECENT = 256
+
+
+class About(NamedTuple):
+    """What the calls that are being made are about: deliveries, or records by their source ids."""
+
+    deliveries: Sequence[outbox.Delivery] = ()
+    records: Sequence[str] = ()
+
+
+_NOTHING = About()
+_ABOUT: contextvars.ContextVar[About] = contextvars.ContextVar("about", default=_NOTHING)
+
+
+@contextlib.contextmanager
+def about(*, deliveries: Sequence[outbox.Delivery] = (), records: Sequence[str] = ()) -> Iterator[None]:
+    """Let the calls that are made within be journaled with the records that they are about."""
+    token = _ABOUT.set(About(deliveries, records))
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
+
+
+def journaled(id: int, record: CallRecord, integration: int | None, run: int | None, concern: About = _NOTHING) -> calls.Call:
+    """Return a call as the journal keeps it. A delivery will name the call that settles it, so its record is only named of a failure."""
+    deliveries, purpose = concern.deliveries, record.purpose
+    call = calls.Call(
+        id, record.at, record.connection, integration, run, record.method, record.url, record.status, record.seconds,
+        record.waited, record.sent, record.received, record.attempt, record.failure, record.answer,
+        purpose.operation, purpose.resource, purpose.page,
+        calls.spans([delivery.id for delivery in deliveries]) if deliveries else None,
+    )  # fmt: skip
+    if record.failure is not None or concern.records:
+        call.records = (*concern.records, *(delivery.source_id for delivery in deliveries))
+    if record.said is not None:
+        call.body = body_of(record.said)
+    return call
+
+
+def body_of(said: Said) -> calls.Body:
+    """Return what was said as the journal keeps it."""
+    return calls.Body(said.request_headers, said.request, said.answer_headers, said.answer)
 
 
 class Counts(msgspec.Struct):
@@ -67,62 +118,134 @@ class Counts(msgspec.Struct):
 class Ledger:
     """The books of one run."""
 
-    def __init__(self, db: Database, clock: Clock, integration: int, run: int, fence: int) -> None:
-        self.db, self.clock, self.integration, self.run, self.fence = db, clock, integration, run, fence
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        integration: int,
+        run: int,
+        fence: int,
+        *,
+        name: str = "",
+        journal_db: Database | None = None,
+        tell: events.Listener = events.nobody,
+    ) -> None:
+        """`name` is the integration's; calls are journaled in `journal_db`, where that is another store: a plan's calls are real."""
+        self.db, self.clock, self.integration, self.run, self.fence, self.name = db, clock, integration, run, fence, name
+        self.tell = tell
+        """Called with what happens, for whoever listens."""
+        self.told_run = run if journal_db is None else None
+        """The run's number, for people; None of a plan, whose number is gone with its store."""
         self.counts = Counts()
-        self._calls: list[journal.Call] = []
+        self.calls_made = 0
+        self._journal_db = journal_db
+        self._calls: list[calls.Call] = []
+        self._recent: deque[calls.Call] = deque(maxlen=_MOST_RECENT)
+        """What an answer means may be known a moment later, when its call is written already."""
         self._next: dict[str, tuple[int, int]] = {}
-        self._block = 4
+        self._blocks: dict[str, int] = {}
 
     def ids(self, sequence: str, count: int) -> int:
         """Reserve `count` fresh ids, known before their rows are written, and return the first."""
         first, end = self._next.get(sequence, (0, 0))
         if first + count > end:
             # A short run gives out small numbers, which people have to type; a long one asks seldom.
-            self._block = min(self._block * 4, _IDS_AT_ONCE)
-            more = max(count, self._block)
-            first = self.db.write(lambda connection: reserve(connection, sequence, more))
+            block = self._blocks[sequence] = min(self._blocks.get(sequence, 4) * 4, _IDS_AT_ONCE)
+            more = max(count, block)
+            db = self._journal_db if self._journal_db is not None and sequence == "call" else self.db
+            first = db.write(lambda connection: reserve(connection, sequence, more))
             end = first + more
         self._next[sequence] = (first + count, end)
         return first
 
     def observe(self, record: CallRecord) -> int:
         """Note a call for the journal and return its id."""
-        call = self.ids("call", 1)
-        self._calls.append(
-            journal.Call(
-                call, record.at, record.connection, self.integration, self.run, record.method, record.url, record.status, record.seconds,
-                record.waited, record.sent, record.received, record.attempt, record.failure, record.answer,
-            )
-        )  # fmt: skip
-        return call
+        id, concern = self.ids("call", 1), _ABOUT.get()
+        call = journaled(id, record, self.integration, self.told_run, concern)
+        self._calls.append(call)
+        self._recent.append(call)
+        self.calls_made += 1
+        if call.failure is not None and self.tell is not events.nobody:
+            self._tell_failed(call)
+        return id
 
     @property
     def calls_waiting(self) -> int:
         """How many calls are not in the journal yet: they go with the next commit."""
         return len(self._calls)
 
-    def take_calls(self) -> list[journal.Call]:
+    def amend(self, id: int | None, failure: str | None, said: Said | None) -> None:
+        """Correct the class of a call that was noted just now: its answer is a failure after all, or none."""
+        call = self._noted(id)
+        if call is None:
+            return
+        call.failure, call.body = failure, body_of(said) if said is not None else None
+        call.records = tuple(delivery.source_id for delivery in _ABOUT.get().deliveries) if failure else ()
+        if failure is None:
+            call.answer = None
+        elif self.tell is not events.nobody:
+            self._tell_failed(call)
+
+    def refused(self, id: int | None, source_ids: Sequence[str]) -> None:
+        """Note that records were refused in a call that went well otherwise."""
+        call = self._noted(id)
+        if call is not None and call.failure is None:
+            call.refused, call.records = len(source_ids), (*call.records, *source_ids)
+
+    def take_calls(self) -> list[calls.Call]:
         """Return the calls that are not in the journal yet; the caller writes them."""
-        calls, self._calls = self._calls, []
-        return calls
+        taken, self._calls = self._calls, []
+        return taken
 
     async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         """Run a unit in a commit that holds only while the lease does. Raises `SafetyStop` when it was lost."""
-        calls = self.take_calls()
+        made = self.take_calls()
+        if self._journal_db is not None:
+            made, self._calls = [], made
+            self.close_journal()
         lease_until = self.clock.now() + LEASE_SECONDS
 
         def guarded(connection: sqlite3.Connection) -> T:
             runs.guard(connection, self.integration, self.fence, lease_until)
-            if calls:
-                journal.record_calls(connection, calls)
+            if made:
+                calls.record(connection, made)
             return unit(connection)
 
         try:
             return await self.db.commit(guarded)
-        except sqlite3.IntegrityError:
-            self._calls = calls + self._calls  # the unit is taken apart and tried again
+        except Exception:
+            self._calls = made + self._calls  # nothing of it was written: they go with the next
             raise
+
+    def close_journal(self) -> None:
+        """Write the calls that no commit took with it. Also without the lease: who lost it made them all the same."""
+        made = self.take_calls()
+        try:
+            if made:
+                (self._journal_db or self.db).write(lambda connection: calls.record(connection, made))
+        except Exception:
+            self._calls = made + self._calls
+            raise
+
+    def _noted(self, id: int | None) -> calls.Call | None:
+        """Return a call that was noted just now. One that is written already is written again, with what has changed."""
+        for call in reversed(self._calls):
+            if call.id == id:
+                return call
+        recent = next((call for call in reversed(self._recent) if call.id == id), None)
+        if recent is not None:
+            self._calls.append(recent)
+        return recent
+
+    def _tell_failed(self, call: calls.Call) -> None:
+        assert call.failure is not None
+        self.tell(
+            events.CallFailed(
+                integration=self.name, run=self.told_run, call=call.id, connection=call.connection, method=call.method, url=call.url,
+                status=call.status, kind=call.failure, attempt=call.attempt, seconds=call.seconds, waited_seconds=call.waited,
+                records=call.records[:_MOST_TOLD], more_records=max(0, len(call.records) - _MOST_TOLD), answer=call.answer,
+            )
+        )  # fmt: skip
 
     def event(self, source_id: str | None, kind: str, **detail: Any) -> Event:
         """Return an event of this run."""
@@ -139,3 +262,17 @@ class Ledger:
         """Write the state that a delivery has now."""
         now = self.clock.now()
         await self.commit(lambda connection: outbox.set_state(connection, delivery, now=now, run=self.run))
+
+
+def tell_set_aside(ledger: Ledger, delivery: outbox.Delivery) -> None:
+    """Tell whoever listens that a delivery waits for a person."""
+    if ledger.tell is events.nobody:
+        return
+    kind = events.DeliveryParked if delivery.state == "dead" else events.DeliveryHeld
+    why = delivery.why
+    ledger.tell(
+        kind(
+            integration=ledger.name, run=ledger.run, delivery=delivery.id, record=delivery.source_id, call=delivery.call,
+            cause=str(why.get("kind", "")), message=str(why.get("message", "")),
+        )
+    )  # fmt: skip

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.ledger import Ledger
+from tieline.engine.ledger import Ledger, about
 from tieline.mapping import compile_get
 from tieline.model.errors import Undecodable
 from tieline.model.records import Record, Values, decode_json, encode_json
@@ -42,8 +42,11 @@ class Matcher:
         """Whether the destination can be asked for a record by its match key."""
         return bool(self._job.match) and (self._find_field is not None or self._job.target.list)
 
-    async def candidates(self, keys: Mapping[str, Any]) -> dict[str, list[Candidate]]:
-        """Return {match key: candidates} for {match key: the source's value of the searched field}."""
+    async def candidates(self, keys: Mapping[str, Any], whose: Callable[[], Mapping[str, str]]) -> dict[str, list[Candidate]]:
+        """Return {match key: candidates} for {match key: the source's value of the searched field}.
+
+        `whose` gives {match key: source id}, for the journal, if there has to be a search.
+        """
         if not self.can_look or not keys:
             return {}
         if self._surveyed or self._find_field is None or (self._job.target.list and (self.first_meeting or len(keys) >= _SURVEY_FROM)):
@@ -55,7 +58,15 @@ class Matcher:
                 for key, rows in links.in_directory(self._ledger.db, self._ledger.integration, list(keys)).items()
             }
         else:
-            found = dict(await asyncio.gather(*(self._search(key, value) for key, value in keys.items())))
+            ids_of = whose()
+            searches = [asyncio.ensure_future(self._search_for(ids_of.get(key), key, value)) for key, value in keys.items()]
+            try:
+                found = dict(await asyncio.gather(*searches))
+            except BaseException:
+                for search in searches:  # one failed: nobody needs the others, and none may outlive the run
+                    search.cancel()
+                await asyncio.gather(*searches, return_exceptions=True)
+                raise
         ids = [id for rows in found.values() for id, _ in rows]
         owners = links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
         return {
@@ -84,6 +95,10 @@ class Matcher:
                         found[key].append((id, self._job.project_target(record)))
         owners = links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
         return [Candidate(id, there, owners[id].source_id if id in owners else None) for id, there in found[key]]
+
+    async def _search_for(self, source_id: str | None, key: str, value: Any) -> tuple[str, list[tuple[str, Values]]]:
+        with about(records=[source_id] if source_id is not None else ()):
+            return await self._search(key, value)
 
     async def _search(self, key: str, value: Any) -> tuple[str, list[tuple[str, Values]]]:
         job = self._job

@@ -19,7 +19,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
 from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
-from tieline.engine.ledger import Ledger
+from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.matching import Matcher
 from tieline.model.errors import MappingError, RemoteError, SafetyStop
 from tieline.model.records import Record, Values, decode_json, encode_json
@@ -180,6 +180,10 @@ class Pipeline:
         counts.owed += page.owed
         counts.matched += page.matched
         counts.repeated += page.repeated
+        if page.held or page.parked:
+            for delivery in page.deliveries:
+                if delivery.state in ("dead", "held"):
+                    tell_set_aside(self._ledger, delivery)
 
     async def take_deletions(self, source_ids: Sequence[str]) -> None:
         """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
@@ -378,7 +382,7 @@ class Pipeline:
         if _overlap(self._under_way.keys, keys):
             await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
-        if (candidates := await self._candidates(keys)) is None:
+        if (candidates := await self._candidates(keys, unlinked)) is None:
             for change in unlinked:
                 self._leave_undecided(page, change)
             return
@@ -441,13 +445,14 @@ class Pipeline:
         key = self._job.source_key(record) if self._job.match else None
         return key is None or await self._candidates({key: self._matcher.searched_value(record)}) is not None
 
-    async def _candidates(self, keys: dict[str, Any]) -> dict[str, list[Candidate]] | None:
+    async def _candidates(self, keys: dict[str, Any], unlinked: Sequence[_Change] = ()) -> dict[str, list[Candidate]] | None:
         """Return the destination's records by match key; None when it can't be asked at the moment."""
         if self._job.upsert:
             return {}
         if self._unanswered is None:
             try:
-                return await self._matcher.candidates(keys)
+                whose = lambda: {change.key: change.source_id for change in unlinked if change.key is not None}  # noqa: E731
+                return await self._matcher.candidates(keys, whose)
             except RemoteError as error:
                 if not self.accept_undecided or not isinstance(error, PASSING):
                     raise

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
 import msgspec
 
@@ -16,27 +16,36 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.failures import PASSING, needs_a_person
-from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
+from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger, about
 from tieline.engine.matching import Matcher
 from tieline.engine.pipeline import Braked, Guard, Pipeline
 from tieline.engine.redriving import Redriver, Settlement
+from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import Refused, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.holder import has_ended, holder_name
 from tieline.model.records import Record
-from tieline.store import journal, links, outbox, runs
+from tieline.store import links, outbox, retention, runs
 from tieline.store.database import Database
 from tieline.store.letters import Chosen
-from tieline.transport.caller import CallRecord
+from tieline.store.retention import Retention
 from tieline.transport.priority import PRIORITY, Priority
+from tieline.transport.recording import CallRecord, Said
 
 _LEDGER: contextvars.ContextVar[Ledger | None] = contextvars.ContextVar("ledger", default=None)
 
 
 def observe(record: CallRecord) -> int | None:
-    """Journal a call with the run on whose behalf it was made."""
+    """Journal a call with the run on whose behalf it was made; return None when it was made for none."""
     ledger = _LEDGER.get()
     return ledger.observe(record) if ledger is not None else None
+
+
+def amend(call: int | None, failure: str | None, said: Said | None) -> None:
+    """Correct the class of a call that was journaled just now."""
+    ledger = _LEDGER.get()
+    if ledger is not None:
+        ledger.amend(call, failure, said)
 
 
 _PATIENCE_SECONDS = 10.0
@@ -97,10 +106,13 @@ class Engine:
         systems: Mapping[str, System],
         jobs: Mapping[str, CompiledIntegration],
         *,
-        keep_history_seconds: float = 90 * 86400.0,
+        keep: Retention = retention.USUAL,
+        journal_db: Database | None = None,
+        tell: events.Listener = events.nobody,
     ) -> None:
+        """A plan has its calls journaled in `journal_db`, because its own store is thrown away; `tell` is called with what happens."""
         self._db, self._clock, self._systems, self._jobs = db, clock, systems, jobs
-        self._keep_history = keep_history_seconds
+        self._keep, self._journal_db, self._tell = keep, journal_db, tell
         self._stop: str | None = None
         self._current: _Pass | None = None
 
@@ -137,9 +149,10 @@ class Engine:
                 gone=has_ended,
             )
         )
-        ledger = Ledger(db, clock, state.id, run, state.fence)
+        ledger = Ledger(db, clock, state.id, run, state.fence, name=name, journal_db=self._journal_db, tell=self._tell)
         token = _LEDGER.set(ledger)
         urgency = PRIORITY.set(_priority(wanted, state, job))
+        self._tell(events.RunStarted(integration=name, run=ledger.told_run))
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
         self._current = pass_
@@ -176,9 +189,11 @@ class Engine:
         finally:
             self._current = None
             heartbeat.cancel()
-            await pass_.sender.close()
+            await pass_.close()
             _LEDGER.reset(token)
             PRIORITY.reset(urgency)
+            with contextlib.suppress(TielineError):
+                ledger.close_journal()
             with contextlib.suppress(TielineError):
                 self._close(
                     ledger,
@@ -189,6 +204,23 @@ class Engine:
                     complete=pass_.complete and ended in ("green", "attention", "owed"),
                     job=job,
                 )
+            with contextlib.suppress(TielineError):
+                ledger.close_journal()  # what could not be written a moment ago
+            counts = {key: number for key, number in msgspec.to_builtins(ledger.counts).items() if number}
+            took = clock.monotonic() - started_monotonic
+            self._tell(
+                events.RunEnded(
+                    integration=name,
+                    run=ledger.told_run,
+                    state=ended,
+                    seconds=took,
+                    counts=counts,
+                    error=error,
+                    next_step=next_step or None,
+                )
+            )
+        with contextlib.suppress(TielineError):
+            self._prune(ledger)
         seconds, open_ = clock.monotonic() - started_monotonic, outbox.count_states(db, state.id)
         return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake)
 
@@ -196,23 +228,27 @@ class Engine:
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
     ) -> None:
         now, counts = self._clock.now(), msgspec.to_builtins(ledger.counts)
-        calls = ledger.take_calls()
-
         first = runs.first_delivery(self._db, ledger.run) if not drained else 0
 
         def unit(connection: sqlite3.Connection) -> None:
             runs.guard(connection, ledger.integration, ledger.fence, now)
-            if calls:
-                journal.record_calls(connection, calls)
             links.clear_directory(connection, ledger.integration)
             if not drained:
-                outbox.doubt_sending(connection, ledger.integration, first)
+                why = "the run ended before it was known whether it had been done"
+                outbox.doubt_sending(connection, ledger.integration, first, run=ledger.run, now=now, why=why)
             if complete:
                 runs.complete(connection, ledger.integration, started, job.fingerprint)
             runs.end(connection, ledger.integration, ledger.run, now=now, state=state, counts=counts, error=error)
-            journal.prune(connection, now - self._keep_history, now)
 
         self._db.write(unit)
+
+    def _prune(self, ledger: Ledger) -> None:
+        if self._journal_db is not None:
+            return
+        now, added = self._clock.now(), ledger.calls_made + ledger.counts.read
+        dropped = retention.prune(self._db, self._keep, now=now, integration=ledger.integration, run=ledger.run, added=added)
+        if dropped is not None:
+            self._tell(events.CallsDropped(integration=ledger.name, run=ledger.run, calls=dropped.calls, bodies=dropped.bodies))
 
     async def _keep_lease(self, ledger: Ledger) -> None:
         while True:
@@ -268,6 +304,13 @@ class _Pass:
             self._pipeline.most_deletes = wanted.allow_deletes
         self.complete = self.drained = False
         self._short: str | None = None
+        self._reading: AsyncGenerator[list[Page], None] | None = None
+
+    async def close(self) -> None:
+        """Stop reading and sending, whatever is still under way: nothing may outlive the run."""
+        if self._reading is not None:
+            await self._reading.aclose()
+        await self.sender.close()
 
     async def go(self) -> None:
         """Do it all."""
@@ -374,7 +417,8 @@ class _Pass:
         deleted: list[str]
         cursor: str | None
         may_move = left is None and not deletes and job.fingerprint == self._state.mapping
-        async for pages in _ahead(self._source.read(job.source_resource, since), self._while_waiting):
+        self._reading = _ahead(self._source.read(job.source_resource, since), self._while_waiting)
+        async for pages in self._reading:
             records, ids, deleted, cursor = [], [], [], None
             for page in pages:
                 records += page.records
@@ -409,7 +453,8 @@ class _Pass:
         job, source = self._job, self._source
         self._pipeline.look_again = True
         if source.features(job.source_resource).get:
-            record = await source.get(job.source_resource, id)
+            with about(records=[id]):
+                record = await source.get(job.source_resource, id)
             if record is None:
                 raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
             await self._pipeline.take([record], [source.id_of(job.source_resource, record)])
@@ -429,7 +474,7 @@ class _Pass:
             raise SafetyStop(self._engine.stopped, next_step="run again: it goes on where it stopped")
 
 
-async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncIterator[list[Page]]:
+async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncGenerator[list[Page], None]:
     """Yield the pages that have come while the last ones were dealt with; call `idle` when the next takes long.
 
     A fast source so gets few large commits, a slow one is never waited for. At most a handful of pages is held.

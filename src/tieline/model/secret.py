@@ -39,6 +39,16 @@ KNOWN_TOKENS: Final = re.compile(
 )
 """Credentials that are known by their look."""
 
+_STARTS: Final = (
+    "k_live_", "k_test_", "whsec_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox", "xapp-", "AKIA", "ASIA", "AIza",
+    "ya29.", "sk-", "shp", "SG.", "key-", "-us", "pat-", "npm_", "pypi-", "dop_v1_", "hvs.", "eyJ", "-----BEGIN ",
+)  # fmt: skip
+"""Each of `KNOWN_TOKENS` holds one of these."""
+_NAME_PARTS: Final = ("token", "key", "secret", "passw", "pwd", "sig", "assertion", "verifier")
+"""Each of `_NAMES` holds one of these."""
+_MARGIN: Final = 4096
+"""Characters: longer than any spelling of a credential."""
+
 _NAMES: Final = (
     r"(?:access|refresh|id|auth|session|csrf)[_-]?token|token|api[_-]?key|apikey|client[_-]?secret|secret|password|passwd|pwd"
     r"|x-api-key|x-auth-token|private[_-]?key|signature|sig|assertion|code_verifier"
@@ -128,15 +138,30 @@ class Redactor:
 
     def mask(self, text: str) -> str:
         """Return the text with every secret replaced by `***`."""
+        # Plain searches before each pattern, so that a text without secrets costs almost nothing: every call's URL passes here.
         for anchor, pattern in self._known:
-            if anchor in text:  # a plain search, so that a log line without secrets costs almost nothing
+            if anchor in text:
                 text = pattern.sub(MASK, text)
-        text = KNOWN_TOKENS.sub(MASK, text)
-        text = _AUTHORIZATION.sub(rf"\g<1>{MASK}", text)
-        text = _SCHEME.sub(rf"\g<1>\g<2>{MASK}", text)
-        text = _PAIR.sub(rf"\g<1>{MASK}", text)
-        text = _MEMBER.sub(rf'\g<1>"{MASK}"', text)
-        return _USER_INFO.sub(rf"\g<1>{MASK}@", text)
+        if any(start in text for start in _STARTS):
+            text = KNOWN_TOKENS.sub(MASK, text)
+        folded = text.casefold()
+        if "authorization" in folded:
+            text = _AUTHORIZATION.sub(rf"\g<1>{MASK}", text)
+        if "bearer " in folded or "basic " in folded:
+            text = _SCHEME.sub(rf"\g<1>\g<2>{MASK}", text)
+        if any(part in folded for part in _NAME_PARTS):
+            if "=" in text:
+                text = _PAIR.sub(rf"\g<1>{MASK}", text)
+            text = _MEMBER.sub(rf'\g<1>"{MASK}"', text)
+        return _USER_INFO.sub(rf"\g<1>{MASK}@", text) if "://" in text else text
+
+    def excerpt(self, text: str, most: int) -> str:
+        """Return the beginning of the text, masked, at most so many characters; no half of a secret is left where it was cut."""
+        if len(text) <= most + _MARGIN:
+            return self.mask(text)[:most]
+        part = self.mask(text[: most + _MARGIN])
+        # A secret that the cut went through is not recognised: what may hold its first half goes.
+        return part[: max(0, min(most, len(part) - _MARGIN))]
 
     def clean(self, value: Any) -> Any:
         """Return the value with every text in it masked, keys of dicts included; a `Secret` becomes its reference."""

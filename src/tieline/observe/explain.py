@@ -10,10 +10,11 @@ import msgspec
 
 from tieline.model.records import decode_json
 from tieline.spec.integrations import Integration
-from tieline.store import journal, links, outbox, runs
+from tieline.store import calls, journal, links, outbox, runs
+from tieline.store.calls import Call
 from tieline.store.database import Database
-from tieline.store.journal import Call
 
+_LOOK_UPS = ("find", "get", "list")
 _PASSING = ("unreachable", "unavailable", "rate-limited", "unauthorized", "halted", "never created")
 """Kinds of reasons that leave a delivery owed, and make it no dead letter."""
 
@@ -23,7 +24,7 @@ class Moment(msgspec.Struct):
 
     at: float
     what: str
-    """accepted, delivered, parked, held, set aside, superseded, resolved, discarded, owed, or an event's name."""
+    """accepted, attempt, look-up, delivered, parked, held, set aside, superseded, resolved, discarded, owed, or an event's name."""
     text: str
     run: int | None = None
     delivery: int | None = None
@@ -71,18 +72,37 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     events = journal.events_of(db, number, source_id)
     if link is None and not deliveries and not events:
         return None
-    calls = journal.calls_by_id(db, [d.call for d in deliveries if d.call is not None]) if deliveries else {}
+    settling = calls.by_id(db, [d.call for d in deliveries if d.call is not None])
     moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
     target_id = (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None)
     for delivery, successor in itertools.zip_longest(deliveries, deliveries[1:]):
-        moments += _moments(delivery, target_id, calls, successor)
+        moments += _moments(delivery, target_id, settling, successor)
     moments += _resolved(deliveries)
+    # A call that a delivery names is told with it; what is left are the attempts before, and what was looked up.
+    told = {moment.call.id for moment in moments if moment.call is not None}
+    moments += [_attempt(call) for call in calls.named_of(db, number, source_id) if call.id not in told and _matters(call, deliveries)]
     moments.sort(key=lambda moment: moment.at)
     return Story(
         name, spec.source, source_id, spec.target, target_id,
         link.verdict if link else "deleted",
         decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_shadow else None, moments,
     )  # fmt: skip
+
+
+def _matters(call: Call, deliveries: Sequence[outbox.Delivery]) -> bool:
+    """Whether a call is part of a record's story: a search that led to nothing is not, each run may make it again."""
+    if call.operation not in _LOOK_UPS or call.failure is not None:
+        return True
+    return any(d.accepted_at <= call.at and (d.settled_at is None or call.at <= d.settled_at) for d in deliveries)
+
+
+def _attempt(call: Call) -> Moment:
+    failed = f": {call.failure}" if call.failure else ""
+    if call.operation in _LOOK_UPS:
+        page = f", page {call.page}" if call.page else ""
+        return Moment(call.at, "look-up", f"{call.operation} in {call.connection}.{call.resource}{page}{failed}", call.run, call=call)
+    refused = ": this record was refused, others went well" if call.refused else ""
+    return Moment(call.at, "attempt", f"{call.operation or 'call'} number {call.attempt}{failed}{refused}", call.run, call=call)
 
 
 def _resolved(deliveries: Sequence[outbox.Delivery]) -> list[Moment]:

@@ -8,7 +8,7 @@ import msgspec
 
 from tieline.model.holder import has_ended
 from tieline.spec.integrations import Integration
-from tieline.store import journal, links, outbox, runs
+from tieline.store import calls, links, outbox, runs
 from tieline.store.database import Database
 
 
@@ -106,6 +106,6 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
         last_run_seconds=run.ended_at - run.started_at if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
         linked=links.count_linked(db, known.id), open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
-        success_rate=delivered / judged if judged else None, calls=journal.call_figures(db, run.id) if run else {},
+        success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},
         watermark=watermark, freshness_age=age, freshness_promise=spec.freshness,
     )  # fmt: skip

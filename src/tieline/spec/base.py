@@ -18,6 +18,12 @@ from tieline.spec.meanings import meaning_of
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 
+_SIZE_UNITS: Final = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+SIZE_PATTERN: Final = r"^\s*(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)\s*$"
+_SIZE: Final = re.compile(SIZE_PATTERN)
+SHARE_PATTERN: Final = r"^\s*(\d+(?:\.\d+)?)\s*%\s*$"
+_SHARE: Final = re.compile(SHARE_PATTERN)
+
 
 class Declared(BaseModel):
     """Base of everything a user writes in a file."""
@@ -52,6 +58,31 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$", "examples": ["30s", "5m", "7d"]}),
 ]
 """Seconds in code; `30s`, `5m`, `2h`, `7d` in files."""
+
+
+def parse_size(value: Any) -> int:
+    """Return bytes for `16KiB`, `500MiB`, `2GiB`; a bare number is refused, because its unit would be a guess."""
+    if isinstance(value, str) and (parts := _SIZE.fullmatch(value.strip())):
+        return int(float(parts[1]) * _SIZE_UNITS[parts[2]])
+    raise ValueError("expected a size with a unit, such as 16KiB, 500MiB or 2GiB")
+
+
+def parse_share(value: Any) -> float:
+    """Return a fraction for `1%`, `0.5%`; a bare number is refused, because 1 could be all or one in a hundred."""
+    if isinstance(value, str) and (parts := _SHARE.fullmatch(value.strip())) and float(parts[1]) <= 100:
+        return float(parts[1]) / 100
+    raise ValueError("expected a share between 0% and 100%, such as 1%")
+
+
+Size = Annotated[
+    int, BeforeValidator(parse_size), WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["16KiB", "500MiB", "2GiB"]})
+]
+"""Bytes in code; `16KiB`, `500MiB`, `2GiB` in files."""
+
+Share = Annotated[
+    float, BeforeValidator(parse_share), WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN, "examples": ["0%", "1%", "0.1%"]})
+]
+"""A fraction of 1 in code; `1%` in files."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 """A name in a file: lower-case letters, digits, `-` and `_`, a letter first."""

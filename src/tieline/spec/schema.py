@@ -12,13 +12,13 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
-from tieline.spec.base import Name
+from tieline.spec.base import SHARE_PATTERN, SIZE_PATTERN, Name
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
 from tieline.spec.integrations import Integration
@@ -79,6 +79,19 @@ def duration_text(seconds: float) -> str:
     return "0s" if not seconds else f"{seconds * 1000:g}ms"
 
 
+def size_text(size: int) -> str:
+    """Return bytes as they are written in files: `500MiB`, `16KiB`."""
+    for unit, unit_size in (("GiB", 2**30), ("MiB", 2**20)):
+        if size >= unit_size and size % unit_size == 0:
+            return f"{size // unit_size}{unit}"
+    return f"{size / 2**10:g}KiB"
+
+
+def share_text(share: float) -> str:
+    """Return a fraction as it is written in files: `1%`."""
+    return f"{share * 100:g}%"
+
+
 # -- schemas
 
 
@@ -96,8 +109,8 @@ def _member(schema: dict[str, Any]) -> dict[str, Any]:
     default = schema.get("default")
     if default is None or isinstance(default, dict):
         schema.pop("default", None)
-    elif isinstance(default, float) and any("pattern" in option for option in _options(schema)):
-        schema["default"] = duration_text(default)
+    elif not isinstance(default, str | bool) and (patterns := [option["pattern"] for option in _options(schema) if "pattern" in option]):
+        schema["default"] = {SIZE_PATTERN: size_text, SHARE_PATTERN: share_text}.get(patterns[0], duration_text)(default)
     for option in _options(schema):
         _close(option)
     return schema
@@ -184,8 +197,8 @@ def _default(model: type[BaseModel], key: str, member: Member) -> str:
     value = member.default
     if value is None or value == "" or isinstance(value, BaseModel) or value == () or value == {}:
         return ""
-    if isinstance(member.shape, Leaf) and member.shape.kind == "duration":
-        return f"`{duration_text(value)}`"
+    if isinstance(member.shape, Leaf) and member.shape.kind in _WRITTEN:
+        return f"`{_WRITTEN[member.shape.kind](value)}`"
     return f"`{json.dumps(value)}`" if not isinstance(value, str) else f"`{value}`"
 
 
@@ -197,12 +210,15 @@ def _doc(model: type[BaseModel]) -> str:
     return " ".join((inspect.getdoc(model) or "").split())
 
 
+_WRITTEN: Final[dict[str, Callable[[Any], str]]] = {"duration": duration_text, "size": size_text, "share": share_text}
 _TYPES: Final = {
     "text": "text",
     "bool": "`true`, `false`",
     "integer": "whole number",
     "number": "number",
     "duration": "duration",
+    "size": "size",
+    "share": "share",
     "date": "date",
     "any": "anything",
     "address": "address",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_orig
 
 from pydantic import BaseModel, BeforeValidator, Tag
 
-from tieline.spec.base import Path, parse_duration
+from tieline.spec.base import Path, parse_duration, parse_share, parse_size
 from tieline.spec.meanings import meaning_of
 from tieline.spec.words import listed
 
@@ -24,7 +24,7 @@ from tieline.spec.words import listed
 class Leaf:
     """A single value."""
 
-    kind: Literal["text", "address", "bool", "integer", "number", "duration", "date", "any", "choice"]
+    kind: Literal["text", "address", "bool", "integer", "number", "duration", "size", "share", "date", "any", "choice"]
     choices: tuple[Any, ...] = ()
 
     def words(self) -> str:
@@ -40,7 +40,7 @@ class Leaf:
                 return True
             case "choice":
                 return isinstance(value, str) and value in self.choices
-            case "text" | "address" | "duration" | "date":
+            case "text" | "address" | "duration" | "size" | "share" | "date":
                 return isinstance(value, str)
             case "bool":
                 return isinstance(value, bool)
@@ -143,9 +143,14 @@ _LEAF_WORDS = {
     "integer": "a whole number",
     "number": "a number",
     "duration": "a duration such as `30s`, `5m`, `2h` or `7d`",
+    "size": "a size such as `16KiB`, `500MiB` or `2GiB`",
+    "share": "a share such as `1%`",
     "date": "a date such as `2026-01-31`",
     "any": "anything",
 }
+
+
+_PARSED: dict[Any, Literal["duration", "size", "share"]] = {parse_duration: "duration", parse_size: "size", parse_share: "share"}
 
 
 @cache
@@ -172,8 +177,9 @@ def _shape(annotation: Any) -> tuple[Shape, bool]:
         inner, *metadata = get_args(annotation)
         if annotation == Path:
             return Leaf("address"), False
-        if any(isinstance(note, BeforeValidator) and note.func is parse_duration for note in metadata):
-            return Leaf("duration"), False
+        for note in metadata:
+            if isinstance(note, BeforeValidator) and note.func in _PARSED:
+                return Leaf(_PARSED[note.func]), False
         shape, nullable = _shape(inner)
         for note in metadata:
             if isinstance(shape, OneOf) and isinstance(by := getattr(note, "discriminator", None), str):

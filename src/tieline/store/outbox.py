@@ -194,8 +194,14 @@ def has_later(connection: sqlite3.Connection, integration: int, delivery: Delive
     return found is not None
 
 
-def doubt_sending(connection: sqlite3.Connection, integration: int, first: int) -> None:
-    """Mark what a run left on its way as unknown: its process ended before the answers were written down."""
+def doubt_sending(connection: sqlite3.Connection, integration: int, first: int, *, run: int, now: float, why: str) -> None:
+    """Mark what a run left on its way as unknown, and note it with the record: the call itself may be missing in the journal."""
+    connection.execute(
+        """INSERT INTO event (at, integration, run, source_id, kind, detail)
+           SELECT ?, integration, ?, source_id, 'in doubt', json_object('delivery', id, 'why', ?)
+           FROM delivery WHERE +integration = ? AND state = 'sending' AND id >= ? ORDER BY id""",
+        (now, run, why, integration, first),
+    )
     connection.execute(
         "UPDATE delivery SET state = 'unknown' WHERE +integration = ? AND state = 'sending' AND id >= ?", (integration, first)
     )

@@ -73,7 +73,7 @@ def begin(
     for crashed, first in connection.execute(
         "SELECT id, first_delivery FROM run WHERE integration = ? AND ended_at IS NULL", (state.id,)
     ).fetchall():
-        outbox.doubt_sending(connection, state.id, first)
+        outbox.doubt_sending(connection, state.id, first, run=crashed, now=now, why="the process ended while it was on its way")
         connection.execute(
             "UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE id = ?", (now, crashed)
         )

@@ -6,6 +6,7 @@ here for both, because it spends no attempt.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode, urlsplit
 
@@ -21,24 +22,8 @@ from tieline.transport.classify import error_of
 from tieline.transport.lanes import MOST_WAIT_SECONDS
 from tieline.transport.limit_headers import reset_wait
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
+from tieline.transport.recording import UNKNOWN, CallRecord, Keeping, Purpose, Said
 from tieline.transport.retry import TRANSIENT, wait_seconds
-
-
-class CallRecord(msgspec.Struct):
-    """One request and what came of it, as handed to the observer. Times in seconds, sizes in bytes; nothing in it is secret."""
-
-    at: float
-    connection: str
-    method: str
-    url: str
-    status: int | None
-    seconds: float
-    waited: float
-    sent: int
-    received: int
-    attempt: int
-    failure: str | None = None
-    answer: str | None = None
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -56,6 +41,8 @@ class Account(msgspec.Struct, frozen=True):
     most_bytes: int
     errors: Errors
     mask: Callable[[str], str]
+    keeping: Keeping
+    """What is written down of its calls."""
     breaker: BreakerPolicy = BreakerPolicy()
 
     def __repr__(self) -> str:
@@ -66,6 +53,8 @@ READ_RETRIES = RetryPolicy.model_construct()
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
 """So often a read waits for a probe of somebody else's before it is told that the system is down."""
+_MOST_JUDGED = 64 * 1024
+"""Characters of an error answer that are looked at."""
 
 
 class Caller:
@@ -99,6 +88,8 @@ class Caller:
         self._origin = _origin(account.base_url)
         self.observe: Callable[[CallRecord], int | None] = lambda record: None
         """Called for each request; may return the id under which it was journaled."""
+        self.amend: Callable[[int | None, str | None, Said | None], None] = lambda call, failure, said: None
+        """Called when an answer turns out to be a failure, or none: (id of the call, class of the failure, what was said)."""
 
     async def read(
         self,
@@ -111,6 +102,7 @@ class Caller:
         *,
         once: bool = False,
         patient: bool = True,
+        purpose: Purpose = UNKNOWN,
     ) -> HttpResponse:
         """Send a call that changes nothing; passing failures are tried again, unless `once`. Statuses in `accept` are answers, not errors.
 
@@ -119,7 +111,7 @@ class Caller:
         attempt = turned_away = 0
         while True:
             attempt += 1
-            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, at_once=once)
+            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, purpose, at_once=once)
             if error is None and response is not None:
                 return response
             assert error is not None
@@ -143,9 +135,10 @@ class Caller:
         body: bytes | None,
         cost: int,
         attempt: int,
+        purpose: Purpose = UNKNOWN,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
         """Send a call that changes something, once; return (answer, error, id of the journaled call)."""
-        return await self._send(method, url, headers, body, cost, attempt, ())
+        return await self._send(method, url, headers, body, cost, attempt, (), purpose)
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""
@@ -160,6 +153,7 @@ class Caller:
         cost: int,
         attempt: int,
         accept: tuple[int, ...],
+        purpose: Purpose,
         *,
         at_once: bool = False,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
@@ -174,7 +168,7 @@ class Caller:
         request = HttpRequest(method, url, {**self._headers, **headers} if headers else self._headers, body)
         throttled, budget, clock = 0, self.budget, self._clock
         while True:
-            response, error, call, sent_at = await self._try(request, cost, attempt, accept, at_once=at_once)
+            response, error, call, sent_at = await self._try(request, cost, attempt, accept, purpose, at_once=at_once)
             if response is None or not isinstance(error, RateLimited):
                 if response is not None and (backoff := budget.answered(response.headers, cost)):
                     await budget.throttled(backoff, "asked to be left alone", lesson=False, ended=False)
@@ -192,7 +186,7 @@ class Caller:
                 return response, error, call
 
     async def _try(
-        self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], *, at_once: bool
+        self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], purpose: Purpose, *, at_once: bool
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None, float]:
         """Send once, when breaker and budget allow it, and note what came of it; return when it left as well.
 
@@ -219,30 +213,63 @@ class Caller:
                 error = failure
                 self.budget.answered(None)
                 taken = False
+            except asyncio.CancelledError:  # the run is being stopped: the request may have arrived all the same
+                self._note(request, None, "cancelled", None, at, clock.monotonic() - started, waited, attempt, purpose)
+                raise
             else:
-                error = None if response.status in accept else error_of(response, account.errors, at)
-            record = CallRecord(
-                at, account.name, request.method, account.mask(request.url), response.status if response else None,
-                clock.monotonic() - started, waited, len(request.body) if request.body else 0, len(response.body) if response else 0, attempt,
-            )  # fmt: skip
+                error = None if response.status in accept else self._error_of(response, at)
             why = ""
             if error is not None:
                 why = account.mask(str(error))
-                record.failure = error.kind
-                record.answer = account.mask(error.text or str(error))
                 error.args = (account.mask(f"{account.name}: {request.method} {_short(request.url)}: {error}"),)
                 error.text = account.mask(error.text)
+            seconds, kind = clock.monotonic() - started, error.kind if error is not None else None
             judged = True
             if isinstance(error, TRANSIENT):
                 breaker.failed(why, probe=probe)
             else:
                 breaker.answered()
-            return response, error, self.observe(record), started
+            return response, error, self._note(request, response, kind, error, at, seconds, waited, attempt, purpose), started
         finally:
             if taken and not judged:
                 self.budget.abandoned()
             if not judged:
                 breaker.given_up(probe=probe)
+
+    def misread(self, response: HttpResponse, error: RemoteError) -> RemoteError:
+        """Note that an answer turned out to be none: its call failed, and what was said is kept. Returns the error."""
+        if response.call is not None and response.request is not None:
+            self.amend(response.call, error.kind, self.account.keeping.said(response.request, response, response.resource, failed=True))
+        return error
+
+    def _error_of(self, response: HttpResponse, now: float) -> RemoteError | None:
+        errors = self.account.errors
+        error = error_of(response, errors, now)
+        if error is None:
+            return None
+        # Once more, of what may be shown: its words are cut, and a secret that the answer echoes must not be cut in half.
+        body = self.account.keeping.excerpt(response.body.decode("utf-8", "replace"), _MOST_JUDGED)
+        return error_of(msgspec.structs.replace(response, body=body.encode()), errors, now) or error
+
+    def _note(
+        self, request: HttpRequest, response: HttpResponse | None, failure: str | None, error: RemoteError | None,
+        at: float, seconds: float, waited: float, attempt: int, purpose: Purpose,
+    ) -> int | None:  # fmt: skip
+        account = self.account
+        keeping, failed, body = account.keeping, failure is not None, request.body
+        record = CallRecord(
+            at, account.name, request.method, keeping.url(account.mask(request.url), purpose, failed=failed),
+            response.status if response else None, seconds, waited, len(body) if body else 0, len(response.body) if response else 0,
+            attempt, purpose, failure,
+        )  # fmt: skip
+        if error is not None and not keeping.hides(failed=True):
+            record.answer = account.mask(error.text or str(error))
+        if failed or (keeping.sample and self._clock.random() < keeping.sample):
+            record.said = keeping.said(request, response, purpose.resource, failed=failed)
+        call = self.observe(record)
+        if response is not None:
+            response.call, response.request, response.resource = call, request, purpose.resource
+        return call
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -25,6 +25,12 @@ class HttpResponse(msgspec.Struct):
     status: int
     headers: Mapping[str, str]
     body: bytes
+    call: int | None = None
+    """The id under which it is journaled, if it is; set by the caller."""
+    request: HttpRequest | None = None
+    """What it answers; set by the caller."""
+    resource: str = ""
+    """What it was asked about; set by the caller."""
 
 
 class Transport(Protocol):

@@ -15,7 +15,7 @@ from tieline.store.calls import Call
 from tieline.store.database import Database
 
 _LOOK_UPS = ("find", "get", "list")
-_PASSING = ("unreachable", "unavailable", "rate-limited", "unauthorized", "halted", "never created")
+_PASSING = ("unreachable", "circuit-open", "unavailable", "rate-limited", "unauthorized", "halted", "never created")
 """Kinds of reasons that leave a delivery owed, and make it no dead letter."""
 
 
@@ -157,10 +157,18 @@ def _moments(
             )
         )
     else:
+        undecided = delivery.operation == "none" and why is not None and why.get("kind") in _PASSING
         if what in ("superseded", "discarded") and why and why.get("message"):
             # It was set aside first; that stays part of the story.
-            moments.append(Moment(delivery.accepted_at, "set aside", str(why["message"]), delivery.run, delivery.id, call=call, why=why))
-        followed = "a later version took its place" if successor else "nothing of it has to be sent any more"
+            aside = "undecided" if undecided else "set aside"
+            moments.append(Moment(delivery.accepted_at, aside, str(why["message"]), delivery.run, delivery.id, call=call, why=why))
+        followed = (
+            "it could be decided"
+            if undecided
+            else "a later version took its place"
+            if successor
+            else "nothing of it has to be sent any more"
+        )
         text = {"superseded": followed, "discarded": f"given up by hand: {(why or {}).get('discarded', '')}"}.get(
             what, str((why or {}).get("message", ""))
         )

@@ -8,7 +8,14 @@ from tieline.testing import SimulatedDatabase
 
 FINAL = ("delivered", "superseded", "discarded")
 OPEN = ("owed", "sending", "unknown", "held", "dead")
-_FOR_VERDICT = {"queued": OPEN, "parked": ("dead",), "held": ("held",), "unknown": ("held",), "waiting": ("held", "owed")}
+_FOR_VERDICT = {
+    "queued": OPEN,
+    "parked": ("dead",),
+    "held": ("held",),
+    "unknown": ("held", "dead", "discarded"),  # what comes later may be refused or given up: the doubt stays
+    "waiting": ("held", "owed"),
+    "discarded": ("discarded",),
+}
 
 
 class Broken(AssertionError):
@@ -35,12 +42,21 @@ class Books:
             db.process.end("a broken promise")
 
     def check(self, db: SimulatedDatabase) -> None:
-        """Raise `Broken` when a delivery has vanished, or what was final has changed, or a verdict has no delivery that bears it out."""
+        """Raise `Broken` when a promise about deliveries does not hold.
+
+        A delivery has vanished, what was final has changed, a record has two dead letters or an older version's, or a verdict has no delivery
+        that bears it out.
+        """
         states: dict[int, str] = {}
         of_record: defaultdict[str, set[str]] = defaultdict(set)
-        for id, state, source_id in db.read("SELECT id, state, source_id FROM delivery"):
+        letters: dict[tuple[int, str], int] = {}
+        for id, state, integration, source_id in db.read("SELECT id, state, integration, source_id FROM delivery ORDER BY id"):
             states[id] = state
             of_record[source_id].add(state)
+            if earlier := letters.pop((integration, source_id), None):
+                raise Broken(f"record {source_id} has delivery {id}, {state}, and {earlier} before it is {states[earlier]}")
+            if state in ("held", "dead"):
+                letters[integration, source_id] = id
         for id, before in self._states.items():
             if id not in states:
                 raise Broken(f"delivery {id} has vanished; it was {before}")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.books import Books, Broken
+from engine.people import People
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
 from tieline.engine.run import Outcome, Wanted
-from tieline.model.errors import SafetyStop, StoreError
+from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record
 from tieline.testing import Collection, Crash, Exchange, Process, SimulatedDatabase, Stuck, Weather
 
@@ -75,6 +76,8 @@ class Simulation:
         world.database = self._watch
         self.mortality = chance.choice([0.01, 0.03] if rough else [0.0, 0.01, 0.03])
         self.bad_disk = chance.choice([0.0, 0.0, 0.01])
+        self.picky = chance.choice([0.06, 0.06, 0.3])
+        """Share of the names that the destination refuses."""
         self.restless = 0.7 if rough else chance.choice([0.0, 0.2, 0.7])
         """Share of the source's requests during which somebody edits."""
         self.impatient = chance.choice([0.0, 0.0, 0.02])
@@ -83,6 +86,7 @@ class Simulation:
         self._books = Books()
         self._emails = 0
         self.gone: set[str] = set()
+        self.people = People(world, chance, lambda **wanted: self._run(self.mortality, **wanted), bad=BAD)
         self.log: list[str] = []
         self._passed: Counter[tuple[Any, ...]] = Counter()
         """Exchanges that must be in the journal of calls, each once."""
@@ -205,7 +209,7 @@ class Simulation:
         leads.change(id, name=self._name(), rev=leads.record(id)["rev"] + 1, **status)
 
     def _name(self) -> str:
-        return BAD if self.chance.random() < 0.06 else f"Name {self.chance.randint(0, 999)} "
+        return BAD if self.chance.random() < self.picky else f"Name {self.chance.randint(0, 999)} "
 
     def _passing(self, exchange: Exchange) -> None:
         if self.weather.calm:
@@ -241,18 +245,19 @@ class Simulation:
             what = chance.random()
             if what < 0.1:
                 self._run(self.mortality, limit=chance.randint(1, 5))
-            elif what < 0.2:
-                self._redrive()
-            elif what < 0.25 and not self.source.list_lag:  # what a list hides can't be brought in line
+            elif what < 0.15 and not self.source.list_lag:  # what a list hides can't be brought in line
                 self._change_the_mapping()
             self._run(self.mortality)
             clock.advance(chance.choice([1.0, 61.0, 3600.0]))
+            while chance.random() < 0.6:
+                self.people.act()
+                clock.advance(61.0)
         self.weather.calm, self.bad_disk = True, 0.0
         clock.advance(400.0)
         for _ in range(6):
             outcome = self._run(0.0)
             clock.advance(61.0)
-            if outcome is not None and outcome.state in ("green", "attention"):
+            if outcome is not None and outcome.state in ("green", "attention") and not {"owed", "unknown"} & outcome.open.keys():
                 break
         else:
             raise Broken(f"it does not come to rest: {outcome}")
@@ -262,12 +267,6 @@ class Simulation:
         written = [f"{r.method} {r.url} {r.body!r}" for r in self.world.mail.writes[before:]]
         if written:
             raise Broken(f"a further run writes: {written}")
-
-    def _redrive(self) -> None:
-        """Somebody has a dead letter decided again; those in doubt are left to somebody who looks first."""
-        letters = [letter for letter in self.world.letters() if letter.cause != "unknown"]
-        if letters:
-            self._run(self.mortality, redrive=(self.chance.choice(letters).id,))
 
     def _change_the_mapping(self) -> None:
         self.constants = {"origin": "crm"}
@@ -290,6 +289,9 @@ class Simulation:
             if self._books.broken is not None:
                 raise self._books.broken from None
             self.log.append(f"{world.clock.elapsed_seconds:.3f} crash {process.steps[-1]}")
+            return None
+        except Refused as error:
+            self.log.append(f"{world.clock.elapsed_seconds:.3f} refused: {error}")
             return None
         except SafetyStop as error:
             self.log.append(f"{world.clock.elapsed_seconds:.3f} {error}")
@@ -368,10 +370,12 @@ class Simulation:
             copies = there.get(id, [])
             if self.when is not None and lead["status"] != "open":
                 continue
-            letter = set_aside.pop(id, None)
+            letter, name = set_aside.pop(id, None), self.people.wanted_name(lead)
+            if letter is None and self.people.gave_up(id) and len(copies) <= 1:
+                continue
             if letter is not None and letter.cause == "unknown" and not self.can_settle:
                 continue
-            if lead["name"] == BAD:
+            if lead["name"] == BAD and (letter is not None or name == BAD):
                 if letter is None:
                     raise Broken(f"lead {id} can't have been accepted, and is no dead letter")
                 continue
@@ -384,7 +388,7 @@ class Simulation:
             wanted: Record = {
                 **self.constants,
                 "email": lead["email"],
-                "name": lead["name"],
+                "name": name,
                 "rev": lead["rev"],
                 "ext": lead["id"],
                 "tag": lead["tag"],
@@ -395,6 +399,8 @@ class Simulation:
                 raise Broken(f"lead {id} arrived as {found}, it should be {wanted}")
         for id in self.gone:
             if id in set_aside and set_aside[id].cause == "unknown" and not self.can_settle:
+                continue
+            if self.people.gave_up(id):
                 continue
             for copy in there.get(id, []):
                 if self.deletes == "delete" or (self.deletes == "archive" and not copy.get("archived")):

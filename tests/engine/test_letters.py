@@ -14,7 +14,7 @@ from tieline.engine.redriving import Settlement
 from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import Refused, TielineError
 from tieline.store.letters import Chosen
-from tieline.testing import Process
+from tieline.testing import Crash, Process
 from tieline.testing.faults import LOST, REFUSED, UNANSWERED, error
 
 BAD = "refuse me"
@@ -511,7 +511,7 @@ def test_a_discarded_update_returns_with_the_next_change(new_world):
     assert [{"email": "lead0@example.org", "name": "Anna", "rev": 2}] == world.arrived
 
 
-def test_settled_by_hand_at_any_crash(new_world, tmp_path):
+def test_settled_by_hand_at_any_crash(tmp_path):
     """Whatever step the process dies at, the record is there once, and the letter is open or settled."""
     dies = 0
     while True:
@@ -525,14 +525,12 @@ def test_settled_by_hand_at_any_crash(new_world, tmp_path):
         (letter,) = world.letters()
         there = str(world.members.records[0]["id"])
         process = Process(lambda number, what, dies=dies: number == dies)
-        from tieline.testing import Crash
-
         try:
             world.run(redrive=(letter.id,), settlement=Settlement("looked it up", target_id=there), process=process)
         except Crash:
             world.clock.advance(61)
             world.run()
-            for open_letter in world.letters():
+            for open_letter in world.letters():  # it was not heard
                 settle(world, open_letter.id, target_id=there)
             world.run()
             assert 1 == len(world.members.records)

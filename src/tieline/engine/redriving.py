@@ -69,7 +69,10 @@ class Redriver:
         self._check_stopped, self._progress = check_stopped, progress
 
     async def take_waiting(self) -> None:
-        """Decide again what waited for a link that may be there by now, or for a destination that could not be asked."""
+        """Decide again what waited for a link that may be there by now, for a destination that could not be asked, or for the end of a redrive.
+
+        The last is what a person has said something about, in a process that died before it was redriven.
+        """
         ledger, after = self._ledger, 0
         last, can_match = runs.last_delivery(ledger.db), True
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("held", "owed"), after=after):
@@ -78,6 +81,11 @@ class Redriver:
             there = self._pipeline.linked({lookup for _, lookup in waiting})
             ready = [delivery for delivery, lookup in waiting if lookup in there]
             await self._again(ready, "the record that it waited for is there")
+            settled = [d for d in chunk if d.why.get("kind") == letters.SETTLED]
+            await self._again([d for d in settled if d.record is not None])
+            for delivery in settled:
+                if delivery.record is None:
+                    await self._reopen(delivery)
             undecided = [d for d in chunk if d.record and d.state == "owed" and d.operation == "none" and d.id <= last]
             if undecided and can_match:
                 # While it can't be asked, they stay as they are: how long they have been owed goes on counting.
@@ -259,7 +267,7 @@ class Redriver:
                 links.adopt(connection, ledger.integration, delivery.source_id, target_id, shadow)
             else:
                 links.set_aside(connection, ledger.integration, delivery.source_id, "held")
-            letters.settle_doubts(connection, ledger.integration, [delivery.source_id])
+            letters.settle(connection, ledger.integration, delivery.id, delivery.source_id)
             journal.note(connection, [event])
 
         try:
@@ -267,7 +275,7 @@ class Redriver:
         except sqlite3.IntegrityError:  # two letters of this portion name the same counterpart: the first has it
             return False
         delivery.target_id = target_id if delivery.target_id is None else delivery.target_id
-        delivery.reason = encode_json({**delivery.why, "kind": "settled"})
+        delivery.reason = encode_json({**delivery.why, "kind": letters.SETTLED})
         return True
 
     def _shadow(self, delivery: Delivery, there: Values | None, keep: str | None) -> bytes | None:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from tieline.store import outbox
-from tieline.store.database import Database, marks
+from tieline.store.database import Database
 from tieline.store.outbox import Delivery
 
 STATES = ("dead", "held")
+SETTLED = "settled"
+"""The kind of a letter of which a person has said what became of it."""
 _PORTION = 200
 _SAID = "json_extract(CAST(reason AS TEXT), '$.{}')"
 
@@ -103,12 +105,15 @@ def read(db: Database, integration: int, chosen: Chosen = ALL) -> Iterator[Deliv
         yield from sorted(outbox.get_many(db, integration, portion), key=lambda delivery: delivery.id)
 
 
-def settle_doubts(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
-    """Record that a person knows what became of earlier creations of these records: nothing has to be looked for any more."""
+def settle(connection: sqlite3.Connection, integration: int, id: int, source_id: str) -> None:
+    """Record that a person has said what became of a letter, and so of any earlier creation of its record: no doubt is left.
+
+    It waits to be redriven; a run that comes after a crash does it.
+    """
     connection.execute(
-        f"""UPDATE delivery SET reason = json_set(CAST(reason AS TEXT), '$.kind', 'settled')
-            WHERE integration = ? AND source_id IN ({marks(len(source_ids))}) AND {_SAID.format("kind")} = 'unknown'""",
-        (integration, *source_ids),
+        f"""UPDATE delivery SET reason = json_set(CAST(reason AS TEXT), '$.kind', '{SETTLED}'), state = CASE id WHEN ?1 THEN 'held' ELSE state END
+            WHERE integration = ?2 AND source_id = ?3 AND (id = ?1 AND state IN ('dead', 'held') OR {_SAID.format("kind")} = 'unknown')""",
+        (id, integration, source_id),
     )
 
 

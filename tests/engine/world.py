@@ -70,8 +70,8 @@ class World:
         self.folder, self.seed = folder, seed
         self.clock = ManualClock(seed=seed)
         self.leads, self.members = source or leads(), target or members()
-        self.crm = FakeSystem("crm", self.clock, self.leads, *more, **(crm or {}))
-        self.mail = FakeSystem("mail", self.clock, self.members, **(mail or {}))
+        self.crm = FakeSystem("crm", self.clock.elsewhere, self.leads, *more, **(crm or {}))
+        self.mail = FakeSystem("mail", self.clock.elsewhere, self.members, **(mail or {}))
         self.network = Network(self.clock, self.crm, self.mail, seed=seed)
         self._connector, self._connection = connector, dict(connection or {})
         self._functions = dict(functions or {})

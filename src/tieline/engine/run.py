@@ -138,6 +138,10 @@ class Engine:
         """Run an integration once. Raises `SafetyStop` when another process is running it, `StoreError` when the store can't be used."""
         job, clock, db = self._jobs[name], self._clock, self._db
         started, started_monotonic = clock.now(), clock.monotonic()
+        known, longest = runs.state_of(db, name), started + LEASE_SECONDS
+        if known is not None and known.lease_until > longest:
+            id = known.id
+            await db.commit(lambda connection: runs.shorten_lease(connection, id, longest))
         state, run = await db.commit(
             lambda connection: runs.begin(
                 connection,
@@ -378,7 +382,7 @@ class _Pass:
         ledger, after, any_ = self._ledger, 0, False
         now = ledger.clock.now()
         last = runs.latest(ledger.db, ledger.integration, 2)[-1]
-        clock_was_set_back = last.ended_at is not None and last.ended_at > now
+        clock_was_set_back = max(last.started_at, last.ended_at or 0.0) > now
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
             after, any_ = chunk[-1].id, True
             chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided: `_take_waiting`

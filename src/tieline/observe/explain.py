@@ -81,12 +81,22 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     # A call that a delivery names is told with it; what is left are the attempts before, and what was looked up.
     told = {moment.call.id for moment in moments if moment.call is not None}
     moments += [_attempt(call) for call in calls.named_of(db, number, source_id) if call.id not in told and _matters(call, deliveries)]
-    moments.sort(key=lambda moment: moment.at)
+    _put_in_order(moments)
     return Story(
         name, spec.source, source_id, spec.target, target_id,
         link.verdict if link else "deleted",
         decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_shadow else None, moments,
     )  # fmt: skip
+
+
+def _put_in_order(moments: list[Moment]) -> None:
+    """By time, and a later run after an earlier one even if the clock was set back between them; what people did keeps to the run before."""
+    moments.sort(key=lambda moment: moment.at)
+    latest, run = 0, {}
+    for moment in moments:
+        latest = moment.run or latest
+        run[id(moment)] = latest
+    moments.sort(key=lambda moment: run[id(moment)])
 
 
 def _matters(call: Call, deliveries: Sequence[outbox.Delivery]) -> bool:

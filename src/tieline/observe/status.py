@@ -81,7 +81,7 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     judged = delivered + dead + held
     oldest = outbox.oldest_owed(db, known.id)
     watermark = min([moment for moment in (known.complete_at, oldest) if moment is not None], default=None)
-    age = now - watermark if watermark is not None else None
+    age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
     running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None
     state = "running" if running else run.state if run else "never run"
     if run and state == "running" and not running:
@@ -103,7 +103,7 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
     return IntegrationStatus(
         integration=name, state=state, purpose=spec.purpose, owner=owner, running=running,
         last_run=run.id if run else None, last_run_at=run.started_at if run else None,
-        last_run_seconds=run.ended_at - run.started_at if run and run.ended_at else None,
+        last_run_seconds=max(0.0, run.ended_at - run.started_at) if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
         linked=links.count_linked(db, known.id), open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},

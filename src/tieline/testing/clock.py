@@ -32,6 +32,7 @@ class ManualClock:
     def __init__(self, start: float = 1_780_000_000.0, *, seed: int = 0) -> None:
         """`start` is seconds since 1970 (UTC); `seed` decides what `random` returns."""
         self._start = start
+        self._set_back_seconds = 0.0
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self.elapsed_seconds = 0.0
         """How much time has passed since the clock was made."""
@@ -63,13 +64,31 @@ class ManualClock:
         self.elapsed_seconds += seconds
 
     def set_back(self, seconds: float) -> None:
-        """Set the wall clock back, as a careless administrator does; `monotonic` goes on."""
+        """Set the wall clock back, as a careless administrator does; `monotonic` goes on, and so do the clocks of other machines."""
         self._start -= seconds
+        self._set_back_seconds += seconds
+
+    @property
+    def elsewhere(self) -> Elsewhere:
+        """The clock of another machine: the same time, but whoever sets this one back does not touch that one."""
+        return Elsewhere(self)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end in the time of this clock and return what it returns."""
         with asyncio.Runner(loop_factory=lambda: VirtualLoop(self)) as runner:
             return runner.run(main)
+
+
+class Elsewhere:
+    """Another machine's clock, moved by the same hand; see `ManualClock.elsewhere`."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.monotonic, self.random, self.sleep = clock.monotonic, clock.random, clock.sleep
+
+    def now(self) -> float:
+        """Return seconds since 1970 (UTC)."""
+        return self._clock.now() + self._clock._set_back_seconds
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

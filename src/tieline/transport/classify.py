@@ -62,7 +62,10 @@ def is_already(error: RemoteError | None, already: tuple[int | str, ...]) -> boo
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the Retry-After header in seconds from now, in both forms (RFC 9110, 10.2.3); None without one that can be read."""
+    """Return the Retry-After header in seconds from now, in both forms (RFC 9110, 10.2.3); None without one that can be read.
+
+    A date is the vendor's, and so compared with the answer's own `Date`, where there is one: our clock may be hours off.
+    """
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
@@ -70,13 +73,19 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         return max(0.0, float(value))
     except ValueError:
         pass
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    until = _seconds_of(value)
+    if until is None:
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, moment.timestamp() - now)
+    said_at = _seconds_of(headers.get("Date", ""))
+    return max(0.0, until - (now if said_at is None else said_at))
+
+
+def _seconds_of(date: str) -> float | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(date)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def vendor_text(response: HttpResponse, errors: Errors) -> str:

@@ -57,7 +57,8 @@ class Sandbox:
         """Use the admin address."""
         with contextlib.closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)) as connection:
             connection.request(method, f"/_sandbox/{path}", None if body is None else json.dumps(body))
-            return json.load(connection.getresponse())
+            told = connection.getresponse().read()
+            return json.loads(told) if told else None
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -151,6 +152,7 @@ def _run(arguments: tuple[str, ...], cwd: str, environ: dict[str, str], out: str
     for number, path in ((0, os.devnull), (1, out), (2, err)):
         os.dup2(os.open(path, os.O_RDWR | os.O_APPEND), number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, buffering=1) for number, mode in enumerate("rww"))
+    sys.__stdout__ = sys.stdout
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environ)

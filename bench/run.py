@@ -48,6 +48,7 @@ PACKAGES = {
     "venv-singer": ["singer-sdk==0.54.9"],
 }
 
+PER_SECOND = 50  # what the vendor's limited port takes
 MIB = 1024 * 1024
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/bin"])
@@ -80,14 +81,14 @@ class Job:
     records: int
     writes: int
     limited: bool = False
-    """Whether it goes through the vendor's port that takes 50 requests a second."""
+    """Whether it goes through the vendor's port that takes `PER_SECOND` requests a second."""
 
 
 JOBS = [
     Job("batch", "100,000 records read, mapped and written in batches of 100", records=100_000, writes=1_000),
     Job("one", "10,000 records read, mapped and written one by one, 32 at once", records=10_000, writes=10_000),
     Job("unchanged", "100,000 records read, none of them changed (the others only read)", records=100_000, writes=0),
-    Job("limited", "as `one`, 500 records at 50 requests/s: 10.1 s allowed", records=500, writes=500, limited=True),
+    Job("limited", "as `one`, 3,000 records at 50 requests/s: a minute is allowed", records=3_000, writes=3_000, limited=True),
     Job("memory", "as `batch`, ten times the records", records=1_000_000, writes=10_000),
     Job("restart", "100,000 owed when a process starts: until it sends again, and until all is sent", records=100_000, writes=1_000),
     Job("version", "starting up", records=0, writes=0),
@@ -103,6 +104,10 @@ class Run:
     cpu_seconds: float
     peak_mib: float
     writes: int
+    accepted: int = 0
+    """Requests that the vendor's limited port took, reads included."""
+    throttled: int = 0
+    """Requests that it answered with 429."""
 
 
 # The contestants
@@ -187,6 +192,11 @@ def tieline(job: Job, url: str) -> list[Contestant]:
         start_afresh()
         measure(command, env, project)
 
+    if job.limited:
+        return [
+            Contestant("tieline, declared", command, env, project, before_each=start_afresh),
+            Contestant("tieline, undeclared", [str(TIELINE), "run", "one"], env, project, before_each=start_afresh),
+        ]
     if job.name == "unchanged":
         return [Contestant("tieline", command, env, project, before_all=fill_store)]
     return [Contestant("tieline", command, env, project, before_each=start_afresh)]
@@ -210,7 +220,13 @@ class Vendor:
         """Forget the writes so far, those it has yet to put into its log included."""
         self.flush()
         time.sleep(0.2)
-        os.truncate(self.folder / "writes.log", 0)
+        for log in ("writes.log", "limited.log"):
+            os.truncate(self.folder / log, 0)
+
+    def limited(self) -> tuple[int, int]:
+        """Return how many requests its limited port took, and how many it answered with 429."""
+        statuses = [line.split()[2] for line in (self.folder / "limited.log").read_text().splitlines()]
+        return sum(status == "200" for status in statuses), statuses.count("429")
 
     def writes(self, expected: int) -> int:
         """Return how many writes it accepted, after giving its log a moment to show what is expected."""
@@ -310,7 +326,7 @@ def attempt(job: Job, entry: Contestant, there: Vendor | None, *, first: bool) -
     writes = there.writes(job.writes)
     if writes != job.writes:
         raise BenchError(f"the vendor got {writes:,} writes, not {job.writes:,}")
-    return Run(run.wall_seconds, run.cpu_seconds, run.peak_mib, writes)
+    return Run(run.wall_seconds, run.cpu_seconds, run.peak_mib, writes, *there.limited())
 
 
 def median(runs: Sequence[Run]) -> Run:
@@ -320,6 +336,8 @@ def median(runs: Sequence[Run]) -> Run:
         statistics.median(run.cpu_seconds for run in runs),
         statistics.median(run.peak_mib for run in runs),
         runs[0].writes,
+        int(statistics.median(run.accepted for run in runs)),
+        int(statistics.median(run.throttled for run in runs)),
     )
 
 
@@ -363,6 +381,22 @@ def report(medians: Mapping[str, Run]) -> str:
         for name, run in medians.items()
     ]
     return table(["", "wall s", "CPU s", "peak MiB", "wall ÷ floor", "÷ httpx", "CPU ÷ floor", "÷ httpx"], rows)
+
+
+def report_limited(medians: Mapping[str, Run]) -> str:
+    """Return which share of the vendor's limit each contestant used, from its start to its end, and which share of its requests was refused."""
+    rows = [
+        [
+            name,
+            f"{run.wall_seconds:.1f}",
+            f"{run.accepted / PER_SECOND:.1f}",
+            f"{run.accepted / PER_SECOND / run.wall_seconds:.1%}",
+            f"{run.throttled:,}",
+            f"{run.throttled / (run.accepted + run.throttled):.2%}",
+        ]
+        for name, run in medians.items()
+    ]
+    return table(["", "wall s", "s allowed", "of the limit", "429s", "of answers"], rows)
 
 
 def report_memory(small: Mapping[str, Run], large: Mapping[str, Run]) -> str:
@@ -429,6 +463,9 @@ def run_job(job: Job, rounds: int, *, everybody: bool) -> tuple[str, dict[str, A
         small, large = at(BY_NAME["batch"], 1), at(job, 1)
         text = report_memory({n: r[0] for n, r in small.items()}, {n: r[0] for n, r in large.items()})
         return text, {"at_100000": figures(small), "at_1000000": figures(large)}
+    if job.limited:  # a minute each, and hardly any difference
+        runs = at(job, 1)
+        return report_limited({name: median(took) for name, took in runs.items()}), figures(runs)
     runs = at(job, rounds)
     return report({name: median(took) for name, took in runs.items()}), figures(runs)
 

@@ -8,7 +8,7 @@
 #   POST, PUT, PATCH, DELETE /one/...    {"ok": true}
 #
 # Every write is a line in DIR/writes.log; SIGUSR1 to the process in DIR/pid flushes it. On PORT+1 is the same API at
-# 50 requests a second, with 429 and Retry-After past that. Pages are made once per DIR and kept.
+# 50 requests a second, with 429 and Retry-After past that; all its requests are in DIR/limited.log. Pages are made once per DIR and kept.
 set -euo pipefail
 
 usage() {
@@ -74,6 +74,7 @@ start() {
   make_pages
   mkdir -p "$dir/tmp"
   : >"$dir/writes.log"
+  : >"$dir/limited.log"
   local user=""
   [[ $(id -u) == 0 ]] && user="user $(id -un) $(id -gn);" # else its worker may not read this folder
   cat >"$dir/nginx.conf" <<NGINX
@@ -110,7 +111,7 @@ http {
   }
   server {
     listen 127.0.0.1:$((port + 1)) backlog=4096;
-    access_log off;
+    access_log "$dir/limited.log" write buffer=256k flush=1s;
     limit_req zone=api burst=5 nodelay;
     error_page 429 @slow;
     location / {

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template
 from tieline.engine import deadletters
-from tieline.engine.allowances import KeptAllowances
+from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
@@ -30,6 +30,7 @@ from tieline.model.errors import StoreError, TielineError
 from tieline.model.secret import Redactor
 from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
+from tieline.observe.limits import Side
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
@@ -43,6 +44,7 @@ from tieline.store.database import Database, reserve
 from tieline.store.retention import Retention
 from tieline.store.runs import names as integration_names
 from tieline.store.runs import state_of
+from tieline.transport.allowance import Allowance
 from tieline.transport.breaker import Outage
 from tieline.transport.caller import Account, Caller
 from tieline.transport.ports import Transport
@@ -221,10 +223,11 @@ class Tieline:
     def status(self) -> list[IntegrationStatus]:
         """Return how each integration is doing."""
         now, down = self.clock.now(), self.outages()
+        budgets = state.all_of(self.db, KIND, Allowance)
         found = []
         for name, spec in sorted(self.project.integrations.items()):
-            status = status_of(self.db, name, spec, owner=self.owner(name), now=now)
-            status.notices = self._endings(spec, now)
+            status = status_of(self.db, name, spec, owner=self.owner(name), now=now, sides=self._sides(spec, budgets))
+            status.notices = [*status.notices, *self._endings(spec, now)]
             connections = {place.partition(".")[0]: None for place in (spec.source, spec.target)}
             status.outages = [
                 SystemDown(connection, outage.since, outage.until, outage.why)
@@ -355,6 +358,15 @@ class Tieline:
         if not any(isinstance(rule, Rule) and rule.call for rule in spec.map.values()):
             return ""
         return (self.project.folder / FILE).read_text("utf-8")
+
+    def _sides(self, spec: Integration, budgets: Mapping[str, Allowance]) -> list[Side]:
+        sides = []
+        for place, is_target in ((spec.source, False), (spec.target, True)):
+            name = place.partition(".")[0]
+            declared = self.project.connections[name]
+            limits = declared.limits if declared.limits is not None else self.project.connectors[declared.connector].limits
+            sides.append(Side(name, limits, self._resource(place), is_target, budgets.get(name)))
+        return sides
 
     def _endings(self, spec: Integration, now: float) -> list[str]:
         notices = []

@@ -11,12 +11,14 @@ import pytest
 
 from tieline.dialects.dialect import Since
 from tieline.dialects.since import SinceTracker
+from tieline.engine.allowances import KeptAllowances
 from tieline.engine.delivery import Sender
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
 from tieline.engine.pipeline import Pipeline
 from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
+from tieline.transport.allowance import Allowance
 from tieline.transport.budget import Budget
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -141,6 +143,26 @@ def a_wait_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor's Retry-After is taken as advice."""
     throttled = Budget.throttled
     monkeypatch.setattr(Budget, "throttled", lambda self, seconds, *rest, **how: throttled(self, seconds / 2, *rest, **how))
+
+
+def a_wait_is_forgotten_by_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left of a Retry-After dies with the process that was told."""
+
+    async def change(self: KeptAllowances, name: str, change: Callable[[Allowance], Any]) -> Any:
+        return change(Allowance())
+
+    monkeypatch.setattr(KeptAllowances, "peek", lambda self, name: None)
+    monkeypatch.setattr(KeptAllowances, "change", change)
+
+
+def a_wait_on_a_good_answer_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is asked to leave a vendor alone, politely, goes on."""
+    answered = Budget.answered
+
+    def deaf(self: Budget, headers: Any, cost: int = 1) -> None:
+        answered(self, headers, cost)
+
+    monkeypatch.setattr(Budget, "answered", deaf)
 
 
 def what_is_undone_on_its_way_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

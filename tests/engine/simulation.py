@@ -18,8 +18,10 @@ from tieline.app import Tieline
 from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record
-from tieline.testing import Collection, Crash, Exchange, Process, SimulatedDatabase, Stuck, Weather
+from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, throttled
+from tieline.transport.ports import HttpRequest
 
+_LONG_WAIT_SECONDS = 2000.0
 BAD = "refuse me"
 """A name that the destination refuses."""
 _MORE_FIELDS = {
@@ -71,7 +73,10 @@ class Simulation:
         self.can_settle = bool(matched or self.target.upsert or (mail["idempotency"] and "create" not in self.target.batch))
         rates = [0.2, 0.3] if rough else [0.0, 0.05, 0.2]
         self.weather = Weather(seed, rate=chance.choice(rates), storms=chance.choice([0.0, 0.0, 0.03]))
-        world.network.weather = self.weather
+        world.network.weather = self._weather
+        self._moods = random.Random(f"moods {seed}")
+        self.strict = self._moods.choice([0.0, 0.0, 0.02])
+        """Share of requests that are told to wait for longer than a run does."""
         world.network.passing = self._passing
         world.database = self._watch
         self.mortality = chance.choice([0.01, 0.03] if rough else [0.0, 0.01, 0.03])
@@ -93,6 +98,8 @@ class Simulation:
         self._began = world.clock.now()
         self.calls_lost = 0
         """Calls of which a crash or a bad disk has left no line."""
+        self._waits: list[tuple[str, float, float]] = []
+        """(system, told at, seconds): waits that outlive the process that was told."""
 
     def __str__(self) -> str:
         habits = {
@@ -108,7 +115,7 @@ class Simulation:
         spec = self.world.project.integrations[NAME]
         lines = [
             f"source {habits}",
-            f"target {there} idempotency={self.world.mail.idempotency} rate={self.world.mail.rate} declared={self.world.mail.declared_rate}",
+            f"target {there} idempotency={self.world.mail.idempotency} rate={self.world.mail.rate} declared={self.world.mail.declared_rate} told={self.world.mail.limit_headers} backoff={self.world.mail.backoff}",
             f"integration match={spec.match} when={spec.when} deletes={spec.deletes} attempts={spec.retry.attempts}",
             f"faults {self.weather.rate} storms {self.weather.storms} mortality {self.mortality} disk {self.bad_disk} restless {self.restless}",
             *self.log,
@@ -184,6 +191,10 @@ class Simulation:
             "declared_rate": rate if chance.random() < 0.5 else None,
             "retry_after": chance.choice(["seconds", "date", "never"]),
         }
+        # A draw of its own, so that older seeds keep their worlds.
+        told = random.Random(f"limits {self.seed}")
+        habits["limit_headers"] = told.choice([None, None, "draft", "plain", "epoch"]) if rate else None
+        habits["backoff"] = told.choice([*[None] * 9, 2.0])
         return target, habits
 
     # -- what people do
@@ -210,6 +221,11 @@ class Simulation:
 
     def _name(self) -> str:
         return BAD if self.chance.random() < self.picky else f"Name {self.chance.randint(0, 999)} "
+
+    def _weather(self, system: str, request: HttpRequest, now: float) -> Fault | None:
+        if not self.weather.calm and self._moods.random() < self.strict:
+            return throttled(_LONG_WAIT_SECONDS, date=self._moods.random() < 0.3)
+        return self.weather(system, request, now)
 
     def _passing(self, exchange: Exchange) -> None:
         if self.weather.calm:
@@ -253,7 +269,7 @@ class Simulation:
                 self.people.act()
                 clock.advance(61.0)
         self.weather.calm, self.bad_disk = True, 0.0
-        clock.advance(400.0)
+        clock.advance(_LONG_WAIT_SECONDS + 400.0)
         for _ in range(6):
             outcome = self._run(0.0)
             clock.advance(61.0)
@@ -308,6 +324,7 @@ class Simulation:
         finally:
             self._check_patience(world.network.exchanges[first:])
             self._check_journal(world.network.exchanges[first:], may_lose=may_lose)
+            self._remember_waits(world.network.exchanges[first:])
         self.log.append(f"{world.clock.elapsed_seconds:.3f} {outcome.state} {outcome.counts} {outcome.error or ''}")
         if outcome.error is not None and "max_run" in outcome.error:
             raise Broken(f"the run did not end: {outcome.error}")
@@ -322,16 +339,34 @@ class Simulation:
         db.fails = lambda: StoreError("the disk is full: (simulated)") if self.chance.random() < self.bad_disk else None
 
     def _check_patience(self, exchanges: list[Exchange]) -> None:
-        """Nothing leaves for a system before the time that it has named."""
-        for told in exchanges:
-            if told.response is None or told.ended_at is None or told.response.status not in (429, 503):
-                continue
-            said = told.response.headers.get("Retry-After", "")
-            if not said.replace(".", "").isdigit():
-                continue
+        """Nothing leaves for a system before the time that it has named, to this process or to one before it."""
+        waits = [
+            *self._waits,
+            *((told.system, told.ended_at, wait) for told in exchanges if told.ended_at is not None and (wait := self._wait(told))),
+        ]
+        for system, told_at, wait in waits:
             for later in exchanges:
-                if later.system == told.system and told.ended_at < later.sent_at < told.ended_at + float(said) - 1e-6:
-                    raise Broken(f"{told.system} said at {told.ended_at} to wait for {said} s, and was asked again at {later.sent_at}")
+                if later.system == system and told_at < later.sent_at < told_at + wait - 1e-6:
+                    raise Broken(f"{system} said at {told_at} to wait for {wait} s, and was asked again at {later.sent_at}")
+
+    def _wait(self, told: Exchange) -> float:
+        """Return for how long an answer asks to wait."""
+        if told.response is None:
+            return 0.0
+        name = "Retry-After" if told.response.status in (429, 503) else "Backoff"
+        said = told.response.headers.get(name, "")
+        return float(said) if said.replace(".", "").isdigit() else 0.0
+
+    def _remember_waits(self, exchanges: list[Exchange]) -> None:
+        """A wait that was told in good time before its process ended is known to the next one."""
+        now = self.world.clock.monotonic()
+        self._waits = [(system, told_at, wait) for system, told_at, wait in self._waits if told_at + wait > now]
+        if self.bad_disk:
+            return  # it may not have been written
+        for told in exchanges:
+            wait = self._wait(told)
+            if told.ended_at is not None and told.ended_at < now - 0.1 and told.ended_at + wait > now:
+                self._waits.append((told.system, told.ended_at, wait))
 
     def _check_journal(self, exchanges: list[Exchange], *, may_lose: bool) -> None:
         """Every exchange is in the journal of calls once, as what it was; only what a crash took along may be missing."""

@@ -121,7 +121,7 @@ TestSeveralProcesses = SeveralProcesses.TestCase
 
 
 def test_all_three_priorities_get_their_part_and_none_starves() -> None:
-    """Each wants all there is, for a minute, at 50 a second."""
+    """Each wants all there is, for a minute, at 50 a second, and asks a little ahead of time, as lanes do."""
     rules, state, got = rules_of([limit(50, 1)]), Allowance(), dict.fromkeys(PRIORITIES, 0)
     now, ready = NOW, dict.fromkeys(PRIORITIES, NOW)
     while now < NOW + 60:

@@ -46,7 +46,7 @@ def test_a_declared_limit_is_used_and_kept(vendor: Any, declared: RateLimit, all
     assert trial.accepted >= 0.97 * allowed
     assert trial.share_refused < 0.01
     if processes > 1:
-        assert min(trial.by_process.values()) > 0.7 * max(trial.by_process.values())
+        assert min(trial.by_process.values()) > 0.6 * max(trial.by_process.values())
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tieline.model.records import encode_json
 OK, ACT, WRONG, OWED, SAFETY, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 STATE_STYLES = {
-    "green": "green", "attention": "yellow", "owed": "yellow", "late": "red", "failed": "red", "halted": "red", "stopped": "yellow", "running": "cyan", "never run": "dim",
+    "green": "green", "attention": "yellow", "owed": "yellow", "waiting": "cyan", "late": "red", "failed": "red", "halted": "red", "stopped": "yellow", "running": "cyan", "never run": "dim",
 }  # fmt: skip
 
 

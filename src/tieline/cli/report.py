@@ -13,6 +13,7 @@ from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, age, output, plain, 
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.observe.explain import Moment, Story
+from tieline.observe.limits import LimitUse
 from tieline.observe.status import IntegrationStatus
 
 _MOMENT_STYLES = {
@@ -40,7 +41,7 @@ def status(folder: Path, name: str | None) -> int:
                 output.print("there is no integration in this project")
         if any(entry.needs_someone for entry in found):
             return ACT
-        return OWED if any(entry.owed or entry.state == "owed" for entry in found) else OK
+        return OWED if any(entry.owed or entry.state in ("owed", "waiting") for entry in found) else OK
 
 
 def _print_status(entry: IntegrationStatus) -> None:
@@ -71,15 +72,28 @@ def _print_status(entry: IntegrationStatus) -> None:
             f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average"
             + (f", after waiting {age(waited)} for the limits" if waited >= 0.01 else "")
         )
+    for limit in entry.limits:
+        output.print(f"  limits    {limit.connection}: {_limit_in_words(limit)}")
+    for wait in entry.waiting:
+        output.console.print(f"  [cyan]waiting   until {when(wait.until)} for {escape(wait.connection)}: {escape(wait.why)}[/]")
     for down in entry.outages:
         output.console.print(
             f"  [yellow]down      {escape(down.connection)} since {when(down.since)}: {escape(down.why)}; "
             f"tried again from {when(down.next_try_at)} on[/]"
         )
+    for hint in entry.advice:
+        output.console.print(f"  [yellow]advice    {escape(hint)}[/]")
     for notice in entry.notices:
         output.console.print(f"  [yellow]notice    {escape(notice)}[/]")
     if entry.state in ("attention", "failed", "late"):
         output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")
+
+
+def _limit_in_words(limit: LimitUse) -> str:
+    learned = "learned " if limit.learned else ""
+    if limit.share is None:
+        return f"{learned}{limit.limit}"
+    return f"{learned}{limit.limit}, {limit.share:.0%} used"
 
 
 _NOT_SHOWN = ("matched", "repeated", "pages", "total", "carried_delivered", "carried_parked", "carried_owed")

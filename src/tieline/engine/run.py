@@ -383,8 +383,11 @@ class _Pass:
         now = ledger.clock.now()
         last = runs.latest(ledger.db, ledger.integration, 2)[-1]
         clock_was_set_back = max(last.started_at, last.ended_at or 0.0) > now
+        meant = self._meant()
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
-            after, any_ = chunk[-1].id, True
+            after, any_ = chunk[-1].id, meant is None
+            if meant is not None:
+                chunk = [delivery for delivery in chunk if delivery.source_id in meant]
             chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided: `_take_waiting`
             for delivery in chunk:
                 delivery.doubt = delivery.state == "unknown"
@@ -403,6 +406,15 @@ class _Pass:
                         f"{self._job.spec.target} has not taken what is owed for longer than `unavailable: keep` allows; nothing was dropped, nothing new is read",
                         next_step="find out with the system's owner why it does not answer, or raise `keep`",
                     )
+
+    def _meant(self) -> set[str] | None:
+        """Return the records that a person asked for, if it was some: they do not wait for all that is owed, nor use up what is kept for them."""
+        if self._wanted.only is not None:
+            return {self._wanted.only}
+        if self._wanted.redrive and isinstance(self._wanted.redrive, tuple):
+            letters = (outbox.get(self._ledger.db, id) for id in self._wanted.redrive)
+            return {letter[1].source_id for letter in letters if letter is not None}
+        return None
 
     async def _read(self) -> None:
         job, wanted, ledger = self._job, self._wanted, self._ledger
@@ -524,8 +536,10 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncG
 
 def _priority(wanted: Wanted, state: runs.State, job: CompiledIntegration) -> Priority:
     """Whose calls go first: a person's, then what keeps both systems alike, then what fills up what was there before."""
-    if not wanted.send or wanted.only is not None or wanted.redrive:
+    if not wanted.send or wanted.only is not None or (wanted.redrive and isinstance(wanted.redrive, tuple)):
         return "interactive"
+    if wanted.redrive:
+        return "live"  # all of a cause may be a great many
     return "backfill" if state.complete_at is None or state.mapping != job.fingerprint else "live"
 
 

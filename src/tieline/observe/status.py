@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from tieline.model.holder import has_ended
+from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of, use_of, waits_of
 from tieline.spec.integrations import Integration
 from tieline.store import calls, links, outbox, runs
 from tieline.store.database import Database
@@ -26,7 +28,8 @@ class IntegrationStatus(msgspec.Struct):
 
     integration: str
     state: str
-    """never run; running; green; attention; owed; failed; stopped; late: the promise of freshness is not kept."""
+    """never run; running; green; attention; owed; waiting: for a limit, and it goes on by itself; failed; stopped; late: the promise of
+    freshness is not kept."""
     purpose: str | None
     owner: str | None
     running: str | None
@@ -58,20 +61,30 @@ class IntegrationStatus(msgspec.Struct):
     outages: list[SystemDown] = []
     """Its systems that are down: what is owed waits, and goes when they are back."""
 
+    waiting: list[WaitingFor] = []
+    """Its connections from which nothing leaves for now, each with the end of that."""
+    limits: list[LimitUse] = []
+    """What its connections may call, and how much of that is used."""
+    advice: list[str] = []
+    """What would help, where limits are hit again and again."""
+
     @property
     def needs_someone(self) -> bool:
         """Whether a person must act."""
         return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0
 
 
-def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, now: float) -> IntegrationStatus:
-    """Return how an integration is doing."""
+def status_of(
+    db: Database, name: str, spec: Integration, *, owner: str | None, now: float, sides: Sequence[Side] = ()
+) -> IntegrationStatus:
+    """Return how an integration is doing; `sides` are its connections, with their limits."""
     known = runs.state_of(db, name)
     if known is None:
         return IntegrationStatus(
             integration=name, state="never run", purpose=spec.purpose, owner=owner, running=None, last_run=None, last_run_at=None,
             last_run_seconds=None, counts={}, error=None, linked=0, open={}, owed=0, parked=0, held=0, delivered=0, success_rate=None,
             calls={}, watermark=None, freshness_age=None, freshness_promise=spec.freshness,
+            waiting=waits_of(sides, now, "backfill", owed=False), limits=use_of(sides, now, {}, None),
         )  # fmt: skip
     latest = runs.latest(db, known.id)
     run = latest[0] if latest else None
@@ -97,8 +110,11 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
             if state == "attention"
             else state
         )
+    waiting = waits_of(sides, now, "live" if known.complete_at is not None else "backfill", owed=state == "owed")
+    if state == "owed" and waiting:
+        state = "waiting"
     late = age is not None and spec.freshness is not None and age > spec.freshness
-    if state in ("green", "owed") and late:
+    if state in ("green", "owed", "waiting") and late:
         state = "late"
     return IntegrationStatus(
         integration=name, state=state, purpose=spec.purpose, owner=owner, running=running,
@@ -108,4 +124,7 @@ def status_of(db: Database, name: str, spec: Integration, *, owner: str | None, 
         linked=links.count_linked(db, known.id), open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},
         watermark=watermark, freshness_age=age, freshness_promise=spec.freshness,
+        waiting=waiting, advice=advice(db, known.id, sides),
+        limits=use_of(sides, now, calls.waits(db, [run.id]) if run else {}, (run.ended_at or now) - run.started_at if run else None),
+        notices=notes_of(sides),
     )  # fmt: skip

@@ -174,6 +174,29 @@ def figures(db: Database, run: int) -> dict[str, Any]:
     return {"calls": total, "failed": failed, "mean_seconds": mean or 0.0, "mean_waited_seconds": waited or 0.0}
 
 
+class Waits(msgspec.Struct):
+    """Calls of some runs to one connection."""
+
+    calls: int
+    throttled: int
+    """Answered with `too many requests`."""
+    reads: int
+    waited: float
+    """Seconds that they waited for limits, all together."""
+    seconds: float
+    """Seconds that their answers took, all together."""
+
+
+def waits(db: Database, runs: Sequence[int]) -> dict[str, Waits]:
+    """Return what the calls of some runs waited for, by connection."""
+    rows = db.read(
+        "SELECT connection, count(*), count(*) FILTER (WHERE failure = 'rate-limited'), count(*) FILTER (WHERE method = 'GET'), "
+        f"total(waited), total(seconds) FROM call WHERE run IN ({marks(len(runs))}) GROUP BY connection",
+        tuple(runs),
+    )
+    return {row[0]: Waits(*row[1:]) for row in rows}
+
+
 def add_to_tally(connection: sqlite3.Connection, name: str, value: float) -> None:
     """Add to a running sum."""
     connection.execute("UPDATE tally SET value = value + ? WHERE name = ?", (value, name))

@@ -54,13 +54,17 @@ class FakeSystem:
         rate: tuple[int, float] | None = None,
         declared_rate: tuple[int, float] | None = None,
         retry_after: str = "seconds",
+        limit_headers: str | None = None,
+        backoff: float | None = None,
         concurrency: int = 4,
         dates: bool = True,
     ) -> None:
         """`idempotency`: it knows a repeated write by its key.
 
         `rate`: at most so many requests in any so many seconds, with a 429 for the rest; `declared_rate` is what the connector says
-        of it. `retry_after`: how the 429 tells the wait: `seconds`, `date`, or `never`. `concurrency`: what the connector allows at once.
+        of it. `retry_after`: how the 429 tells the wait: `seconds`, `date`, or `never`. `limit_headers`: how
+        every answer tells of the rate: `draft` (structured fields), `plain` (X-RateLimit, reset in seconds), `epoch` (reset as a time), or not.
+        `backoff`: for how many seconds good answers ask to be left alone. `concurrency`: what the connector allows at once.
         `dates`: answers say when they were made, in a `Date` header.
         """
         self.name, self.clock, self.token = name, clock, token
@@ -68,6 +72,7 @@ class FakeSystem:
         for collection in collections:
             collection.clock = clock
         self.idempotency, self.rate, self.declared_rate, self.retry_after = idempotency, rate, declared_rate, retry_after
+        self.limit_headers, self.backoff = limit_headers, backoff
         self.concurrency, self.dates = concurrency, dates
         self.requests: list[HttpRequest] = []
         """Every request that arrived."""
@@ -103,6 +108,8 @@ class FakeSystem:
         }
         if self.idempotency:
             declared["idempotency"] = {"header": _KEY}
+        if self.backoff is not None:
+            declared["limit_headers"] = [{"backoff": "Backoff"}]
         if self.declared_rate is not None:
             declared["limits"] = [{"requests": self.declared_rate[0], "per": f"{self.declared_rate[1]:g}s"}]
         return declared
@@ -110,6 +117,8 @@ class FakeSystem:
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Do what a request asks for, and answer."""
         response = self._answer(request)
+        if told := self._told(response.status):
+            response = HttpResponse(response.status, Headers({**response.headers, **told}), response.body)
         if self.dates:
             date = email.utils.formatdate(self.clock.now(), usegmt=True)
             response = HttpResponse(response.status, Headers({**response.headers, "Date": date}), response.body)
@@ -138,6 +147,19 @@ class FakeSystem:
         return self._handle(request, "")
 
     # -- details
+
+    def _told(self, status: int) -> dict[str, str]:
+        """Return what headers tell of the limits."""
+        told = {"Backoff": f"{self.backoff:g}"} if self.backoff is not None and status < 400 else {}
+        if self.rate is None or self.limit_headers is None:
+            return told
+        (most, seconds), now = self.rate, self.clock.now()
+        left = max(0, most - len(self._arrivals))
+        free_at = self._arrivals[-1] + seconds if self._arrivals else now
+        reset = str(math.ceil(free_at) if self.limit_headers == "epoch" else math.ceil(free_at - now))
+        if self.limit_headers == "draft":
+            return {**told, "RateLimit-Policy": f'"all";q={most};w={seconds:g}', "RateLimit": f'"all";r={left};t={reset}'}
+        return {**told, "X-RateLimit-Limit": str(most), "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": reset}
 
     def _throttled(self) -> HttpResponse | None:
         if self.rate is None:

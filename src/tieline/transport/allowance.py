@@ -27,6 +27,7 @@ _ACTIVE_SECONDS: Final = 2.0
 _GRACE_SECONDS: Final = 0.05
 _SHORT_SECONDS: Final = 10.0
 _MOST_PAUSE_SECONDS: Final = 31 * 86_400.0
+_REMEMBERED_SECONDS: Final = 3600.0
 _SET_BACK_SECONDS: Final = 1.0
 
 
@@ -135,10 +136,10 @@ def grant(state: Allowance, rules: Rules, now: float, want: Want) -> Grant:
     rivals = [other for other in state.passes if other != priority and now - state.asked.get(other, 0.0) < _ACTIVE_SECONDS]
     ahead = min((state.passes[other] for other in rivals), default=None)
     most = min(float(max(want.most, want.least)), room)
-    if ahead is not None and free > now - _GRACE_SECONDS:
-        # Others want them too. Whose turn it is has a moment to come: lateness is made up for, so that costs nothing.
-        if state.passes[priority] > ahead:
-            return Grant(until=max(free, now) + _GRACE_SECONDS)
+    if ahead is not None and free > now:
+        # Others want them too. Whose turn it is asks ahead of time; who has not by then does not want it.
+        if state.passes[priority] > ahead and free > now + _GRACE_SECONDS:
+            return Grant(until=free - _GRACE_SECONDS)
         most = min(most, max(want.least, int((ahead - state.passes[priority] + 1.0) * WEIGHTS[priority])))
     upper = any(WEIGHTS[other] > WEIGHTS[priority] for other in rivals)
     horizon = first + (_SHARED_GRANT_SECONDS if upper else GRANT_SECONDS)
@@ -159,14 +160,14 @@ def grant(state: Allowance, rules: Rules, now: float, want: Want) -> Grant:
 
 def settle(state: Allowance, rules: Rules, now: float, want: Want) -> None:
     """Note what became of what was given before, without giving more."""
-    for told in want.heard:
-        _hear(state, told, now, want.outstanding)
     correction = want.extra - want.unused
     if correction:
         _count(state, rules, now, correction)
         if want.extra:
             for pace in _paces(state, rules, now):
                 state.next[pace.key] = max(state.next.get(pace.key, 0.0), now) + pace.interval * want.extra
+    for told in want.heard:  # after the correction: what the vendor counts knows nothing of what was not used
+        _hear(state, told, now, want.outstanding)
 
 
 def pause(
@@ -198,11 +199,14 @@ def touch(state: Allowance, now: float) -> None:
         state.pause = None
     state.waits = {priority: closed for priority, closed in state.waits.items() if closed.until > now}
     state.notes = {note: at for note, at in state.notes.items() if at > now - 86_400.0}
-    state.told = {
-        name: left
-        for name, left in state.told.items()
-        if (left.told_at + 3600.0 if left.strict else left.reset_at or left.told_at + (left.per or 60.0)) > now
-    }
+    for name, left in list(state.told.items()):
+        ends_at = left.reset_at or left.told_at + (left.per or 60.0)
+        if ends_at > now or (left.strict and left.told_at + _REMEMBERED_SECONDS > now):
+            continue
+        if left.limit and left.per and left.reset_at and left.told_at + max(_REMEMBERED_SECONDS, 2 * left.per) > now:
+            left.remaining, left.reset_at = left.limit, now + left.per  # the next window, until an answer tells of it
+        else:
+            del state.told[name]
 
 
 def used_of(state: Allowance, rule: Counted, now: float) -> float:

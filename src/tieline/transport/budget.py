@@ -151,7 +151,7 @@ class Budget:
         heard = read_limits(headers, self._headers, self._clock.now())
         if heard is not NOTHING and heard.limits:
             for told in heard.limits:
-                self._heard[told.name] = told
+                self._heard[told.name] = _lower(self._heard.get(told.name), told)
             self._limit()
         return heard
 
@@ -297,3 +297,10 @@ class Budget:
 
         found, offset = await self._change(change)
         return Grant([at + offset for at in found.moments], found.until + offset, found.why, found.valid_seconds)
+
+
+def _lower(before: Told | None, told: Told) -> Told:
+    """Return what was told last, or before it: answers overtake each other, and the one with less left is the later one of a window."""
+    if before is None or before.remaining is None or told.remaining is None or told.remaining <= before.remaining:
+        return told
+    return before if abs((before.reset or 0.0) - (told.reset or 0.0)) < 1.5 else told

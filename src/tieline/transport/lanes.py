@@ -107,6 +107,8 @@ class Lane:
         self._used += cost
 
     def _fetch_ahead(self) -> None:
+        if len(self._moments) >= self._waiting:
+            return
         if self._fetching is None or self._fetching.done():
             self._fetching = asyncio.create_task(self._granted(1))
 

@@ -64,7 +64,7 @@ def test_reading_goes_on_while_the_destination_is_down(new_world):
 
 def test_a_long_outage_ends_the_run_and_each_later_run_asks_once(new_world):
     """Promise 6, and exit code 3: what is owed waits. A run started by cron in the middle of an outage makes one probe and ends."""
-    world = new_world(retry={"attempts": 3})
+    world = new_world(retry={"attempts": 5})
     start(world, 50)
     world.network.strike(REFUSED, system="mail", times=10_000)
 

@@ -54,6 +54,8 @@ def _print_status(entry: IntegrationStatus) -> None:
         return
     counts = " + ".join(f"{number} {key}" for key, number in entry.counts.items() if number and key not in _NOT_SHOWN)
     output.print(f"  last run  {entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {counts or 'nothing read'}")
+    if missing := entry.counts.get("missing"):
+        output.print(f"  missing   {missing} records could not be read: a system says that it has them, and did not show them")
     if entry.error:
         output.console.print(f"            [{style}]{escape(entry.error)}[/]")
     rate = f", {entry.success_rate:.1%} of what could be sent arrived" if entry.success_rate is not None else ""
@@ -96,7 +98,18 @@ def _limit_in_words(limit: LimitUse) -> str:
     return f"{learned}{limit.limit}, {limit.share:.0%} used"
 
 
-_NOT_SHOWN = ("matched", "repeated", "pages", "total", "carried_delivered", "carried_parked", "carried_owed")
+_NOT_SHOWN = (
+    "matched",
+    "repeated",
+    "pages",
+    "total",
+    "missing",
+    "remembered",
+    "not_modified",
+    "carried_delivered",
+    "carried_parked",
+    "carried_owed",
+)
 
 
 def _what_to_do(entry: IntegrationStatus) -> str:

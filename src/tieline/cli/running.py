@@ -34,7 +34,9 @@ def print_outcome(outcome: Outcome) -> None:
     output.print(f"  {counts.read} read = {balance_text(counts)}")
     extra = [
         (counts.matched, "matched with records that were there already"),
-        (counts.repeated, "repeated on a page"),
+        (counts.repeated, "came once more, on a page or in a list that was read again"),
+        (counts.remembered, "looked for in memory instead of in the destination"),
+        (counts.missing, "could not be read: a system says that it has them, and did not show them"),
         (counts.carried_delivered, "owed from earlier runs, now delivered"),
         (counts.carried_parked, "owed from earlier runs, now parked or held"),
         (counts.carried_owed, "from earlier runs, still owed"),
@@ -42,6 +44,8 @@ def print_outcome(outcome: Outcome) -> None:
     for number, text in extra:
         if number:
             output.print(f"  {number} {text}")
+    if counts.not_modified:
+        output.print("  the source says that nothing has changed since the last run")
     if outcome.error:
         output.console.print(f"  [{style}]{escape(outcome.error)}[/]")
     if outcome.open:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from tieline.dialects.decoding import Unreadable
 from tieline.model.errors import RemoteError
 from tieline.model.records import Record, Values
 
@@ -18,6 +19,14 @@ class Since(msgspec.Struct, frozen=True):
     """A time or version up to which everything has been read, or the server's own mark."""
     seen: str | None = None
     """The largest that the last read saw."""
+    tag: str | None = None
+    """By what the vendor knows whether anything has changed since: an `ETag` or a `Last-Modified`."""
+    asked: str | None = None
+    """A fingerprint of what was asked for when it gave that."""
+    tag_at: float = 0.0
+    """When it was first given, in seconds since 1970."""
+    tag_holds: bool = False
+    """Whether the list has been read since then when its index could not lag behind any more."""
 
 
 class Page(msgspec.Struct):
@@ -33,6 +42,12 @@ class Page(msgspec.Struct):
     """From where the next read can start once this page is durable; only set where that is safe."""
     total: int | None = None
     """How many records there are in all, when the source says so."""
+    again: bool = False
+    """It was read once more, because the list did not hold still or was split: most of it came before."""
+    unreadable: list[Unreadable] = []
+    """Entries that are no records."""
+    not_modified: bool = False
+    """The source said that nothing has changed; there is nothing on it."""
 
 
 class Item(msgspec.Struct):
@@ -84,8 +99,11 @@ class System(Protocol):
     def features(self, resource: str) -> Features:
         """Say what a resource can do."""
 
-    def read(self, resource: str, since: Since | None) -> AsyncIterator[Page]:
-        """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
+    def read(self, resource: str, since: Since | None, *, strict: bool = False) -> AsyncIterator[Page]:
+        """Yield pages until the list ends. Raises `RemoteError`; never ends early without one.
+
+        `strict`: something is decided by a record's absence, so that a later read can't make up for one that slipped through.
+        """
 
     async def get(self, resource: str, id: str) -> Record | None:
         """Return a record, or None when there is none."""
@@ -95,6 +113,9 @@ class System(Protocol):
 
     def find_lag(self, resource: str, field: str) -> float:
         """Return how many seconds a new record can be missing from `find`."""
+
+    def find_cache(self, resource: str, field: str) -> float | None:
+        """Return how many seconds what `find` showed may be remembered; None for not at all."""
 
     async def write(self, resource: str, operation: str, item: Item) -> Receipt:
         """Create, update, upsert or delete one record, once."""

@@ -1,32 +1,28 @@
 """REST with JSON, as a connector declares it.
 
-Reading never shortens a list silently: an answer that is not JSON, has no records where they should be, or repeats itself is an error.
+An answer that is not JSON, or has no records where they should be, is an error; how a list is read whole is `reading`'s to know.
 Writing sends once and returns a receipt; whether to try again is the engine's to decide.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
-
+from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since
 from tieline.dialects.pagination import Step, pager
+from tieline.dialects.reading import ListReader, Place, kind_of, text_id
 from tieline.dialects.results import read_results
-from tieline.dialects.since import SinceTracker, lowered_mark
 from tieline.dialects.templates import Template, encode
 from tieline.mapping.access import compile_get
 from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
 from tieline.model.paths import get, put
-from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.records import ABSENT, Record, Values, encode_json
 from tieline.spec.connectors import (
     Batch,
-    ChangedSince,
     Connector,
     CursorInBody,
     Find,
@@ -97,68 +93,44 @@ class RestSystem:
 
     # -- reading
 
-    async def read(self, resource: str, since: Since | None) -> AsyncIterator[Page]:
+    async def read(self, resource: str, since: Since | None, *, strict: bool = False) -> AsyncIterator[Page]:
         """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
+        async for page in ListReader(self._place(resource), since, strict=strict).pages():
+            yield page
+
+    def _place(self, resource: str) -> Place:
         r = self._resources[resource]
         listing = r.list
         assert listing is not None
         call = self._call(listing)
-        walk = pager(listing.paging)
-        changed = listing.changed_since
-        asked = dict(self._asked_since(changed, since, self._zone_of(r, changed)))
-        tracker = SinceTracker(changed, since, self._zone_of(r, changed))
         body = encode_json(listing.body) if listing.body is not None else None
-        id_at = self._id_at[resource]
-        step = walk.first()
-        number = 0
-        seen_pages: set[int] = set()
-        while True:
-            number += 1
+        headers = {**call.headers, **_JSON} if body else call.headers
+        caller = self._caller
+
+        async def ask(number: int, step: Step, asked: dict[str, str], conditions: dict[str, str]) -> tuple[str, HttpResponse]:
             url = step.url or call.url({}, {**asked, **step.params})
-            asked_at = self._clock.now()
-            response = await self._caller.read(
-                listing.method, url, {**call.headers, **_JSON} if body else call.headers, body, listing.cost,
-                purpose=Purpose("list", resource, number),
-            )  # fmt: skip
-            answer = self._decode(response, f"page {number} of {resource}")
-            entries = self._entries(answer, listing, f"page {number} of {resource}", response)
-            tracker.see_page(response, asked_at, self._clock.now())
-            records: list[Record] = [get(entry, listing.record) for entry in entries] if listing.record else entries
-            for record in records:
-                if record.__class__ is not dict:
-                    why = f"{self.name}: an entry on page {number} of {resource} is {_kind(record)}, not an object"
-                    next_step = "correct `list.records` or `list.record` in the connector"
-                    raise self._caller.misread(response, Undecodable(why, next_step=next_step))
-            ids = digest = [text_id(id_at(record)) for record in records]
-            if tracker.by_field:
-                for record in records:
-                    tracker.see(record)
-            deleted: list[str] = []
-            if (gone := listing.tombstone) is not None:
-                buried = [get(record, gone.field) == gone.equals for record in records]
-                deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
-                records = [record for record, is_gone in zip(records, buried, strict=True) if not is_gone]
-                ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
-            print_ = hash(tuple(digest) if any(digest) else response.body)
-            if entries and print_ in seen_pages:
-                why = f"{self.name}: page {number} of {resource} repeats a page that came before: the list would never end"
-                next_step = "check the paging parameters in the connector; the vendor seems to ignore them"
-                raise self._caller.misread(response, Undecodable(why, next_step=next_step))
-            seen_pages.add(print_)
-            last = entries[-1] if entries else None
-            following = walk.after(url, response, answer, entries, last, digest[-1] if digest else None)
-            total = get(answer, listing.total) if listing.total else None
-            yield Page(
-                number,
-                records,
-                ids,
-                deleted,
-                tracker.safe(last_page=following is None),
-                total if isinstance(total, int) else None,
-            )
-            if following is None:
-                return
-            step = following
+            purpose = Purpose("list", resource, number)
+            if conditions:
+                with_conditions = {**headers, **conditions}
+                return url, await caller.read(listing.method, url, with_conditions, body, listing.cost, (304,), purpose=purpose)
+            return url, await caller.read(listing.method, url, headers, body, listing.cost, purpose=purpose)
+
+        key = f"{call.url({}, {})} {headers} {body!r}"
+        return Place(
+            f"{self.name}.{resource}", r, key, ask, lambda response, what: self._list_of(response, listing, what),
+            self._id_at[resource], self._clock.now, caller.misread,
+        )  # fmt: skip
+
+    def _list_of(self, response: HttpResponse, listing: List, what: str) -> tuple[Any, list[Any]]:
+        try:
+            answer = self._decode(response, what)
+        except Undecodable:
+            # One entry that can't be decoded must not stop the others.
+            apart = entries_apart(response.body, listing.records)
+            if apart is None or not any(not isinstance(entry, Unreadable) for entry in apart[1]):
+                raise
+            return apart
+        return answer, self._entries(answer, listing, what, response)
 
     async def get(self, resource: str, id: str) -> Record | None:
         """Return a record, or None when there is none."""
@@ -175,7 +147,7 @@ class RestSystem:
         record = self._decode(response, f"{resource} {id}")
         record = get(record, declared.record) if declared.record else record
         if not isinstance(record, dict):
-            why = f"{self.name}: {resource} {id} is {_kind(record)}, not an object"
+            why = f"{self.name}: {resource} {id} is {kind_of(record)}, not an object"
             raise self._caller.misread(response, Undecodable(why, next_step="correct `get.record` in the connector"))
         return record
 
@@ -234,6 +206,10 @@ class RestSystem:
     async def until_it_may_pass(self) -> None:
         """Wait until a call may be tried, because it is time for a probe, or the system is back."""
         await self._caller.breaker.until_it_may_pass()
+
+    def find_cache(self, resource: str, field: str) -> float | None:
+        """Return how many seconds what `find` showed may be remembered; None for not at all."""
+        return self._resources[resource].find[field].cache
 
     async def ping(self) -> str:
         """Make a cheap call with the credentials, once, because somebody is waiting; return what was asked."""
@@ -396,10 +372,8 @@ class RestSystem:
     def _decode(self, response: HttpResponse, what: str) -> Any:
         body = response.body
         try:
-            return decode_json(body)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            if b"\\u" in body and (answer := _without_half_characters(body)) is not None:
-                return answer
+            return decode(body)
+        except FAILURES as error:
             start = body[:80].decode("utf-8", "replace").strip()
             shape = "an HTML page" if start[:1] == "<" else "empty" if not start else "not JSON"
             why = self._caller.account.mask(f"{self.name}: {what} is {shape} ({error}); it begins {start!r}")
@@ -414,19 +388,9 @@ class RestSystem:
         if isinstance(declared, Find) and isinstance(found, dict):
             return [found]
         place = f"no list at `{declared.records}`" if declared.records else "no list"
-        why = f"{self.name}: {what} has {place}, but {_kind(found)}"
+        why = f"{self.name}: {what} has {place}, but {kind_of(found)}"
         next_step = "correct `records` in the connector; if the vendor leaves it out when there are none, add `when_missing: empty`"
         raise self._caller.misread(response, Undecodable(why, next_step=next_step))
-
-    @staticmethod
-    def _zone_of(r: Resource, changed: ChangedSince | None) -> str | None:
-        field = r.fields.get(changed.field) if changed is not None and changed.field is not None else None
-        return field.zone if field is not None else None
-
-    def _asked_since(self, changed: ChangedSince | None, since: Since | None, zone: str | None) -> dict[str, str]:
-        if changed is None or since is None or since.mark is None:
-            return {}
-        return {changed.param: lowered_mark(since.mark, changed, zone)}
 
 
 class _Call:
@@ -463,46 +427,7 @@ def _fields_for(call: _Call, declared: Write, item: Item) -> dict[str, Any]:
     return {name: value for name in call.names if (value := get(item.record, name)) is not ABSENT}
 
 
-def text_id(value: Any) -> str | None:
-    """Return an id as text, the same for a number and its digits; None for what can't be an id."""
-    if value.__class__ is int:
-        return str(value)
-    if isinstance(value, str):
-        return value if value.strip() and "\x00" not in value else None
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return str(int(value))
-    return None
-
-
-def _kind(value: Any) -> str:
-    if value is ABSENT:
-        return "nothing there"
-    if value is None:
-        return "null"
-    return {dict: "an object", list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
-
-
 def _form_text(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return [_form_text(entry) for entry in value] if isinstance(value, list) else "" if value is None else str(value)
-
-
-def _without_half_characters(body: bytes) -> Any:
-    """Return the JSON with halves of characters (a cut emoji, as JavaScript writes it) shown as `�`; None when that is not what is wrong."""
-    try:
-        return _whole(json.loads(body, parse_float=Decimal, parse_constant=_no_number))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_whole(key): _whole(entry) for key, entry in value.items()}
-    return [_whole(entry) for entry in value] if isinstance(value, list) else value
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")

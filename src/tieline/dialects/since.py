@@ -68,6 +68,19 @@ class SinceTracker:
         if self._largest is None or moment > self._largest:
             self._largest, self._seen = moment, str(value)
 
+    def nothing_since_it_began(self) -> bool:
+        """Whether no record was seen that changed after the read began, by the vendor's clock; False when that can't be told."""
+        changed, began = self._changed, self._began
+        if changed is None or not self.by_field or began is None or changed.format == "raw":
+            return False
+        if self._largest is None:
+            return True
+        reach = changed.overlap + (86400.0 if changed.format == "date" else changed.precision)
+        if changed.format in ("unix", "unix_ms"):
+            scale = 1000 if changed.format == "unix_ms" else 1
+            return bool(self._largest + Decimal(str(reach)) * scale < Decimal(str(began.timestamp())) * scale)
+        return bool(self._largest + dt.timedelta(seconds=reach) < began)
+
     def safe(self, *, last_page: bool) -> Since | None:
         """Return the mark that may be kept once everything up to here is durable; None when it may not move."""
         changed = self._changed

@@ -65,6 +65,7 @@ class Sender:
         self._resource = job.target_resource
         self._line = Line(self._batch_size)
         self._doubts = Doubts(job, target, ledger, matcher)
+        self._remembered = matcher.remembered
         self._retrying = 0
         self._flush = self._draining = False
         self._idle: deque[asyncio.Future[None]] = deque()
@@ -272,11 +273,15 @@ class Sender:
         nest = self._job.nest
         items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1) for d in group]
         call = "upsert" if operation == "create" and self._job.upsert else operation
+        if self._remembered is not None:
+            await self._remembered.forget([(d.target_id, d.fields) for d in group])
         with about(deliveries=group):
             if self._batch_size(operation) > 1:
                 receipts = await self._target.write_many(self._resource, call, items)
             else:
                 receipts = [await self._target.write(self._resource, call, items[0])]
+        if self._remembered is not None:
+            await self._remembered.forget([(d.target_id, d.fields) for d in group])
         errors = [receipt.error for receipt in receipts]
         first = errors[0]
         if isinstance(first, CircuitOpen):

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from tieline.model.errors import (
     CircuitOpen,
     Forbidden,
+    Incomplete,
     NotThere,
     OutcomeUnknown,
     RateLimited,
@@ -21,6 +22,7 @@ from tieline.model.errors import (
     Unavailable,
     Undecodable,
     Unreachable,
+    Unsettled,
 )
 
 
@@ -62,8 +64,10 @@ FAILURES: Final = (
     Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN),
     Failure(Rejected, "any other 4xx, 3xx, and 2xx with the connector's `errors: in_success`", _ENDS, Reaction.PARK),
     Failure(Undecodable, "2xx that is not JSON, too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST),
+    Failure(Incomplete, "a list of which fewer came than there are", _ENDS, Reaction.LOOK_FIRST),
+    Failure(Unsettled, "a list that changed each time it was read", "the next run reads it again", Reaction.LOOK_FIRST),
 )
-PASSING: Final = (Unreachable, Unavailable, OutcomeUnknown, RateLimited)
+PASSING: Final = (Unreachable, Unavailable, OutcomeUnknown, RateLimited, Unsettled)
 """Failures that pass by themselves: the next run may not meet them."""
 _REACTIONS: Final = {failure.error: failure.writing for failure in FAILURES}
 

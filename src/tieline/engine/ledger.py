@@ -90,7 +90,7 @@ class Counts(msgspec.Struct):
     matched: int = 0
     """Found their counterpart in this run; counted among the others as well."""
     repeated: int = 0
-    """Came twice on one page; not counted as read."""
+    """Came once more, on one page or because a list was read again; not counted as read."""
     carried_delivered: int = 0
     """Owed from earlier runs, and delivered in this one."""
     carried_parked: int = 0
@@ -98,6 +98,12 @@ class Counts(msgspec.Struct):
     pages: int = 0
     total: int = 0
     """How many records there are, when the source said so; 0 otherwise."""
+    missing: int = 0
+    """How many records a system says that it has, and did not show: they could not be read, and the run is not green."""
+    remembered: int = 0
+    """Searches of the destination that were answered from memory."""
+    not_modified: int = 0
+    """1 when the source said that nothing has changed, so that nothing was read."""
 
     @property
     def written(self) -> int:
@@ -142,6 +148,8 @@ class Ledger:
         self._calls: list[calls.Call] = []
         self._recent: deque[calls.Call] = deque(maxlen=_MOST_RECENT)
         """What an answer means may be known a moment later, when its call is written already."""
+        self.later: list[Callable[[sqlite3.Connection], None]] = []
+        """Units that are in no hurry: they are committed with the next one."""
         self._next: dict[str, tuple[int, int]] = {}
         self._blocks: dict[str, int] = {}
 
@@ -197,9 +205,14 @@ class Ledger:
         taken, self._calls = self._calls, []
         return taken
 
+    def take_later(self) -> list[Callable[[sqlite3.Connection], None]]:
+        """Return the units that were in no hurry; the caller runs them."""
+        later, self.later = self.later, []
+        return later
+
     async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         """Run a unit in a commit that holds only while the lease does. Raises `SafetyStop` when it was lost."""
-        made = self.take_calls()
+        made, later = self.take_calls(), self.take_later() if self.later else ()
         if self._journal_db is not None:
             made, self._calls = [], made
             self.close_journal()
@@ -209,12 +222,15 @@ class Ledger:
             runs.guard(connection, self.integration, self.fence, lease_until)
             if made:
                 calls.record(connection, made)
+            for other in later:
+                other(connection)
             return unit(connection)
 
         try:
             return await self.db.commit(guarded)
         except Exception:
             self._calls = made + self._calls  # nothing of it was written: they go with the next
+            self.later = [*later, *self.later]
             raise
 
     def close_journal(self) -> None:

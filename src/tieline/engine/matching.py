@@ -12,9 +12,10 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tieline.dialects.dialect import System
+from tieline.dialects.dialect import Page, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger, about
+from tieline.engine.remembered import Remembered
 from tieline.mapping import compile_get
 from tieline.model.errors import Undecodable
 from tieline.model.records import Record, Values, decode_json, encode_json
@@ -35,6 +36,9 @@ class Matcher:
         self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
         self._searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
         self._gate = asyncio.Semaphore(target.concurrency)
+        seconds = target.find_cache(job.target_resource, self._find_field) if self._find_field is not None else None
+        self.remembered = Remembered(ledger, job.spec.target, self._find_field or "", seconds) if seconds else None
+        """What searches have shown lately, where the connector lets it be remembered."""
         self.first_meeting = False
 
     @property
@@ -42,8 +46,10 @@ class Matcher:
         """Whether the destination can be asked for a record by its match key."""
         return bool(self._job.match) and (self._find_field is not None or self._job.target.list)
 
-    async def candidates(self, keys: Mapping[str, Any], whose: Callable[[], Mapping[str, str]]) -> dict[str, list[Candidate]]:
-        """Return {match key: candidates} for {match key: the source's value of the searched field}.
+    async def candidates(
+        self, keys: Mapping[str, Any], whose: Callable[[], Mapping[str, str]], *, fresh: bool = False
+    ) -> dict[str, list[Candidate]]:
+        """Return {match key: candidates} for {match key: the source's value of the searched field}; with `fresh`, nothing from memory.
 
         `whose` gives {match key: source id}, for the journal, if there has to be a search.
         """
@@ -59,7 +65,7 @@ class Matcher:
             }
         else:
             ids_of = whose()
-            searches = [asyncio.ensure_future(self._search_for(ids_of.get(key), key, value)) for key, value in keys.items()]
+            searches = [asyncio.ensure_future(self._search_for(ids_of.get(key), key, value, fresh)) for key, value in keys.items()]
             try:
                 found = dict(await asyncio.gather(*searches))
             except BaseException:
@@ -86,30 +92,45 @@ class Matcher:
         if self._find_field is not None:
             if fresh and (lag := self._target.find_lag(self._job.target_resource, self._find_field)):
                 await self._ledger.clock.sleep(lag)
-            found = {key: (await self._search(key, values.get(self._find_field)))[1]}
+            found = {key: (await self._search(key, values.get(self._find_field), fresh=True))[1]}
         else:
-            found = {key: []}
-            async for page in self._target.read(self._job.target_resource, None):
+            there: dict[str, Values] = {}  # a list that is read again shows a record again
+            async for page in self._target.read(self._job.target_resource, None, strict=True):
+                self._check_readable(page)
                 for id, record in zip(page.ids, page.records, strict=True):
                     if id is not None and self._job.target_key(record) == key:
-                        found[key].append((id, self._job.project_target(record)))
+                        there[id] = self._job.project_target(record)
+            found = {key: list(there.items())}
         owners = links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
-        return [Candidate(id, there, owners[id].source_id if id in owners else None) for id, there in found[key]]
+        return [Candidate(id, fields, owners[id].source_id if id in owners else None) for id, fields in found[key]]
 
-    async def _search_for(self, source_id: str | None, key: str, value: Any) -> tuple[str, list[tuple[str, Values]]]:
+    async def _search_for(self, source_id: str | None, key: str, value: Any, fresh: bool) -> tuple[str, list[tuple[str, Values]]]:
         with about(records=[source_id] if source_id is not None else ()):
-            return await self._search(key, value)
+            return await self._search(key, value, fresh=fresh)
 
-    async def _search(self, key: str, value: Any) -> tuple[str, list[tuple[str, Values]]]:
-        job = self._job
+    async def _search(self, key: str, value: Any, *, fresh: bool) -> tuple[str, list[tuple[str, Values]]]:
         assert self._find_field is not None
+        memory = self.remembered
+        if memory is not None and not fresh:
+            found = self._mine(key, memory.recall(value))
+            if len(found) == 1:
+                self._ledger.counts.remembered += 1
+                return key, found
+        began, mark = self._ledger.clock.now(), memory.mark if memory is not None else 0
         async with self._gate:
-            records = await self._target.find(job.target_resource, self._find_field, value)
-        # A vendor's search is a hint: it may match loosely, or ignore the filter altogether.
+            records = await self._target.find(self._job.target_resource, self._find_field, value)
+        found = self._mine(key, records)
+        if memory is not None and len(found) == 1:
+            id_of, resource = self._target.id_of, self._job.target_resource
+            memory.note(value, [(id_of(resource, record), record) for record in records], began, mark)
+        return key, found
+
+    def _mine(self, key: str, records: Sequence[Record]) -> list[tuple[str, Values]]:
+        """A vendor's search is a hint: it may match loosely, or ignore the filter altogether."""
+        job = self._job
         mine = [record for record in records if job.target_key(record) == key]
         ids = [self._target.id_of(job.target_resource, record) for record in mine]
-        found = [(id, job.project_target(record)) for id, record in zip(ids, mine, strict=True) if id is not None]
-        return key, found
+        return [(id, job.project_target(record)) for id, record in zip(ids, mine, strict=True) if id is not None]
 
     async def _survey(self) -> None:
         async with self._surveying:
@@ -117,21 +138,25 @@ class Matcher:
                 return
             job, ledger = self._job, self._ledger
             await ledger.commit(lambda connection: links.clear_directory(connection, ledger.integration))
-            async for page in self._target.read(job.target_resource, None):
+            async for page in self._target.read(job.target_resource, None, strict=True):
+                self._check_readable(page)
                 rows = []
                 for id, record in zip(page.ids, page.records, strict=True):
                     key = job.target_key(record)
-                    if id is None:
-                        raise Undecodable(
-                            f"{job.spec.target}: a record on page {page.number} has no id that can be used",
-                            next_step="correct `id` of the resource in the connector",
-                        )
-                    if key is not None:
+                    if key is not None and id is not None:
                         rows.append((key, id, encode_json(job.project_target(record))))
                 if rows:
                     self._surveyed_some = True
                     await ledger.commit(_fill(ledger.integration, rows))
             self._surveyed = True
+
+    def _check_readable(self, page: Page) -> None:
+        """What can't be read, or has no id, may be the very record that is looked for."""
+        if page.unreadable or None in page.ids:
+            what = f"can't be read: {page.unreadable[0].problem}" if page.unreadable else "has no id that can be used"
+            raise Undecodable(
+                f"{self._job.spec.target}: a record on page {page.number} {what}", next_step="correct the resource in the connector"
+            )
 
 
 def _fill(integration: int, rows: Sequence[tuple[str, str, bytes]]) -> Any:

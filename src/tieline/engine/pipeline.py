@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tieline.dialects.decoding import Unreadable
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
@@ -100,22 +101,29 @@ class Pipeline:
         *,
         cursor: str | None = None,
         again: bool = False,
+        repeated: bool = False,
+        unreadable: Sequence[Unreadable] = (),
         pages: int = 1,
         events: Sequence[journal.Event] = (),
     ) -> None:
         """Decide records and begin to commit them together with the cursor and `events`; `settle` waits for it.
 
-        With `again`, records are decided even if they are unchanged.
+        With `again`, records are decided even if they are unchanged. With `repeated`, most of them were taken in this run already, and
+        only what is new is counted.
         """
         job, ledger = self._job, self._ledger
         now, run = ledger.clock.now(), ledger.run
         page = _Page()
         page.events += events
-        by_id = self._by_id(records, ids, page)
+        by_id = self._by_id(records, ids, page, repeated)
+        for entry in unreadable:
+            self._set_apart(page, "unreadable", entry.problem, {"unreadable": entry.text}, repeated)
+        for source_id in by_id.keys() & self.deleted.keys() if self.deleted else ():
+            del self.deleted[source_id]  # it is there again
         if _overlap(self._under_way.ids, by_id):
             await self.settle()
         todo: list[_Change] = []
-        for change in self._changes(by_id, page, again):
+        for change in self._changes(by_id, page, again, repeated):
             link = change.link
             if link is None and self.note_only:
                 page.links.append(Link(change.source_id, None, None, change.shadow, None, "noted"))
@@ -149,7 +157,8 @@ class Pipeline:
             if self._guard is not None:
                 self._guard(delivery)
         await self.settle()  # one commit at a time, in order: the cursor never passes a page that is not durable
-        page.read, page.pages, page.repeated = len(by_id) + page.without_id, pages, len(records) - len(by_id) - page.without_id
+        page.pages, page.read = pages, len(by_id) + page.apart - page.repeated
+        page.repeated += len(records) + len(unreadable) - len(by_id) - page.apart
         if page.changes_nothing and cursor is None and ledger.calls_waiting < _CALLS_TOGETHER:
             self._count(page)
             return
@@ -185,12 +194,14 @@ class Pipeline:
                 if delivery.state in ("dead", "held"):
                     tell_set_aside(self._ledger, delivery)
 
-    async def take_deletions(self, source_ids: Sequence[str]) -> None:
+    async def take_deletions(self, source_ids: Sequence[str], *, repeated: bool = False) -> None:
         """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
         await self.settle()
         ledger, policy = self._ledger, self._job.spec.deletes
         fresh = [source_id for source_id in dict.fromkeys(source_ids) if source_id not in self.deleted]
         known = links.of_sources(self._db, ledger.integration, fresh) if fresh else {}
+        if repeated:
+            fresh = [source_id for source_id in fresh if source_id in known and known[source_id].verdict != "deleted"]
         gone = [link for link in known.values() if link.verdict != "deleted"]
         # One whose creation is on its way or in doubt may have a counterpart: its deletion goes in line behind it.
         there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")]
@@ -271,18 +282,23 @@ class Pipeline:
             return link.target_id is not None or self._job.when(record, None)
         return self._job.when(record, self._job.old_values(decode_json(link.source_shadow)))
 
-    def _changes(self, by_id: Mapping[str, Record], page: _Page, again: bool) -> list[_Change]:
+    def _changes(self, by_id: Mapping[str, Record], page: _Page, again: bool, repeated: bool) -> list[_Change]:
         """Return the records that are not as they were when they were last seen."""
         if not by_id:
             return []
         db, integration, project = self._db, self._ledger.integration, self._job.project
         seen = links.shadows_of(db, integration, list(by_id), mapped_anew=self.compare_all, look_again=self.look_again)
+        if repeated and (self.compare_all or self.look_again):  # what this run has decided needs no second decision
+            seen |= links.decided_in(db, integration, self._ledger.run, list(by_id))
         changes = []
         for source_id, record in by_id.items():
             shadow = encode_json(project(record))
             if again or seen.get(source_id) != shadow:
                 changes.append(_Change(source_id, record, shadow))
-        page.unchanged = len(by_id) - len(changes)
+        if repeated:
+            page.repeated = len(by_id) - len(changes)
+        else:
+            page.unchanged = len(by_id) - len(changes)
         if known := [change.source_id for change in changes if change.source_id in seen]:
             linked = links.of_sources(db, integration, known)
             for change in changes:
@@ -292,22 +308,28 @@ class Pipeline:
                     change.shadow = change.link.source_shadow
         return changes
 
-    def _by_id(self, records: Sequence[Record], ids: Sequence[str | None], page: _Page) -> dict[str, Record]:
+    def _by_id(self, records: Sequence[Record], ids: Sequence[str | None], page: _Page, repeated: bool) -> dict[str, Record]:
         if None not in ids:
             return dict(zip(ids, records, strict=True))  # type: ignore[arg-type]  # a record that comes twice counts once, in its last form
         by_id: dict[str, Record] = {}
         for source_id, record in zip(ids, records, strict=True):
             if source_id is None:
-                # Named by its content, so that the next run meets the same dead letter instead of making another.
-                source_id = "no-id-" + format(abs(hash_of(record)), "x")[:12]
-                page.without_id += 1
-                if not links.of_sources(self._db, self._ledger.integration, [source_id]):
-                    self._park(page, _Change(source_id, record, b"{}"), "no-id", "the record has no id that can be used", {})
-                else:
-                    page.parked += 1
+                self._set_apart(page, "no-id", "the record has no id that can be used", record, repeated)
             else:
                 by_id[source_id] = record
         return by_id
+
+    def _set_apart(self, page: _Page, kind: str, message: str, record: Record, repeated: bool) -> None:
+        """Park what can't be told from others by an id. It is named by its content, so that the next run meets the same dead letter."""
+        source_id = f"{kind}-{abs(hash_of(record)):x}"[: len(kind) + 13]
+        known = any(link[0] == source_id for link in page.links) or bool(links.of_sources(self._db, self._ledger.integration, [source_id]))
+        if known and repeated:
+            return
+        page.apart += 1
+        if known:
+            page.parked += 1
+        else:
+            self._park(page, _Change(source_id, record, b"{}", None), kind, message, {})
 
     async def _decide(self, todo: list[_Change], page: _Page, again: bool) -> None:
         job = self._job
@@ -345,7 +367,7 @@ class Pipeline:
             else:
                 unlinked.append(change)
         if unlinked:
-            await self._meet(unlinked, page)
+            await self._meet(unlinked, page, again)
 
     def _find_lookups(self, todo: Iterable[_Change]) -> dict[tuple[str, str], str | int]:
         wanted = {
@@ -370,7 +392,7 @@ class Pipeline:
                     found[integration, source_id] = target_id
         return found
 
-    async def _meet(self, unlinked: list[_Change], page: _Page) -> None:
+    async def _meet(self, unlinked: list[_Change], page: _Page, again: bool) -> None:
         job, spec = self._job, self._job.spec
         if not job.match:
             for change in unlinked:
@@ -382,7 +404,7 @@ class Pipeline:
         if _overlap(self._under_way.keys, keys):
             await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
-        if (candidates := await self._candidates(keys, unlinked)) is None:
+        if (candidates := await self._candidates(keys, unlinked, again=again)) is None:
             for change in unlinked:
                 self._leave_undecided(page, change)
             return
@@ -443,16 +465,18 @@ class Pipeline:
     async def can_match(self, record: Record) -> bool:
         """Whether the destination can be asked for the counterpart of a record at the moment."""
         key = self._job.source_key(record) if self._job.match else None
-        return key is None or await self._candidates({key: self._matcher.searched_value(record)}) is not None
+        return key is None or await self._candidates({key: self._matcher.searched_value(record)}, again=True) is not None
 
-    async def _candidates(self, keys: dict[str, Any], unlinked: Sequence[_Change] = ()) -> dict[str, list[Candidate]] | None:
+    async def _candidates(
+        self, keys: dict[str, Any], unlinked: Sequence[_Change] = (), *, again: bool
+    ) -> dict[str, list[Candidate]] | None:
         """Return the destination's records by match key; None when it can't be asked at the moment."""
         if self._job.upsert:
             return {}
         if self._unanswered is None:
             try:
                 whose = lambda: {change.key: change.source_id for change in unlinked if change.key is not None}  # noqa: E731
-                return await self._matcher.candidates(keys, whose)
+                return await self._matcher.candidates(keys, whose, fresh=again)
             except RemoteError as error:
                 if not self.accept_undecided or not isinstance(error, PASSING):
                     raise
@@ -616,7 +640,7 @@ class _Page:
         self.ids: Collection[str] = ()
         self.keys: Collection[str | None] = ()
         self.read = self.pages = self.repeated = 0
-        self.unchanged = self.filtered = self.held = self.parked = self.owed = self.matched = self.without_id = 0
+        self.unchanged = self.filtered = self.held = self.parked = self.owed = self.matched = self.apart = 0
 
     @property
     def changes_nothing(self) -> bool:

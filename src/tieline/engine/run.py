@@ -7,10 +7,11 @@ import contextlib
 import contextvars
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
 import msgspec
 
+from tieline.dialects.decoding import Unreadable
 from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
@@ -22,13 +23,14 @@ from tieline.engine.pipeline import Braked, Guard, Pipeline
 from tieline.engine.redriving import Redriver, Settlement
 from tieline.model import events
 from tieline.model.clock import Clock
-from tieline.model.errors import Refused, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.errors import Incomplete, Refused, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.holder import has_ended, holder_name
 from tieline.model.records import Record
 from tieline.store import links, outbox, retention, runs
 from tieline.store.database import Database
 from tieline.store.letters import Chosen
 from tieline.store.retention import Retention
+from tieline.transport.caller import READ_RETRIES
 from tieline.transport.priority import PRIORITY, Priority
 from tieline.transport.recording import CallRecord, Said
 
@@ -49,6 +51,9 @@ def amend(call: int | None, failure: str | None, said: Said | None) -> None:
 
 
 _PATIENCE_SECONDS = 10.0
+_LAST_SECONDS = 2 * _PATIENCE_SECONDS
+"""What a run gets to end in good order once it is over time."""
+_GOES_ON = "nothing was lost; the next run goes on where this one stopped"
 _PAGES_AHEAD = 8
 _RECORDS_TOGETHER = 1000
 
@@ -154,19 +159,20 @@ class Engine:
             )
         )
         ledger = Ledger(db, clock, state.id, run, state.fence, name=name, journal_db=self._journal_db, tell=self._tell)
-        token = _LEDGER.set(ledger)
+        token, retries = _LEDGER.set(ledger), READ_RETRIES.set(job.spec.retry)
         urgency = PRIORITY.set(_priority(wanted, state, job))
         self._tell(events.RunStarted(integration=name, run=ledger.told_run))
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
         self._current = pass_
+        deadline = asyncio.create_task(self._end_in_time(pass_, job.spec.max_run))
         ended, error, next_step = "failed", None, ""
         try:
-            async with asyncio.timeout(job.spec.max_run):
+            async with asyncio.timeout(job.spec.max_run + _LAST_SECONDS):
                 await pass_.go()
             ended, error, next_step = pass_.verdict()
-        except TimeoutError:
-            error, next_step = f"the run took longer than `max_run`, {job.spec.max_run:g} s", "run again: it goes on where it stopped"
+        except TimeoutError:  # it was told to end, and did not
+            ended, error, next_step = "owed", pass_.overdue, _GOES_ON
         except asyncio.CancelledError:
             ended, error = "stopped", "cancelled"
             raise
@@ -178,23 +184,24 @@ class Engine:
                 "stopped"
                 if self._stop
                 else "owed"
-                if isinstance(failure, PASSING)
+                if pass_.overdue or isinstance(failure, PASSING)
                 else "halted"
                 if isinstance(failure, SafetyStop)
                 else "failed"
             )
             error, next_step = str(failure), failure.next_step
             if ended == "owed":
-                next_step = "nothing was lost; the next run goes on where this one stopped"
-                ended, next_step = pass_.with_letters(ended, next_step)
+                ended, next_step = pass_.with_letters(ended, _GOES_ON)
         except BaseException as failure:
             error = f"an error in tieline itself: {type(failure).__name__}: {failure}"
             raise
         finally:
             self._current = None
             heartbeat.cancel()
+            deadline.cancel()
             await pass_.close()
             _LEDGER.reset(token)
+            READ_RETRIES.reset(retries)
             PRIORITY.reset(urgency)
             with contextlib.suppress(TielineError):
                 ledger.close_journal()
@@ -232,10 +239,13 @@ class Engine:
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
     ) -> None:
         now, counts = self._clock.now(), msgspec.to_builtins(ledger.counts)
+        later = ledger.take_later()
         first = runs.first_delivery(self._db, ledger.run) if not drained else 0
 
         def unit(connection: sqlite3.Connection) -> None:
             runs.guard(connection, ledger.integration, ledger.fence, now)
+            for other in later:
+                other(connection)
             links.clear_directory(connection, ledger.integration)
             if not drained:
                 why = "the run ended before it was known whether it had been done"
@@ -253,6 +263,10 @@ class Engine:
         dropped = retention.prune(self._db, self._keep, now=now, integration=ledger.integration, run=ledger.run, added=added)
         if dropped is not None:
             self._tell(events.CallsDropped(integration=ledger.name, run=ledger.run, calls=dropped.calls, bodies=dropped.bodies))
+
+    async def _end_in_time(self, pass_: _Pass, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        pass_.end(f"the run took longer than `max_run`, {seconds:g} s")
 
     async def _keep_lease(self, ledger: Ledger) -> None:
         while True:
@@ -279,6 +293,8 @@ class _Pass:
         source, target = engine._systems[job.source_connection], engine._systems[job.target_connection]
         self._source = source
         self._matcher = Matcher(job, target, ledger)
+        if self._matcher.remembered is not None:
+            ledger.later.append(self._matcher.remembered.pruning())
         self._matcher.first_meeting = state.complete_at is None
         db = ledger.db
         store_id = db.read("SELECT value FROM meta WHERE key = 'store_id'")[0][0]
@@ -307,7 +323,8 @@ class _Pass:
         if wanted.allow_deletes is not None:
             self._pipeline.most_deletes = wanted.allow_deletes
         self.complete = self.drained = False
-        self._short: str | None = None
+        self.overdue: str | None = None
+        """Why it has to end, when it takes too long."""
         self._reading: AsyncGenerator[list[Page], None] | None = None
 
     async def close(self) -> None:
@@ -334,16 +351,27 @@ class _Pass:
             failure = error  # the source failed: what was accepted is delivered all the same
             with contextlib.suppress(SafetyStop):
                 await self._pipeline.settle()
-        self.drained = await self.sender.drain(_PATIENCE_SECONDS if self._engine.stopped else None)
+                if isinstance(error, Incomplete):
+                    # A list that moves its cursor page by page may have passed what is missing: the next run reads from where this one did.
+                    self._ledger.counts.missing += error.missing
+                    await self._ledger.commit(lambda connection: runs.move_cursor(connection, self._ledger.integration, self._state.cursor))
+        self.drained = await self.sender.drain(_PATIENCE_SECONDS if self._engine.stopped or self.overdue else None)
         if failure is not None:
             raise failure
         self._progress(self._ledger.counts)
+
+    def end(self, why: str) -> None:
+        """End in good order: no new page, no new write; what is under way is waited for."""
+        self.overdue = why
+        self.sender.halt(SafetyStop(why))
 
     def verdict(self) -> tuple[str, str | None, str]:
         """Return how the run ended: state, error, next step."""
         counts, halted = self._ledger.counts, self.sender.halted
         if self._engine.stopped is not None:
             return "stopped", self._engine.stopped, "run again: it goes on where it stopped"
+        if self.overdue is not None:
+            return "owed", self.overdue, _GOES_ON
         if self._wanted.send and not counts.balances:
             return (
                 "failed",
@@ -355,8 +383,6 @@ class _Pass:
         if halted is not None:
             ended, next_step = self.with_letters("owed", "nothing was lost; the next run sends what is owed")
             return ended, str(halted), next_step
-        if self._short is not None:
-            return "failed", self._short, "run again; if it stays so, correct the paging in the connector"
         open_ = outbox.count_states(self._ledger.db, self._ledger.integration)
         if self._wanted.send and (open_.get("owed") or open_.get("unknown")):
             ended, next_step = self.with_letters("owed", "the next run sends what is owed")
@@ -425,44 +451,41 @@ class _Pass:
         if self._state.cursor and not wanted.full and not self._pipeline.compare_all and job.fingerprint == self._state.mapping:
             since = msgspec.json.decode(self._state.cursor, type=Since)
         deletes = job.spec.deletes != "ignore"
-        full, last_since, total = since is None or since.mark is None, None, None
-        self._pipeline.look_again = full
-        left, seen = wanted.limit, 0
-        records: list[Record]
-        ids: list[str | None]
-        deleted: list[str]
-        cursor: str | None
+        self._pipeline.look_again = since is None or since.mark is None
+        left = wanted.limit
+        last_since: Since | None = None
         may_move = left is None and not deletes and job.fingerprint == self._state.mapping
         self._reading = _ahead(self._source.read(job.source_resource, since), self._while_waiting)
         async for pages in self._reading:
-            records, ids, deleted, cursor = [], [], [], None
+            cursor: str | None = None
+            first, again = _Taken(), _Taken()
             for page in pages:
-                records += page.records
-                ids += page.ids
-                deleted += page.deleted
+                (again if page.again else first).add(page)
                 if page.since is not None:
                     last_since = page.since
                     cursor = _encoded(page.since) if may_move else None
                 if page.total is not None:
-                    ledger.counts.total = total = page.total
-            seen += len(records) + len(deleted)
-            await self._pipeline.take(records[:left], ids[:left], cursor=cursor, pages=len(pages))
-            if deleted and left is None:
-                await self._pipeline.take_deletions(deleted)
+                    ledger.counts.total = page.total
+                ledger.counts.not_modified += page.not_modified
+            for taken in (first, again) if again.pages else (first,):
+                await self._pipeline.take(
+                    taken.records[:left], taken.ids[:left], unreadable=taken.unreadable, pages=taken.pages,
+                    repeated=taken is again, cursor=cursor if taken is again or not again.pages else None,
+                )  # fmt: skip
+                if taken.deleted and left is None:
+                    await self._pipeline.take_deletions(taken.deleted, repeated=taken is again)
             self._progress(ledger.counts)
             self._check_stopped()
             if isinstance(self.sender.halted, Unauthorized):
                 return
             if left is not None:
-                left -= len(records)
+                left -= len(first.records)
                 if left <= 0:
                     return
         if left is not None:
             return
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
         await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None)
-        if full and total is not None and seen < total:
-            self._short = f"{job.spec.source}: the source says that it has {total} records, but its pages held {seen}"
         self.complete = True
 
     async def _read_one(self, id: str) -> None:
@@ -481,16 +504,40 @@ class _Pass:
                 return
         raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
 
-    def _while_waiting(self) -> None:
+    async def _while_waiting(self) -> None:
         self._check_stopped()
+        await self._pipeline.settle()  # what was accepted goes out, however long the next page takes
         self.sender.flush()
 
     def _check_stopped(self) -> None:
         if self._engine.stopped is not None:
             raise SafetyStop(self._engine.stopped, next_step="run again: it goes on where it stopped")
+        if self.overdue is not None:
+            raise SafetyStop(self.overdue, next_step=_GOES_ON)
 
 
-async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncGenerator[list[Page], None]:
+class _Taken:
+    """Pages that are taken together."""
+
+    def __init__(self) -> None:
+        self.pages = 0
+        self.records: list[Record] = []
+        self.ids: list[str | None] = []
+        self.deleted: list[str] = []
+        self.unreadable: list[Unreadable] = []
+
+    def add(self, page: Page) -> None:
+        """Add a page."""
+        self.pages += 1
+        if self.deleted and not {*self.deleted}.isdisjoint(page.ids):
+            self.deleted = [id for id in self.deleted if id not in page.ids]  # it is there again
+        self.records += page.records
+        self.ids += page.ids
+        self.deleted += page.deleted
+        self.unreadable += page.unreadable
+
+
+async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], Awaitable[None]]) -> AsyncGenerator[list[Page], None]:
     """Yield the pages that have come while the last ones were dealt with; call `idle` when the next takes long.
 
     A fast source so gets few large commits, a slow one is never waited for. At most a handful of pages is held.
@@ -513,7 +560,7 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], None]) -> AsyncG
             if queue.empty():
                 waiting = asyncio.ensure_future(queue.get())
                 while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
-                    idle()
+                    await idle()
                 entry = waiting.result()
             else:
                 entry = queue.get_nowait()

@@ -14,7 +14,9 @@ TielineError
 │   ├── Stale            409, 412: decide again
 │   ├── NotThere         404, 410: find it again, else park
 │   ├── Rejected         other 4xx: park
-│   └── Undecodable      an answer that can't be understood
+│   ├── Undecodable      an answer that can't be understood
+│   └── Incomplete       a list that was not read whole
+│       └── Unsettled    because it changed all the while: the next run reads it again
 ├── SafetyStop           a brake, a lost lease, a plan that no longer holds: halt
 ├── Refused              what a person asked for can't be done: nothing was changed
 └── StoreError           the store can't be used
@@ -181,6 +183,24 @@ class Undecodable(RemoteError):
 
     kind, next_step = "undecodable", "compare the answer with the connector's declaration"
     likely = "a proxy or a log-in page answered in the vendor's place, or the API has changed"
+
+
+class Incomplete(RemoteError):
+    """A list that could not be read whole. `missing` is how many records are known to be missing, 0 when that is not known."""
+
+    kind, next_step = "incomplete", "run again; if it stays so, correct the list in the connector: its paging, `total`, `ceiling`"
+    likely = "the paging is declared wrong, or the vendor shows no more than so many records of a list"
+
+    def __init__(self, message: str, *, missing: int = 0, next_step: str | None = None) -> None:
+        super().__init__(message, next_step=next_step)
+        self.missing = missing
+
+
+class Unsettled(Incomplete):
+    """A list that changed each time it was read: some of it may have slipped from page to page."""
+
+    kind, next_step = "unsettled", "nothing; the next run reads it again"
+    likely = "many records come, go or change while the list is read, or its order is not the same each time"
 
 
 class SafetyStop(TielineError):

@@ -13,13 +13,13 @@ from pydantic import Field as Declare
 from pydantic import PositiveFloat, PositiveInt, StringConstraints
 
 from tieline.spec.base import Declared, Duration, Name, Path
+from tieline.spec.lists import Ceiling, Conditional, TimeFormat
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
 FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "language"]
 Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
 """A share of something: `10%`."""
-TimeFormat = Literal["rfc3339", "unix", "unix_ms", "date", "raw"]
 
 
 class ApiVersion(Declared):
@@ -331,6 +331,17 @@ class List(Request):
     """How pages follow each other; without it, one answer holds all."""
     total: Path | None = None
     """Where the answer says how many records there are, to compare with."""
+    total_counts: Literal["all", "asked"] = "all"
+    """What `total` counts: `all` records, whatever was asked for, or those that were `asked` for. Only with `asked` can reads of changes,
+    and of windows, be compared too."""
+    shifts: bool | None = None
+    """Whether a record's place moves when others come or go, so that one can slip from a page that is still to come to one that was read.
+    So it is where pages are counted (`page`, `offset`), unless stated; with `next_url`, `link_header` and `cursor` say so where the
+    vendor counts behind the mark. Such a list is read again until it held still."""
+    ceiling: Ceiling | None = None
+    """The most records that the vendor shows of one list."""
+    conditional: Conditional | None = None
+    """How the vendor says that nothing has changed."""
     changed_since: ChangedSince | None = None
     """How to ask for changes only."""
     tombstone: Tombstone | None = None
@@ -357,6 +368,9 @@ class Find(Request):
     """Statuses that mean `there is none`."""
     lag: Duration = 0.0
     """How long a new record can be missing from the answer."""
+    cache: Duration | None = None
+    """How long a record that was found is remembered, over runs and for all integrations, instead of being searched for again. What
+    others change is seen late by as much; that there is none is never remembered, and what we write ourselves is forgotten at once."""
 
 
 class IdFrom(Declared):

@@ -106,10 +106,10 @@ class Unavailable(Declared):
 
 
 class RetryPolicy(Declared):
-    """How often a delivery is tried again within a run after a passing failure."""
+    """How often a delivery, or a read, is tried again within a run after a passing failure."""
 
     attempts: PositiveInt = 5
-    """Attempts in one run; the delivery stays owed after that, and the next run goes on."""
+    """Attempts in one run; after that the delivery stays owed, or the read ends, and the next run goes on."""
     base: Duration = 1.0
     """Wait before the second attempt; it doubles each time, with jitter."""
     most: Duration = 300.0
@@ -163,11 +163,11 @@ class Integration(Declared):
     unknown: Literal["hold", "resend"] = "hold"
     """When an answer was lost and nothing can tell whether the write was done: hold for a person, or send again and risk a double."""
     retry: RetryPolicy = RetryPolicy.model_construct()
-    """How often a delivery is tried again."""
+    """How often a delivery, or a read, is tried again."""
     brakes: Brakes = Brakes.model_construct()
     """Limits on what one run may do by itself."""
     max_run: Duration = 86400.0
-    """Longest time of one run."""
+    """Longest time of one run. It then ends in good order, and the next run goes on; a read that is not sorted begins anew."""
     map: dict[str, MapRule]
     """The destination's fields, each with a field of the source or a rule."""
     tests: tuple[Example, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tieline.model.errors import Complaint
-from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, NextUrl, Request, Resource, Upsert, Write
+from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, List, NextUrl, Request, Resource, Upsert, Write
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
@@ -172,8 +172,39 @@ class _Judge:
                 self._found.error((*at, "changed_since"), message, "such as `field: updated_at`")
         if listing.tombstone is not None:
             self._has((*at, "tombstone", "field"), listing.tombstone.field, fields)
+        self._ceiling((*at, "ceiling"), listing, fields)
+        conditional = listing.conditional
+        if conditional is not None:
+            if conditional.of == "answer" and listing.paging is not None:
+                message = "a page that is as it was proves nothing about the pages that follow"
+                self._found.error(
+                    (*at, "conditional", "of"), message, "`of: collection` if the vendor's mark speaks of all records, else take it out"
+                )
+            if listing.method != "GET":
+                self._found.error((*at, "conditional"), "only a GET can be asked for on condition", "take it out")
+        if listing.total_counts == "asked" and listing.total is None:
+            self._found.error(
+                (*at, "total_counts"), "needs `total`: where does the answer say how many there are?", "such as `total: meta.total`"
+            )
         if listing.body is not None and listing.method == "GET":
             self._found.error((*at, "body"), "a GET has no body", "write `method: POST`")
+
+    def _ceiling(self, at: Keys, listing: List, fields: Fields) -> None:
+        ceiling, changed = listing.ceiling, listing.changed_since
+        if ceiling is None:
+            return
+        size = getattr(listing.paging, "size", None)
+        if size is not None and ceiling.records < 2 * size:
+            self._found.error((*at, "records"), f"is less than two pages of {size}", "ask for smaller pages: `paging: {size: …}`")
+        if ceiling.field is not None:
+            self._has((*at, "field"), ceiling.field, fields)
+        elif changed is None or changed.field is None:
+            self._found.error((*at, "field"), "is missing: which field do the windows lie over?", "such as `field: created_at`")
+        if ceiling.start is None and (changed is None or ceiling.field not in (None, changed.field)):
+            self._found.error((*at, "from"), "is missing: which parameter takes a window's start?", "such as `from: created_after`")
+        if ceiling.until is None and (changed is None or not changed.sorted or ceiling.field not in (None, changed.field)):
+            hint = "such as `until: created_before`; or `sorted: true` in `changed_since` if the oldest change comes first"
+            self._found.error((*at, "until"), "is missing: which parameter takes a window's end?", hint)
 
     def _find(self, at: Keys, name: str, find: Find, fields: Fields) -> None:
         self._has(at, name, fields)

@@ -28,7 +28,7 @@ from tieline.model.errors import StoreError
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
-_SCHEMA_VERSION: Final = 3
+_SCHEMA_VERSION: Final = 4
 
 
 class Database:

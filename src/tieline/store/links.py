@@ -75,6 +75,15 @@ def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[s
     return found
 
 
+def decided_in(db: Database, integration: int, run: int, source_ids: Sequence[str]) -> dict[str, bytes | None]:
+    """Return {source id: source shadow} of those that a run has decided already."""
+    rows = db.read(
+        f"SELECT source_id, source_shadow FROM link WHERE integration = ? AND seen_run = ? AND source_id IN ({marks(len(source_ids))})",
+        (integration, run, *source_ids),
+    )
+    return dict(rows)
+
+
 def targets_of(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, str]:
     """Return {source id: target id} of those that are linked: what a look-up needs."""
     rows = db.read(

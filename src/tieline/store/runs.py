@@ -111,7 +111,7 @@ def guard(connection: sqlite3.Connection, integration: int, fence: int, lease_un
         )
 
 
-def move_cursor(connection: sqlite3.Connection, integration: int, cursor: str) -> None:
+def move_cursor(connection: sqlite3.Connection, integration: int, cursor: str | None) -> None:
     """Record how far the source has been read."""
     connection.execute("UPDATE integration SET cursor = ? WHERE id = ?", (cursor, integration))
 

@@ -13,11 +13,11 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from tieline.model.clock import Clock
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record
 
 Paging: TypeAlias = Literal["page", "offset", "cursor", "next_url", "link_header", "keyset"]
+AtCeiling: TypeAlias = Literal["error", "repeat", "empty", "stop"]
 
 
 class Written(msgspec.Struct):
@@ -63,14 +63,22 @@ class Collection:
         page_size: int = 100,
         order: Literal["made", "changed"] = "made",
         changed_since: Literal["time", "version", "mark"] | None = None,
+        times: Literal["rfc3339", "unix", "unix_ms", "date"] = "rfc3339",
         precision: float = 0.001,
         list_lag: float = 0.0,
         tombstones: bool = False,
+        total: Literal["all", "asked"] | None = None,
+        counted_marks: bool = False,
+        ceiling: int | None = None,
+        at_ceiling: AtCeiling = "error",
+        windows: bool = True,
+        conditional: Literal["etag", "last_modified"] | None = None,
         lists: bool = True,
         gets: bool = True,
         find: tuple[str, ...] = (),
         find_lag: float = 0.0,
         declared_find_lag: float | None = None,
+        find_cache: float | None = None,
         creates: bool = True,
         update: Literal["patch", "put"] | None = "patch",
         deletes: bool = True,
@@ -88,7 +96,12 @@ class Collection:
 
         `ids`: the vendor counts from 1001, from beyond what a float can hold, or as text; `given` ones come with the record.
         `order`: a list comes in the order in which records were made, or were last changed. `changed_since`: it can be asked for what
-        changed after a time, a version, or the mark that the first page's `ETag` gave. `precision`: of the times that it tells.
+        changed after a time, a version, or the mark that the first page's `ETag` gave. `times`: how it writes times; `precision`: the finest step of those that it tells.
+        `total`: the connector says that a list tells how many records there are: `all`, or what was `asked` for. `counted_marks`: marks and
+        addresses of next pages stand for a number of records, so that records slip when others come or go. `ceiling`: no more records are
+        shown of one list; `at_ceiling` is what comes instead: an `error`, the last page again (`repeat`), an `empty` page, or a page that
+        says that it is the last (`stop`). `windows`: a list can be asked for between two times or versions. `conditional`: a list can be
+        asked for on condition that something has changed. `find_cache`: how long the connector lets what was found be remembered.
         `list_lag`, `find_lag`: how long a change is missing from lists and searches; `declared_find_lag` is what the connector says of it.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
         `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
@@ -96,7 +109,10 @@ class Collection:
         """
         self.name, self.fields = name, dict(fields or {})
         self.ids, self.paging, self.page_size, self.order = ids, paging, page_size, order
-        self.changed_since, self.precision, self.list_lag, self.tombstones = changed_since, precision, list_lag, tombstones
+        self.changed_since, self.list_lag, self.tombstones = changed_since, list_lag, tombstones
+        self.times, self.precision = times, 86400.0 if times == "date" else precision
+        self.total, self.counted_marks, self.ceiling, self.at_ceiling = total, counted_marks, ceiling, at_ceiling
+        self.windows, self.conditional, self.find_cache = windows, conditional, find_cache
         self.lists, self.gets, self.find, self.find_lag = lists, gets, find, find_lag
         self.declared_find_lag = find_lag if declared_find_lag is None else declared_find_lag
         self.creates, self.update, self.deletes, self.upsert = creates, update, deletes, upsert
@@ -106,8 +122,11 @@ class Collection:
         self.entries: dict[str, Entry] = {}
         self.written: list[Written] = []
         """What the API was asked to write and carried out, in order; what people did is not among it."""
-        self.clock: Clock | None = None
+        self.now: Callable[[], float] | None = None
+        """The clock of the vendor that it belongs to."""
         self._made = self._version = 0
+        self.changed_at = 0.0
+        """When anything was last made, changed or deleted."""
 
     # -- people
 
@@ -208,7 +227,7 @@ class Collection:
             return (entry.made_at, entry.id)
         if self.changed_since in ("version", "mark"):
             return (entry.version,)
-        return (self.told_time(entry.changed_at), entry.id)
+        return (self.cut(entry.changed_at), entry.id)
 
     def found(self, field: str, value: str) -> list[Entry]:
         """Return what a search shows now: text is compared without case."""
@@ -219,11 +238,26 @@ class Collection:
             if not entry.deleted and entry.made_at <= visible and str(get(entry.record, field)).casefold() == value.casefold()
         ]
 
-    def told_time(self, at: float) -> str:
+    def cut(self, at: float) -> float:
+        """Return a time as exactly as the vendor keeps it."""
+        return round(int(at / self.precision + 1e-6) * self.precision, 6)
+
+    def told_time(self, at: float) -> Any:
         """Return a time as the vendor tells it."""
-        steps = int(at / self.precision + 1e-6)
-        moment = dt.datetime.fromtimestamp(round(steps * self.precision, 6), dt.UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        cut = self.cut(at)
+        if self.times == "unix":
+            return int(cut) if self.precision >= 1 else cut
+        if self.times == "unix_ms":
+            return round(cut * 1000)
+        moment = dt.datetime.fromtimestamp(cut, dt.UTC)
+        return moment.date().isoformat() if self.times == "date" else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def moment(self, told: str) -> float:
+        """Return what a time in a query means, in seconds since 1970."""
+        if self.times in ("unix", "unix_ms"):
+            return float(told) / (1000 if self.times == "unix_ms" else 1)
+        moment = dt.datetime.fromisoformat(told)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
     def shown(self, entry: Entry) -> Record:
         """Return a record as the API shows it."""
@@ -233,6 +267,8 @@ class Collection:
             shown["version"] = entry.version
         if self.tombstones:
             shown["deleted"] = entry.deleted
+        if self.ceiling is not None:
+            shown["made_at"] = self.told_time(entry.made_at)
         return shown
 
     @property
@@ -246,6 +282,8 @@ class Collection:
         """Return the resource as a connector declares it."""
         items = f"/{self.name}/items/{{id}}"
         declared: dict[str, Any] = {"fields": {"id": {"type": "any", "read_only": self.ids != "given"}, **self.fields}}
+        if self.ceiling is not None:
+            declared["fields"]["made_at"] = {"type": "datetime", "read_only": True}
         if self.lists:
             declared["list"] = self._list_declaration()
         if self.gets:
@@ -253,6 +291,7 @@ class Collection:
         for field in self.find:
             declared.setdefault("find", {})[field] = {
                 "path": f"/{self.name}/search", "params": {"field": field, "value": "{value}"}, "records": "data", "lag": f"{self.declared_find_lag:g}s",
+                **({"cache": f"{self.find_cache:g}s"} if self.find_cache is not None else {}),
             }  # fmt: skip
         answer: dict[str, Any] = {"id": {"header": "Location"}} if self.tells == "location" else {}
         if self.creates:
@@ -291,7 +330,7 @@ class Collection:
         match self.changed_since:
             case "time":
                 declared["changed_since"] = {
-                    "param": "since", "field": "updated_at", "overlap": overlap, "precision": f"{self.precision:g}s", "sorted": by_change,
+                    "param": "since", "field": "updated_at", "format": self.times, "overlap": overlap, "precision": f"{self.precision:g}s", "sorted": by_change,
                 }  # fmt: skip
             case "version":
                 declared["changed_since"] = {"param": "since", "field": "version", "format": "raw", "sorted": by_change}
@@ -301,6 +340,22 @@ class Collection:
                 pass
         if self.tombstones:
             declared["tombstone"] = {"field": "deleted"}
+        if self.total is not None:
+            declared |= {"total": "meta.total", "total_counts": self.total}
+        if self.counted_marks:
+            declared["shifts"] = True
+        if self.ceiling is not None:
+            declared["ceiling"] = {"records": self.ceiling, **({"until": "until"} if self.windows else {})}
+            if self.changed_since != "time" and self.changed_since != "version":
+                declared["ceiling"] |= {
+                    "field": "made_at",
+                    "from": "made_from",
+                    "until": "made_until",
+                    "precision": f"{self.precision:g}s",
+                    "format": self.times,
+                }
+        if self.conditional is not None:
+            declared["conditional"] = {"by": self.conditional, "of": "answer" if self.paging is None else "collection"}
         return declared
 
     def _batch_declaration(self, operation: str, size: int) -> dict[str, Any]:
@@ -316,8 +371,8 @@ class Collection:
     # -- details
 
     def _now(self) -> float:
-        assert self.clock is not None, f"the collection {self.name} belongs to no system yet"
-        return self.clock.now()
+        assert self.now is not None, f"the collection {self.name} belongs to no system yet"
+        return self.now()
 
     def _judge(self, operation: str, sent: Record, entry: Entry | None) -> None:
         if reason := self.refuses(operation, sent):
@@ -331,11 +386,14 @@ class Collection:
 
     def _keep(self, entry: Entry, record: Record) -> None:
         self._version += 1
+        self.changed_at = self._now()
         entry.record = self.normalise(record) if self.normalise is not None else record
         entry.changed_at, entry.version, entry.deleted = self._now(), self._version, False
 
     def _drop(self, entry: Entry) -> None:
+        self.changed_at = self._now()
         if not self.tombstones:
+            self._version += 1
             del self.entries[str(entry.id)]
             return
         self._version += 1

@@ -58,6 +58,7 @@ class FakeSystem:
         backoff: float | None = None,
         concurrency: int = 4,
         dates: bool = True,
+        ahead: float = 0.0,
     ) -> None:
         """`idempotency`: it knows a repeated write by its key.
 
@@ -65,12 +66,13 @@ class FakeSystem:
         of it. `retry_after`: how the 429 tells the wait: `seconds`, `date`, or `never`. `limit_headers`: how
         every answer tells of the rate: `draft` (structured fields), `plain` (X-RateLimit, reset in seconds), `epoch` (reset as a time), or not.
         `backoff`: for how many seconds good answers ask to be left alone. `concurrency`: what the connector allows at once.
-        `dates`: answers say when they were made, in a `Date` header.
+        `ahead`: how many seconds its clock is ahead of ours. `dates`: answers say when they were made, in a `Date` header.
         """
         self.name, self.clock, self.token = name, clock, token
         self.collections = {collection.name: collection for collection in collections}
+        self._ahead = ahead
         for collection in collections:
-            collection.clock = clock
+            collection.now = self.now
         self.idempotency, self.rate, self.declared_rate, self.retry_after = idempotency, rate, declared_rate, retry_after
         self.limit_headers, self.backoff = limit_headers, backoff
         self.concurrency, self.dates = concurrency, dates
@@ -82,6 +84,10 @@ class FakeSystem:
         """Idempotency keys that came with two different requests."""
         self._answers: dict[str, tuple[Any, HttpResponse]] = {}
         self._arrivals: deque[float] = deque()
+
+    def now(self) -> float:
+        """Return the time by its own clock, in seconds since 1970."""
+        return self.clock.now() + self._ahead
 
     @property
     def url(self) -> str:
@@ -120,7 +126,7 @@ class FakeSystem:
         if told := self._told(response.status):
             response = HttpResponse(response.status, Headers({**response.headers, **told}), response.body)
         if self.dates:
-            date = email.utils.formatdate(self.clock.now(), usegmt=True)
+            date = email.utils.formatdate(self.now(), usegmt=True)
             response = HttpResponse(response.status, Headers({**response.headers, "Date": date}), response.body)
         return response
 
@@ -191,14 +197,16 @@ class FakeSystem:
         except msgspec.DecodeError as error:
             return answer(400, {"error": f"not JSON: {error}"})
         try:
-            return self._route(collection, request.method, path[1:], query, sent, key)
+            return self._route(collection, request.method, path[1:], query, sent, key, Headers(request.headers))
         except Refusal as refusal:
             return answer(refusal.status, {"error": refusal.text})
 
-    def _route(self, c: Collection, method: str, path: list[str], query: dict[str, str], sent: Any, key: str) -> HttpResponse:
+    def _route(
+        self, c: Collection, method: str, path: list[str], query: dict[str, str], sent: Any, key: str, headers: Headers
+    ) -> HttpResponse:
         match method, path:
             case "GET", []:
-                return self._list(c, query)
+                return self._list(c, query, headers)
             case "GET", ["search"]:
                 return answer(200, {"data": [c.shown(entry) for entry in c.found(query["field"], query["value"])]})
             case "GET", ["items", id]:
@@ -265,37 +273,50 @@ class FakeSystem:
                 c.delete(str(item), key)
         return None
 
-    def _list(self, c: Collection, query: dict[str, str]) -> HttpResponse:
-        entries = c.listed()
-        headers = {"ETag": f'"{c.version}"'} if c.changed_since == "mark" else {}
-        since = query.get("since")
-        if since is not None:
-            if c.changed_since == "time":
-                entries = [entry for entry in entries if c.told_time(entry.changed_at) >= _comparable_time(since)]
-            else:
-                entries = [entry for entry in entries if entry.version > int(since)]
-        size, total = int(query.get("limit", c.page_size)), len(entries)
+    def _list(self, c: Collection, query: dict[str, str], asked: Headers) -> HttpResponse:
+        headers = _validators(c)
+        if c.conditional is not None and _unchanged(c, asked, headers):
+            return HttpResponse(304, Headers(headers), b"")
+        entries, size = _selected(c, query), int(query.get("limit", c.page_size))
+        total = len(entries) if c.total != "all" else len(c.listed())
         body: dict[str, Any] = {"meta": {"total": total}}
         following: dict[str, str] | None = None
+        counted = c.paging in ("page", "offset") or c.counted_marks
+        before = 0
         match c.paging:
             case None:
                 page = entries
-            case "page" | "offset":
-                start = (int(query.get("page", 1)) - 1) * size if c.paging == "page" else int(query.get("offset", 0))
-                page = entries[start : start + size]
             case "keyset":
                 after = (query.get("after_time"), query.get("after_id", ""))
-                entries = sorted(entries, key=lambda entry: (c.told_time(entry.changed_at), entry.id))
+                entries = sorted(entries, key=lambda entry: (c.cut(entry.changed_at), entry.id))
                 if after[0] is not None:
-                    entries = [e for e in entries if (c.told_time(e.changed_at), e.id) > (after[0], type(e.id)(after[1]))]
+                    place_of_last = c.moment(after[0])
+                    rest = [e for e in entries if (c.cut(e.changed_at), e.id) > (place_of_last, type(e.id)(after[1]))]
+                    before, entries = len(entries) - len(rest), rest
                 page = entries[:size]
+            case _ if counted:
+                before = (int(query.get("page", 1)) - 1) * size if c.paging == "page" else int(query.get("offset", query.get("after", 0)))
+                page = entries[before : before + size]
+                if before + size < len(entries):
+                    following = {**query, "after": str(before + size)}
             case _:
                 if (mark := query.get("after")) is not None:
                     place = _place(mark)
-                    entries = [entry for entry in entries if list(c.position(entry)) > place]
+                    rest = [entry for entry in entries if list(c.position(entry)) > place]
+                    before, entries = len(entries) - len(rest), rest
                 page = entries[:size]
                 if len(entries) > size:
                     following = {**query, "after": _mark(list(c.position(page[-1])))}
+        if c.ceiling is not None and before + len(page) > c.ceiling:
+            match c.at_ceiling if c.paging is not None else "stop":
+                case "error":
+                    return answer(400, {"error": f"only the first {c.ceiling} are shown"})
+                case "repeat":
+                    page = entries[: len(page)] if not counted else entries[max(0, before - size) : before]
+                case "empty" | "stop":
+                    page, following = page[: max(0, c.ceiling - before)], None
+        if c.paging not in ("cursor", "next_url", "link_header"):
+            following = None
         if following is not None:
             url = f"{self.url}/{c.name}?{urlencode(following)}"
             if c.paging == "cursor":
@@ -306,6 +327,41 @@ class FakeSystem:
                 headers["Link"] = f'<{self.url}/{c.name}>; rel="first", <{url}>; rel="next"'
         body["data"] = [c.shown(entry) for entry in page]
         return answer(200, body, headers)
+
+
+def _selected(c: Collection, query: dict[str, str]) -> list[Entry]:
+    """Return the entries that a list is asked for, by what has changed and by windows."""
+    entries = c.listed()
+    by_time = c.changed_since == "time"
+    for name, later in (("since", True), ("until", False)):
+        if (bound := query.get(name)) is None:
+            continue
+        if by_time:
+            moment = c.moment(bound)
+            entries = [e for e in entries if (c.cut(e.changed_at) >= moment if later else c.cut(e.changed_at) < moment)]
+        else:
+            entries = [e for e in entries if (e.version > int(bound) if later else e.version < int(bound))]
+    if (made_from := query.get("made_from")) is not None:
+        entries = [e for e in entries if c.cut(e.made_at) > c.moment(made_from)]
+    if (made_until := query.get("made_until")) is not None:
+        entries = [e for e in entries if c.cut(e.made_at) < c.moment(made_until)]
+    return entries
+
+
+def _validators(c: Collection) -> dict[str, str]:
+    headers = {}
+    if c.changed_since == "mark" or c.conditional == "etag":
+        headers["ETag"] = f'"{c.version}"'
+    if c.conditional == "last_modified":
+        headers["Last-Modified"] = email.utils.formatdate(math.floor(c.changed_at), usegmt=True)
+    return headers
+
+
+def _unchanged(c: Collection, asked: Headers, told: dict[str, str]) -> bool:
+    if c.conditional == "etag":
+        return bool(asked.get("If-None-Match") == told["ETag"])
+    since = asked.get("If-Modified-Since")
+    return bool(since) and email.utils.parsedate_to_datetime(since).timestamp() >= math.floor(c.changed_at)
 
 
 def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
@@ -320,8 +376,3 @@ def _mark(place: list[Any]) -> str:
 def _place(mark: str) -> list[Any]:
     place: list[Any] = msgspec.json.decode(base64.urlsafe_b64decode(mark))
     return place
-
-
-def _comparable_time(since: str) -> str:
-    # `…:05Z` sorts behind `…:05.001Z`: the two spellings of a time are made one.
-    return since if "." in since else since.replace("Z", ".000Z")

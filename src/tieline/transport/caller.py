@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -49,7 +50,8 @@ class Account(msgspec.Struct, frozen=True):
         return f"Account({self.name!r}, {self.base_url!r})"
 
 
-READ_RETRIES = RetryPolicy.model_construct()
+READ_RETRIES: ContextVar[RetryPolicy] = ContextVar("READ_RETRIES", default=RetryPolicy.model_construct())  # noqa: B039 - frozen
+"""How often a read is tried again: the `retry` of the integration on whose behalf it is made."""
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
 """So often a read waits for a probe of somebody else's before it is told that the system is down."""
@@ -65,7 +67,6 @@ class Caller:
         account: Account,
         transport: Transport,
         clock: Clock,
-        retries: RetryPolicy = READ_RETRIES,
         *,
         outage: Outage | None = None,
         save_outage: Callable[[Outage | None], None] = lambda outage: None,
@@ -73,7 +74,7 @@ class Caller:
     ) -> None:
         """`outage` is what an earlier process knew of the system's, `save_outage` keeps it for the next; `shared` keeps the budget."""
         self.account = account
-        self._transport, self._clock, self._retries = transport, clock, retries
+        self._transport, self._clock = transport, clock
         self.clock = clock
         self.budget = Budget(
             account.limits,
@@ -108,7 +109,7 @@ class Caller:
 
         One that is not `patient` does not wait for a system that is down. Raises `RemoteError`.
         """
-        attempt = turned_away = 0
+        attempt, turned_away, retries = 0, 0, READ_RETRIES.get()
         while True:
             attempt += 1
             response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, purpose, at_once=once)
@@ -121,11 +122,11 @@ class Caller:
                 attempt, turned_away = attempt - 1, turned_away + 1
                 await self.breaker.until_it_may_pass()
                 continue
-            if once or not isinstance(error, TRANSIENT) or attempt >= self._retries.attempts or self.breaker.is_open_for_long:
+            if once or not isinstance(error, TRANSIENT) or attempt >= retries.attempts or self.breaker.is_open_for_long:
                 if isinstance(error, OutcomeUnknown):  # of a write, that is; a read is simply read again
                     error.next_step = Unavailable.next_step
                 raise error
-            await self._clock.sleep(wait_seconds(attempt, self._retries, self._clock.random()))
+            await self._clock.sleep(wait_seconds(attempt, retries, self._clock.random()))
 
     async def write(
         self,

@@ -74,6 +74,7 @@ def test_the_generated_twins_do_what_get_and_nest_do(record, parts):
     assert record == compile_nest([*values])(values)
     assert record == compile_nest([*values, "one more"])(values)
     assert record == compile_nest([*values][1:])(values)
+    assert record == compile_nest([*[*values][1:], "another"])(values)
 
 
 def test_lists_are_read_from_both_ends():

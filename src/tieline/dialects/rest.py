@@ -264,12 +264,13 @@ class RestSystem:
         r = self._resources[resource]
         declared: Batch = getattr(r.batch, operation)
         call = self._call(declared)
-        entries: list[Any] = [self._entry(declared, r, item, operation) for item in items]
+        plain = operation == "create" and declared.item is None
+        entries: list[Any] = [item.record if plain else self._entry(declared, r, item, operation) for item in items]
         payload: Any = entries
         if declared.wrap:
             payload = dict(declared.constants)
             put(payload, declared.wrap, entries)
-        headers = {**call.headers, **_JSON, **self._key_header(_key_of(items))}
+        headers = {**call.headers, **_JSON, **(self._key_header(_key_of(items)) if self._connector.idempotency else {})}
         response, error, journaled = await self._caller.write(
             declared.method, call.url({}, {}), headers, encode_json(payload), declared.cost, items[0].attempt, Purpose(operation, resource)
         )

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import msgspec
@@ -34,7 +35,6 @@ from tieline.sync.decide import Candidate, changed_fields, identify, meet
 Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
 
-_NOTHING: Values = {}
 _SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting", "deleted")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
 _AT_REST = ("linked", "noted")
@@ -162,7 +162,7 @@ class Pipeline:
         if page.changes_nothing and cursor is None and ledger.calls_waiting < _CALLS_TOGETHER:
             self._count(page)
             return
-        page.ids, page.keys = by_id.keys(), {link[2] for link in page.links}
+        page.ids, page.keys = by_id.keys(), {link.match_key for link in page.links}
         self._under_way = page
         if behind := [delivery.source_id for delivery in page.deliveries if delivery.behind]:
             self._sender.expect(behind)
@@ -413,13 +413,14 @@ class Pipeline:
         for change in unlinked:
             if (
                 create_all
+                and change.link is None
                 and change.key is not None
                 and change.key not in candidates
                 and change.key not in twins
                 and change.key not in here
             ):
                 here[change.key] = change.source_id  # nobody has it: the common case of a first run
-                self._queue(page, change, "create", None, change.values, _NOTHING, change.values)
+                self._create(page, change)
                 continue
             twin = next((other for other in twins.get(change.key or "", ()) if other != change.source_id), None)
             if twin is None:
@@ -526,6 +527,17 @@ class Pipeline:
                 page.reopened.append(change.source_id)
             page.links.append(Link(change.source_id, None, change.key, change.shadow, None, "ignored"))
             page.events.append(self._ledger.event(change.source_id, "ignored", unmatched="ignore"))
+
+    def _create(self, page: _Page, change: _Change) -> None:
+        """Queue the creation of a record that neither side has met: nothing of it is under way, set aside, or there already."""
+        changed = encode_json(change.values)
+        page.links.append(Link(change.source_id, None, change.key, change.shadow, changed, "queued"))
+        page.deliveries.append(
+            Delivery(
+                0, change.source_id, None, "create", "sending", 0, 0.0,
+                changed=changed, agreed=changed, shadowed=True, values=change.values, source=change.record, match_key=change.key, fresh=True,
+            )
+        )  # fmt: skip
 
     def _queue(
         self, page: _Page, change: _Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values
@@ -637,8 +649,8 @@ class _Page:
         self.reopened: list[str] = []
         self.gone: list[str] = []
         """Records that are not in the source any more."""
-        self.ids: Collection[str] = ()
-        self.keys: Collection[str | None] = ()
+        self.ids: AbstractSet[str] = frozenset()
+        self.keys: AbstractSet[str | None] = frozenset()
         self.read = self.pages = self.repeated = 0
         self.unchanged = self.filtered = self.held = self.parked = self.owed = self.matched = self.apart = 0
 
@@ -667,8 +679,8 @@ class _Page:
         return commit
 
 
-def _overlap(left: Collection[Any], right: Collection[Any]) -> bool:
-    return bool(left) and not set(left).isdisjoint(right)
+def _overlap(left: AbstractSet[Any], right: Iterable[Any]) -> bool:
+    return bool(left) and not left.isdisjoint(right)
 
 
 def hash_of(record: Record) -> int:

@@ -39,10 +39,11 @@ def compile_nest(addresses: Sequence[str]) -> Callable[[Values], Record]:
             node = node.setdefault(key, {})
         node[parts[-1]] = address
     source = Source()
-    source.names["nest"] = nest
-    known = source.bind(frozenset(addresses), "known")
+    source.names |= {"nest": nest, "KeyError": KeyError}
     with source.block("def nested(values):"):
-        source.line(f"if len(values) == {len(paths)} and {known}.issuperset(values): return {_literal(tree)}")
+        with source.block(f"if len(values) == {len(paths)}:"):
+            source.line(f"try: return {_literal(tree)}")
+            source.line("except KeyError: pass")
         source.line("return nest(values)")
     return source.function("nested")
 

@@ -108,7 +108,9 @@ def _title(value: Any) -> str:
 
 @_declare("replace", 3, 3, through=True)
 def _replace(value: Any, old: Any, new: Any) -> str:
-    text, old, new = _text(value, "replace"), _text(old, "replace"), _text(new, "replace")
+    text: str = value
+    if not value.__class__ is old.__class__ is new.__class__ is str:
+        text, old, new = _text(value, "replace"), _text(old, "replace"), _text(new, "replace")
     if not old:
         raise Unfit("wants something to look for", about="replace()")
     if len(new) > len(old) and len(text) + text.count(old) * (len(new) - len(old)) > MAX_TEXT:

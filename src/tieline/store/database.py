@@ -177,21 +177,23 @@ def insert(connection: sqlite3.Connection, into: str, row: str, rows: Sequence[R
 
     `into` is `INTO table (columns)`; `row` the row as SQL, with `{}` for each of its own values and `?1`, `?2` … for the shared ones;
     `tail` what follows the values (`ON CONFLICT …`).
+
+    Where there are thousands, bytes are given as `bytearray`, and columns that are empty in all rows are left out: for `bytes` and None
+    `sqlite3` asks its adapters first, which takes longer than to bind them.
     """
     for part in _parts(rows):
-        connection.execute(f"INSERT {into} VALUES {_rows(row, len(part), len(shared))} {tail}", [*shared, *chain.from_iterable(part)])
+        connection.execute(_filled(f"INSERT {into} {{values}} {tail}", row, len(part), len(shared)), [*shared, *chain.from_iterable(part)])
 
 
 def update_from(connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[Row], shared: Row = ()) -> int:
-    """Run `UPDATE … FROM {values} AS v WHERE …` over rows of `width` values; return how many rows changed.
+    """Run `UPDATE … FROM ({values}) AS v WHERE …` over rows of `width` values; return how many rows changed.
 
     The rows are `v.column1`, `v.column2` …, the shared values `?1`, `?2` ….
     """
     row = "(" + ",".join(["{}"] * width) + ")"
     changed = 0
     for part in _parts(rows):
-        filled = statement.replace("{values}", f"(VALUES {_rows(row, len(part), len(shared))})")
-        changed += connection.execute(filled, [*shared, *chain.from_iterable(part)]).rowcount
+        changed += connection.execute(_filled(statement, row, len(part), len(shared)), [*shared, *chain.from_iterable(part)]).rowcount
     return changed
 
 
@@ -201,8 +203,8 @@ def reserve(connection: sqlite3.Connection, name: str, count: int) -> int:
     return int(row[0])
 
 
-_SIZES: Final = (256, 64, 16, 4, 1)
-"""Rows are taken in these portions, so that each statement has few forms and stays prepared."""
+_SIZES: Final = (500, 100, 20, 5, 1)
+"""Rows are taken in these portions, so that each statement has few forms and stays prepared; pages mostly hold a round number."""
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
@@ -214,10 +216,11 @@ def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
 
 
 @functools.lru_cache(maxsize=256)
-def _rows(row: str, count: int, shared: int) -> str:
+def _filled(statement: str, row: str, count: int, shared: int) -> str:
     numbers = itertools.count(shared + 1)
     own = row.count("{}")
-    return ",".join(row.format(*(f"?{next(numbers)}" for _ in range(own))) for _ in range(count))
+    rows = ",".join(row.format(*(f"?{next(numbers)}" for _ in range(own))) for _ in range(count))
+    return statement.replace("{values}", f"VALUES {rows}")
 
 
 @functools.lru_cache(maxsize=512)

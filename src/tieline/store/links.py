@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import astuple
 
 from tieline.model.records import encode_json
-from tieline.store.database import Database, Row, insert, marks, update_from
+from tieline.store.database import Database, insert, marks, update_from
 
 
-class Link(NamedTuple):
+class Link(msgspec.Struct, frozen=True, gc=False):
     """One row: see the migration for the columns."""
 
     source_id: str
@@ -52,7 +54,7 @@ def of_sources(db: Database, integration: int, source_ids: Sequence[str]) -> dic
         f"SELECT {_COLUMNS} FROM link WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
         (integration, *source_ids),
     )
-    return {row[0]: Link._make(row) for row in rows}
+    return {row[0]: Link(*row) for row in rows}
 
 
 def of_targets(db: Database, integration: int, target_ids: Sequence[str]) -> dict[str, Link]:
@@ -61,7 +63,7 @@ def of_targets(db: Database, integration: int, target_ids: Sequence[str]) -> dic
         f"SELECT {_COLUMNS} FROM link WHERE integration = ? AND target_id IN ({marks(len(target_ids))})",
         (integration, *target_ids),
     )
-    return {row[1]: Link._make(row) for row in rows}
+    return {row[1]: Link(*row) for row in rows}
 
 
 def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[str]]:
@@ -98,19 +100,40 @@ def count_linked(db: Database, integration: int) -> int:
     return int(db.read("SELECT count(*) FROM link WHERE integration = ? AND target_id IS NOT NULL", (integration,))[0][0])
 
 
-def put(connection: sqlite3.Connection, integration: int, run: int, links: Sequence[Link | Row]) -> None:
+def put(connection: sqlite3.Connection, integration: int, run: int, links: Sequence[Link]) -> None:
     """Write what a page decided; a known counterpart and its shadow are kept where the new row has none."""
+    created = []
+    others = []
+    for link in links:
+        row = source_id, target_id, key, shadow, target_shadow, verdict = astuple(link)
+        if target_id is None and key is not None and target_shadow is not None:
+            created.append((source_id, key, bytearray(shadow), bytearray(target_shadow), verdict))
+        else:
+            others.append(row)
+    shared = (integration, run)
     insert(
         connection,
-        "INTO link (integration, source_id, target_id, match_key, source_shadow, target_shadow, verdict, seen_run)",
-        "(?1, {}, {}, {}, {}, {}, {}, ?2)",
-        links,
-        (integration, run),
-        """ON CONFLICT (integration, source_id) DO UPDATE SET
-             target_id = coalesce(excluded.target_id, target_id), match_key = coalesce(excluded.match_key, match_key),
-             source_shadow = excluded.source_shadow, target_shadow = coalesce(excluded.target_shadow, target_shadow),
-             verdict = excluded.verdict, seen_run = excluded.seen_run""",
+        "INTO link (integration, seen_run, source_id, match_key, source_shadow, target_shadow, verdict)",
+        "(?1, ?2, {}, {}, {}, {}, {})",
+        created,
+        shared,
+        _UNLESS_NEW,
     )
+    insert(
+        connection,
+        "INTO link (integration, seen_run, source_id, target_id, match_key, source_shadow, target_shadow, verdict)",
+        "(?1, ?2, {}, {}, {}, {}, {}, {})",
+        others,
+        shared,
+        _UNLESS_NEW,
+    )
+
+
+_UNLESS_NEW = """
+    ON CONFLICT (integration, source_id) DO UPDATE SET
+        target_id = coalesce(excluded.target_id, target_id), match_key = coalesce(excluded.match_key, match_key),
+        source_shadow = excluded.source_shadow, target_shadow = coalesce(excluded.target_shadow, target_shadow),
+        verdict = excluded.verdict, seen_run = excluded.seen_run"""
 
 
 def agree(
@@ -122,7 +145,7 @@ def agree(
     target is already the counterpart of another source record.
     """
     verdict = "verdict = CASE verdict WHEN 'queued' THEN 'linked' ELSE verdict END"
-    where = "FROM {values} AS v WHERE link.integration = ?1 AND link.source_id = v.column1"
+    where = "FROM ({values}) AS v WHERE link.integration = ?1 AND link.source_id = v.column1"
     update_from(connection, f"UPDATE link SET target_id = v.column2, {verdict} {where}", 2, made, (integration,))
     update_from(
         connection, f"UPDATE link SET target_id = v.column2, target_shadow = v.column3, {verdict} {where}", 3, changed, (integration,)

@@ -92,7 +92,7 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
         connection,
         "INTO delivery (integration, run, accepted_at, operation, state, id, source_id, changed)",
         "(?1, ?2, ?3, 'create', 'sending', {}, {}, {})",
-        [(d.id, d.source_id, d.changed) for d in deliveries if d.state == "sending" and d.operation == "create"],
+        [(d.id, d.source_id, bytearray(d.changed or b"")) for d in deliveries if d.state == "sending" and d.operation == "create"],
         shared,
     )
     insert(
@@ -153,7 +153,7 @@ def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | N
     update_from(
         connection,
         """UPDATE delivery SET state = 'delivered', settled_at = ?1, settled_run = ?2, call = v.column2, attempts = v.column3, reason = NULL
-           FROM {values} AS v WHERE delivery.id = v.column1""",
+           FROM ({values}) AS v WHERE delivery.id = v.column1""",
         3,
         settled,
         (now, run),

@@ -20,6 +20,7 @@ from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
 from tieline.transport.allowance import Allowance
 from tieline.transport.budget import Budget
+from tieline.transport.recording import CallRecord
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
@@ -188,6 +189,21 @@ def a_drained_run_forgets_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
             release(self)
 
     monkeypatch.setattr(Sender, "_release_puts", sometimes)
+
+
+def calls_after_the_last_commit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no commit took along is not written when the run ends."""
+    monkeypatch.setattr(Ledger, "close_journal", lambda self: None)
+
+
+def a_request_that_was_given_up_leaves_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have arrived all the same."""
+    observe = Ledger.observe
+
+    def only_answers(self: Ledger, record: CallRecord) -> int:
+        return observe(self, record) if record.failure != "cancelled" else 0
+
+    monkeypatch.setattr(Ledger, "observe", only_answers)
 
 
 MUTATIONS: list[Mutation] = [

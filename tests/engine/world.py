@@ -21,11 +21,13 @@ from tieline.spec.integrations import Integration
 from tieline.spec.project import ProjectFile
 from tieline.spec.reader import Project
 from tieline.spec.source import Source
-from tieline.store import outbox, runs
+from tieline.store import calls, outbox, runs
+from tieline.store.calls import Call, Search
 from tieline.store.outbox import Delivery
 from tieline.testing import Collection, FakeSystem, ManualClock, Network, Process, SimulatedDatabase
 
 T = TypeVar("T")
+EVERY_CALL = Search()
 
 NAME = "leads"
 """The integration between `crm.leads` and `mail.members`."""
@@ -60,12 +62,14 @@ class World:
         connection: Mapping[str, Any] | None = None,
         connector: Callable[[dict[str, Any]], None] = lambda declared: None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        file: Mapping[str, Any] | None = None,
         seed: int = 0,
         **integration: Any,
     ) -> None:
         """`crm` and `mail` are habits of the systems, `integration` what differs from a plain one; `more` collections belong to the CRM.
 
-        `connector` may change the connector of the destination as it is declared; `connection` is the destination's.
+        `connector` may change the connector of the destination as it is declared; `connection` is the destination's,
+        `file` what the project file says besides.
         """
         self.folder, self.seed = folder, seed
         self.clock = ManualClock(seed=seed)
@@ -74,7 +78,7 @@ class World:
         self.mail = FakeSystem("mail", self.clock.elsewhere, self.members, **(mail or {}))
         self.network = Network(self.clock, self.crm, self.mail, seed=seed)
         self._connector, self._connection = connector, dict(connection or {})
-        self._functions = dict(functions or {})
+        self._functions, self._file = dict(functions or {}), dict(file or {})
         self._others = dict(integrations or {})
         self.declare(**integration)
         self.database: Callable[[SimulatedDatabase], None] = lambda db: None
@@ -94,7 +98,7 @@ class World:
         sources = {("integration", name): (Source(f"integrations/{name}.yaml", None, (7, None)), ()) for name in declared}
         self.project = Project(
             self.folder,
-            ProjectFile.model_validate({"project": "test", "owner": "test@example.com"}),
+            ProjectFile.model_validate({"project": "test", "owner": "test@example.com", **self._file}),
             connectors,
             connections,
             {name: Integration.model_validate(spec) for name, spec in declared.items()},
@@ -145,6 +149,15 @@ class World:
             known = runs.state_of(db, name)
             assert known is not None
             return outbox.of_record(db, known.id, str(id))
+
+    def journal(self, search: Search = EVERY_CALL, limit: int | None = None) -> list[Call]:
+        """Return calls of the journal, oldest first, with what was said in them."""
+        with self.store() as db:
+            found = list(calls.find(db, search, limit))
+            for call in found:
+                call.body = calls.body_of(db, call.id)
+                call.records = tuple(calls.records_of(db, call))
+            return found
 
     def balance(self, name: str = NAME) -> dict[str, int]:
         """Return what became of all accepted changes."""

@@ -8,6 +8,7 @@ import html
 import json
 import logging
 import pickle
+import re
 import time
 import traceback
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tieline.model.secret import MASK, Redactor, Secret
+from tieline.model.secret import _NAME_PARTS, _NAMES, _STARTS, KNOWN_TOKENS, MASK, Redactor, Secret
 
 CANARY = "canary-4f7a91c2"
 HARD = 'canary 4f7a/91c2+é&"<\\%=\n>🔑'
@@ -236,3 +237,26 @@ def test_no_text_makes_the_patterns_slow() -> None:
         began = time.perf_counter()
         redactor.mask(text)
         assert time.perf_counter() - began < 2, text[:10]
+
+
+@given(st.from_regex(re.compile(KNOWN_TOKENS.pattern.partition("(?:")[2].join(["(?:", ""]), re.VERBOSE | re.ASCII), fullmatch=True))
+def test_a_known_token_is_seen_by_the_plain_search_before_it(token: str) -> None:
+    assert any(start in token for start in _STARTS)
+
+
+@given(st.from_regex(re.compile(rf"(?i)(?:{_NAMES})"), fullmatch=True))
+def test_a_telling_name_is_seen_by_the_plain_search_before_it(name: str) -> None:
+    assert any(part in name.casefold() for part in _NAME_PARTS)
+
+
+@given(st.integers(0, 9000), st.sampled_from([1, 40, 400]), st.sampled_from(["plain", "base64", "percent"]))
+def test_a_text_is_never_cut_in_the_middle_of_a_secret(before: int, most: int, how: str) -> None:
+    spelled = {"plain": HARD, "base64": base64.b64encode(HARD.encode()).decode(), "percent": quote(HARD, safe="")}[how]
+    shown = Redactor([HARD]).excerpt("x " * (before // 2) + spelled + " y" * 5000, most)
+
+    assert len(shown) <= most
+    assert not set(shown) - set("x y*")
+
+
+def test_a_text_that_fits_is_shown_whole() -> None:
+    assert f"a {MASK} b" == Redactor([CANARY]).excerpt(f"a {CANARY} b", 100)

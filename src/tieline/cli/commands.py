@@ -25,6 +25,10 @@ app.add_typer(letters, name="dead-letters")
 Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
 MOST = 2**63 - 1
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Log = Annotated[
+    Literal["off", "text", "json"],
+    typer.Option("--log", envvar="TIELINE_LOG", help="Log lines on standard error, for a scheduler: what goes wrong, begins and ends."),
+]
 Folder = Annotated[
     Path, typer.Option("--project", "-p", help="The project folder; this one or the nearest above it by default.", show_default=False)
 ]
@@ -83,11 +87,12 @@ def plan(
     full: Full = False,
     show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
     mask: Mask = False,
+    log: Log = "off",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Show what a run would create and update, field by field. Nothing is written."""
-    output.json_mode = json
+    output.json_mode, output.log = json, log
     from tieline.cli import operate
     from tieline.engine.run import Wanted
 
@@ -109,11 +114,12 @@ def run(
         int | None,
         typer.Option(help="The most deletions of this run, in place of `brakes: {deletes: N}`.", min=0, max=MOST, show_default=False),
     ] = None,
+    log: Log = "off",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Move what must move, now."""
-    output.json_mode = json
+    output.json_mode, output.log = json, log
     from tieline.cli import operate
     from tieline.engine.run import Wanted
 
@@ -258,11 +264,12 @@ def redrive(
         str | None, typer.Option(help="How fast: 5/s, 10/m or 100/h, on top of the connection's limits.", show_default=False)
     ] = None,
     limit: Most = None,
+    log: Log = "off",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Decide dead letters again, with today's mapping, oldest first, and send them. Interrupted, the same command goes on."""
-    output.json_mode = json
+    output.json_mode, output.log = json, log
     from tieline.cli import letters as work
 
     with spoken_errors():
@@ -284,11 +291,12 @@ def resolve(
     cause: OfCause = None,
     field: OfField = None,
     limit: Most = None,
+    log: Log = "off",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
     """Say what tieline can't find out: which record it is, that it was never made, or whose values hold. Then it goes on."""
-    output.json_mode = json
+    output.json_mode, output.log = json, log
     from tieline.cli import letters as work
     from tieline.engine.redriving import Settlement
 

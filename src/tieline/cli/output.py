@@ -27,10 +27,12 @@ STATE_STYLES = {
 
 
 class Output:
-    """Where a command writes. `json_mode` and the console are set once, by the command's options."""
+    """Where a command writes. `json_mode`, `log` and the console are set once, by the command's options."""
 
     def __init__(self) -> None:
         self.json_mode = False
+        self.log = "off"
+        """Which log lines are wanted: off, text or json."""
         self._hidden: set[str] = set()
         self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
         self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -113,14 +113,24 @@ def _taken(function: Callable[..., Any]) -> list[str]:
             flags = info.param_decls or (f"--{name.replace('_', '-')}",)
             shown = ", ".join(flags) + ("" if kind is bool else f" {info.metavar or _value(kind)}") + (" …" if several else "")
         default = parameter.default
+        if isinstance(info, OptionInfo) and info.envvar:
+            shown += f"`, `${info.envvar}"
         words = "**required**" if default is inspect.Parameter.empty else "" if default in (None, False, Path()) else f"`{default}`"
         rows.append(f"| `{shown}` | {info.help or ''} | {words} |")
     return rows
 
 
 def _value(kind: Any) -> str:
+    if choices := _choices(kind):
+        return "/".join(choices)
     text = str(kind)
     return "FILE" if "Path" in text else "NUMBER" if "int" in text else "TEXT"
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    if typing.get_origin(kind) is typing.Literal:
+        return typing.get_args(kind)
+    return next((choices for part in typing.get_args(kind) if (choices := _choices(part))), ())
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def gravity(code: int) -> int:
 
 @contextlib.contextmanager
 def progress_of(name: str) -> Iterator[Callable[[Counts], None]]:
-    if not output.stderr.is_terminal or output.json_mode:
+    if not output.stderr.is_terminal or output.json_mode or output.log != "off":
         yield lambda counts: None
         return
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # slow to import
@@ -110,6 +110,11 @@ def progress_of(name: str) -> Iterator[Callable[[Counts], None]]:
 
 
 def within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
+    if output.log != "off":
+        from tieline.cli.logs import listener  # nobody else needs what writes the lines
+
+        project.tell = listener(output.log, project.redactor)
+
     async def closing() -> T:
         try:
             return await work()

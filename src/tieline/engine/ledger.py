@@ -174,7 +174,7 @@ class Ledger:
         self._recent.append(call)
         self.calls_made += 1
         if call.failure is not None and self.tell is not events.nobody:
-            self._tell_failed(call)
+            self._tell_failed(call, record.told_url or call.url)
         return id
 
     @property
@@ -192,7 +192,7 @@ class Ledger:
         if failure is None:
             call.answer = None
         elif self.tell is not events.nobody:
-            self._tell_failed(call)
+            self._tell_failed(call, call.url)
 
     def refused(self, id: int | None, source_ids: Sequence[str]) -> None:
         """Note that records were refused in a call that went well otherwise."""
@@ -253,13 +253,13 @@ class Ledger:
             self._calls.append(recent)
         return recent
 
-    def _tell_failed(self, call: calls.Call) -> None:
+    def _tell_failed(self, call: calls.Call, url: str) -> None:
         assert call.failure is not None
         self.tell(
             events.CallFailed(
-                integration=self.name, run=self.told_run, call=call.id, connection=call.connection, method=call.method, url=call.url,
+                integration=self.name, run=self.told_run, call=call.id, connection=call.connection, method=call.method, url=url,
                 status=call.status, kind=call.failure, attempt=call.attempt, seconds=call.seconds, waited_seconds=call.waited,
-                records=call.records[:_MOST_TOLD], more_records=max(0, len(call.records) - _MOST_TOLD), answer=call.answer,
+                records=call.records[:_MOST_TOLD], more_records=max(0, len(call.records) - _MOST_TOLD),
             )
         )  # fmt: skip
 
@@ -289,6 +289,6 @@ def tell_set_aside(ledger: Ledger, delivery: outbox.Delivery) -> None:
     ledger.tell(
         kind(
             integration=ledger.name, run=ledger.run, delivery=delivery.id, record=delivery.source_id, call=delivery.call,
-            cause=str(why.get("kind", "")), message=str(why.get("message", "")),
+            cause=str(why.get("kind", "")), field=why.get("field"),
         )
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """What happens while a run is going on, as frozen values, for whoever listens: logs, and what will alert.
 
 Each is told once what it is about is durable or decided, and never for a record that simply went well: a run of a hundred thousand records
-tells of its start, of its end, and of what went wrong in between. A listener must not block and must not raise.
+tells of its start, of its end, and of what went wrong in between. Nothing in them is secret; the values of records, and what vendors said
+about them, stay in the store. A listener must not block and must not raise.
 """
 
 from __future__ import annotations
@@ -60,7 +61,6 @@ class CallFailed(Event, frozen=True, kw_only=True):
     waited_seconds: float
     records: tuple[str, ...] = ()
     more_records: int = 0
-    answer: str | None = None
 
 
 class DeliveryRetried(Event, frozen=True, kw_only=True):
@@ -99,7 +99,8 @@ class DeliveryParked(Event, frozen=True, kw_only=True):
     record: str
     call: int | None
     cause: str
-    message: str
+    field: str | None = None
+    """The field that it is about, if it is about one."""
 
 
 class DeliveryHeld(DeliveryParked, frozen=True, kw_only=True):

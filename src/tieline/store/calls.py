@@ -80,7 +80,6 @@ _COLUMNS: Final = (
     "id, at, connection, integration, run, method, url, status, seconds, waited, sent, received, attempt, failure, answer,"
     " operation, resource, page, deliveries, refused"
 )
-_INDEXED_SLOW: Final = 1.0
 _MOST_COUNTED: Final = 100_000
 _OWN_BYTES, _RECORD_BYTES, _BODY_BYTES = 160, 80, 120
 """What a row takes besides its texts, its indexes included; roughly."""
@@ -248,8 +247,6 @@ def _where(search: Search) -> tuple[str, list[Any]]:
             parameters.append(value)
     if search.failed:
         terms.append("(failure IS NOT NULL OR refused > 0)")
-    if search.slow_seconds is not None and search.slow_seconds >= _INDEXED_SLOW:
-        terms.append(f"seconds >= {_INDEXED_SLOW}")  # says the same; it lets the index of slow ones serve
     if search.records is not None:
         some = []
         for integration, source_id in search.records:

@@ -53,8 +53,9 @@ def prune(db: Database, keep: Retention, *, now: float, integration: int, run: i
     """
     steps = _LEAST_STEPS + 2 * added // _STEP_ROWS
     for step in _steps_by_age(db, keep, now):
-        while steps > 0 and db.write(step):
-            steps -= 1
+        for _ in range(steps):
+            if not db.write(step):
+                break
     return _by_size(db, keep, now, steps, integration, run)
 
 

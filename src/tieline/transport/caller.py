@@ -23,7 +23,7 @@ from tieline.transport.classify import error_of
 from tieline.transport.lanes import MOST_WAIT_SECONDS
 from tieline.transport.limit_headers import reset_wait
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
-from tieline.transport.recording import UNKNOWN, CallRecord, Keeping, Purpose, Said
+from tieline.transport.recording import UNKNOWN, CallRecord, Keeping, Purpose, Said, without_private
 from tieline.transport.retry import TRANSIENT, wait_seconds
 
 
@@ -222,7 +222,7 @@ class Caller:
             why = ""
             if error is not None:
                 why = account.mask(str(error))
-                error.args = (account.mask(f"{account.name}: {request.method} {_short(request.url)}: {error}"),)
+                error.args = (account.mask(f"{account.name}: {request.method} {_short(without_private(request.url, purpose))}: {error}"),)
                 error.text = account.mask(error.text)
             seconds, kind = clock.monotonic() - started, error.kind if error is not None else None
             judged = True
@@ -263,6 +263,8 @@ class Caller:
             response.status if response else None, seconds, waited, len(body) if body else 0, len(response.body) if response else 0,
             attempt, purpose, failure,
         )  # fmt: skip
+        if failed and purpose.private:
+            record.told_url = without_private(account.mask(request.url), purpose)
         if error is not None and not keeping.hides(failed=True):
             record.answer = account.mask(error.text or str(error))
         if failed or (keeping.sample and self._clock.random() < keeping.sample):

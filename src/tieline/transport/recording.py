@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
@@ -69,6 +69,8 @@ class CallRecord(msgspec.Struct):
     failure: str | None = None
     answer: str | None = None
     said: Said | None = None
+    told_url: str | None = None
+    """The URL without personal data, where that is another: for whoever is told of a failure."""
 
 
 class Keeping(msgspec.Struct, frozen=True):
@@ -91,10 +93,7 @@ class Keeping(msgspec.Struct, frozen=True):
 
     def url(self, url: str, purpose: Purpose, *, failed: bool) -> str:
         """Return a URL that is masked already, without the personal data that was searched for."""
-        if purpose.private and self.hides(failed=failed):
-            for value in purpose.private:
-                url = url.replace(value, HIDDEN)
-        return url
+        return without_private(url, purpose) if purpose.private and self.hides(failed=failed) else url
 
     def said(self, request: HttpRequest, response: HttpResponse | None, resource: str, *, failed: bool) -> Said:
         """Return what was said in a call."""
@@ -111,6 +110,13 @@ class Keeping(msgspec.Struct, frozen=True):
 
     def _headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {name: self.excerpt(value, 500) for name, value in headers.items() if _matters(name.lower())}
+
+
+def without_private(url: str, purpose: Purpose) -> str:
+    """Return a URL without the personal data that was asked for."""
+    for value in purpose.private:
+        url = url.replace(value, HIDDEN)
+    return url
 
 
 def private_fields(addresses: Mapping[str, bool]) -> frozenset[tuple[str, ...]]:
@@ -135,7 +141,7 @@ def hide(text: str, fields: frozenset[tuple[str, ...]], values: set[str]) -> str
         last = {parts[-1] for parts in fields}
         pairs = parse_qsl(text, keep_blank_values=True)
         values.update(value for name, value in pairs if name.casefold() in last and len(value) >= _SHORTEST_HIDDEN)
-        return urlencode([(name, HIDDEN if name.casefold() in last else value) for name, value in pairs], safe="•")
+        return urlencode([(name, HIDDEN if name.casefold() in last else value) for name, value in pairs]).replace(quote(HIDDEN), HIDDEN)
     return f"({len(text)} characters, left out: personal data can't be told from the rest)"
 
 

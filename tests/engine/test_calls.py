@@ -106,7 +106,8 @@ def test_what_was_said_is_kept_of_failures_and_of_the_sample(new_world):
 
 def test_a_sample_of_all_keeps_what_was_said_without_personal_data(new_world):
     def personal(connector: dict[str, Any]) -> None:
-        connector["resources"]["members"]["fields"]["email"]["personal"] = True
+        resource = connector["resources"]["members"]
+        resource["fields"] = {**resource["fields"], "email": {"type": "string", "personal": True}}
 
     world = new_world(connector=personal, file={"journal": {"sample": "100%"}})
     fill(world, 2)

@@ -386,6 +386,8 @@ class _Pass:
         open_ = outbox.count_states(self._ledger.db, self._ledger.integration)
         if self._wanted.send and (open_.get("owed") or open_.get("unknown")):
             ended, next_step = self.with_letters("owed", "the next run sends what is owed")
+            (first,) = outbox.open_of(self._ledger.db, self._ledger.integration, ("owed", "unknown"), limit=1)
+            return ended, first.why.get("message"), next_step
         else:
             ended, next_step = self.with_letters("green", "")
         return ended, None, next_step

@@ -18,7 +18,7 @@ from engine.books import Books, Broken
 from engine.world import World, leads, members
 from tieline.engine.run import Outcome
 from tieline.model.errors import StoreError
-from tieline.testing import LOST, REFUSED, UNANSWERED, Crash, Fault, Process, SimulatedDatabase, error, garbled, slow, throttled
+from tieline.testing import LOST, REFUSED, UNANSWERED, Crash, Fault, Process, SimulatedDatabase, answering, error, garbled, slow, throttled
 
 BAD = "refuse me"
 
@@ -185,7 +185,9 @@ SCENARIOS = [
     FirstMeeting, Changes, Batches, AllOrNothing, KeysOnly, SearchThatLags, IdsThatAreNotTold, Upserts, Neither, Redrive, AfterAnOutage,
     AnEarlierDoubt,
 ]  # fmt: skip
-FAULTS = [REFUSED, LOST, UNANSWERED, error(503), error(502, done=True), garbled(), garbled("html"), throttled(), slow(1000.0)]
+PAGE = answering(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})
+"""What a proxy says in the vendor's place: nothing was done."""
+FAULTS = [REFUSED, LOST, UNANSWERED, error(503), error(502, done=True), garbled(), garbled("html"), PAGE, throttled(), slow(1000.0)]
 
 every_scenario = pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine.world import members, told
+from engine.world import leads, members, told
 from tieline.engine.failures import FAILURES, Reaction, as_table, reaction_to
 from tieline.model import errors
-from tieline.testing import REFUSED, UNANSWERED, error
+from tieline.testing import REFUSED, UNANSWERED, answering, error
 
 
 def start(world: Any, count: int = 3) -> None:
@@ -277,3 +277,48 @@ def test_an_answer_that_was_lost_tells_how_the_doubt_was_settled(new_world):
     assert {"green": 1, "created": 1} == told(outcome)
     assert 1 == len(world.members.records)
     assert "looked: it had been done" in [moment.what for moment in world.story(world.leads.records[0]["id"]).moments]
+
+
+PAGE = answering(200, b"\xef\xbb\xbf\n<!DOCTYPE html><html><body>Please log in</body></html>", {"Content-Type": "text/html"})
+"""What a proxy says in the vendor's place: nothing was done."""
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "delete"])
+def test_a_page_in_place_of_an_answer_to_a_write_is_no_yes(new_world, operation):
+    """A log-in page comes with status 200: whoever believes it loses the change without anybody noticing."""
+    world = new_world(source=leads(tombstones=True), deletes="delete")
+    start(world, 3)
+    if operation != "create":
+        world.run()
+        for lead in list(world.leads.records):
+            if operation == "update":
+                world.leads.change(lead["id"], name="new")
+            else:
+                world.leads.remove(lead["id"])
+    method = {"create": "POST", "update": "PATCH", "delete": "DELETE"}[operation]
+    world.network.strike(PAGE, system="mail", method=method, times=2)
+
+    assert {"green": 3, operation + "d": 3} == told(world.run())
+    names = [] if operation == "delete" else ["new"] * 3 if operation == "update" else ["P0", "P1", "P2"]
+    assert names == sorted(member["name"] for member in world.members.records)
+    with world.store() as db:
+        assert [(2,)] == db.read("SELECT count(*) FROM call WHERE failure = 'undecodable'")
+
+
+def test_a_word_in_place_of_a_record_is_a_yes(new_world):
+    world = new_world()
+    start(world, 1)
+    world.run()
+    world.leads.change(world.leads.records[0]["id"], name="new")
+    world.network.strike(answering(200, b"OK", done=True), system="mail", method="PATCH")
+
+    assert {"green": 1, "updated": 1} == told(world.run())
+
+
+def test_what_was_created_without_an_answer_counts_as_created(new_world):
+    """Although the vendor stored it otherwise than it was sent, so that an update followed."""
+    world = new_world(target=members(normalise=lambda record: {**record, "name": record["name"].upper()}))
+    world.leads.add(email="a@example.com", name="Ann", rev=0)
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+
+    assert {"green": 1, "created": 1} == told(world.run())

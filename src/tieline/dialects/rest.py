@@ -253,6 +253,7 @@ class RestSystem:
             return Receipt(None, error, journaled)
         assert response is not None
         try:
+            self._no_page(response, "the answer to a write")
             return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
         except Undecodable as undecodable:
             self._caller.misread(response, undecodable)
@@ -276,10 +277,11 @@ class RestSystem:
         )
         if error is not None or response is None:
             return [Receipt(None, error, journaled) for _ in items]
-        if declared.results is None:
-            id_at = self._id_at[resource]
-            return [Receipt(item.id or text_id(id_at(item.record)), None, journaled) for item in items]
         try:
+            if declared.results is None:
+                self._no_page(response, f"the batch answer for {resource}")
+                id_at = self._id_at[resource]
+                return [Receipt(item.id or text_id(id_at(item.record)), None, journaled) for item in items]
             answer = self._decode(response, f"the batch answer for {resource}")
             receipts = read_results(answer, declared.results, items, r.id, journaled, self._caller.account.mask)
             if operation == "delete":  # what is not there any more is deleted, as it is for a single delete
@@ -369,6 +371,14 @@ class RestSystem:
             f"{self.name}: the answer does not tell the id of the record",
             next_step="declare `id:` for this write in the connector",
         )
+
+    def _no_page(self, response: HttpResponse, what: str) -> None:
+        """Raise `Undecodable` for a page where the vendor's word is awaited: a proxy or a log-in page says 200 as well, and has done nothing.
+
+        Nothing, or a word such as `OK`, is an answer: what was written needs no more.
+        """
+        if response.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+            self._decode(response, what)
 
     def _decode(self, response: HttpResponse, what: str) -> Any:
         body = response.body

@@ -361,7 +361,7 @@ class Sender:
             delivery.target_id = target_id
             if delivery.run != run:
                 counts.carried_delivered += 1
-            elif delivery.operation == "create":
+            elif delivery.operation == "create" or delivery.made:
                 counts.created += 1
             elif delivery.operation == "delete":
                 counts.deleted += 1
@@ -653,6 +653,7 @@ class Sender:
         if not found.candidates:
             await self._note(delivery, "looked: it had not been done")
             return True
+        delivery.made = True
         await self._adopt(delivery, found, "looked: it had been done")
         return False
 

@@ -322,7 +322,9 @@ class Pipeline:
     def _set_apart(self, page: _Page, kind: str, message: str, record: Record, repeated: bool) -> None:
         """Park what can't be told from others by an id. It is named by its content, so that the next run meets the same dead letter."""
         source_id = f"{kind}-{abs(hash_of(record)):x}"[: len(kind) + 13]
-        known = any(link.source_id == source_id for link in page.links) or bool(links.of_sources(self._db, self._ledger.integration, [source_id]))
+        known = any(link.source_id == source_id for link in page.links) or bool(
+            links.of_sources(self._db, self._ledger.integration, [source_id])
+        )
         if known and repeated:
             return
         page.apart += 1

@@ -388,8 +388,7 @@ class _Pass:
             ended, next_step = self.with_letters("owed", "the next run sends what is owed")
             (first,) = outbox.open_of(self._ledger.db, self._ledger.integration, ("owed", "unknown"), limit=1)
             return ended, first.why.get("message"), next_step
-        else:
-            ended, next_step = self.with_letters("green", "")
+        ended, next_step = self.with_letters("green", "")
         return ended, None, next_step
 
     def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:

@@ -20,6 +20,8 @@ class Faults(msgspec.Struct, forbid_unknown_fields=True):
     """No credentials are good any more."""
     latency: float = 0.0
     """Seconds before each request is looked at."""
+    answer_latency: float = 0.0
+    """Seconds before each answer leaves, once the work is done."""
     fail: int = 0
     """So many requests are answered 500; nothing is done."""
     throttle: int = 0

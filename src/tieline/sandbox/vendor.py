@@ -132,6 +132,8 @@ class Vendor(ABC):
             return self._refused(Refusal(500, "internal", "something went wrong on our side"))
         response = await self._in_our_words(request, handler)
         response.headers.update(self.throttle.headers())
+        if faults.answer_latency:
+            await self.clock.sleep(faults.answer_latency)
         return None if faults.hits("lose_answer", method) else response
 
     def _too_many(self, forced: bool) -> web.Response | None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import os
 import queue
 import sqlite3
 import threading
@@ -77,11 +78,11 @@ class Database:
 
     def stream(self, statement: str, parameters: Sequence[Any] = ()) -> Iterable[Row]:
         """Yield the rows of a query over what is committed, a few at a time."""
-        connection = _connect(self.path)
         try:
-            yield from connection.execute(statement, parameters)
-        finally:
-            connection.close()
+            with contextlib.closing(_connect(self.path)) as connection:
+                yield from connection.execute(statement, parameters)
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
 
     def write(self, unit: Unit[T]) -> T:
         """Run a unit in a commit of its own and return what it returns."""
@@ -103,8 +104,11 @@ class Database:
 
     def backup_to(self, path: Path) -> None:
         """Copy what is committed into another file."""
-        with contextlib.closing(sqlite3.connect(path)) as copy:
-            self._reader.backup(copy)
+        try:
+            with contextlib.closing(sqlite3.connect(path)) as copy:
+                self._reader.backup(copy)
+        except sqlite3.Error as error:
+            raise _store_error(path, error) from error
 
     def _write_loop(self) -> None:
         while (job := self._work.get()) is not None:
@@ -264,7 +268,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('store_id', ?)", (uuid.uuid4().hex[:12],))
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has ended it already
+            connection.execute("ROLLBACK")
         raise
 
 
@@ -277,21 +282,39 @@ def _statements(script: str) -> Iterable[str]:
             statement = ""
 
 
+_ENOUGH_BYTES: Final = 1 << 18
+
+
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    text = str(error)
-    if "full" in text:
+    name, folder = getattr(error, "sqlite_errorname", ""), path.parent
+    kind = "_".join(name.split("_")[:2])
+    # Where there is no room for its side files, SQLite says that it can't read, write or open.
+    if kind == "SQLITE_FULL" or (kind in ("SQLITE_IOERR", "SQLITE_CANTOPEN") and _free_bytes(folder) < _ENOUGH_BYTES):
         return StoreError(
             f"the disk is full: {path} can't grow; nothing was accepted or confirmed since",
             next_step="free some space, then run again",
         )
-    if "locked" in text or "busy" in text:
+    if kind in ("SQLITE_BUSY", "SQLITE_LOCKED"):
         return StoreError(
             f"the store {path} is locked by another process",
             next_step="find out who holds it (a backup, an open shell?), then run again",
         )
-    if "malformed" in text or "not a database" in text:
+    if kind in ("SQLITE_CORRUPT", "SQLITE_NOTADB"):
         return StoreError(
-            f"the store {path} is damaged or no SQLite file: {text}",
+            f"the store {path} is damaged or no SQLite file: {error}",
             next_step="restore it from a backup; keep the damaged file",
         )
-    return StoreError(f"the store {path} can't be used: {text}")
+    if kind == "SQLITE_READONLY" or (kind == "SQLITE_CANTOPEN" and not os.access(path if path.exists() else folder, os.W_OK)):
+        return StoreError(
+            f"the store {path} can't be written: {error}",
+            next_step=f"see that this user has the permission to write in {folder}, and that the disk is not mounted read-only; then run again",
+        )
+    return StoreError(f"the store {path} can't be used: {error}")
+
+
+def _free_bytes(folder: Path) -> int:
+    import shutil  # seldom needed
+
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(folder).free
+    return _ENOUGH_BYTES

@@ -13,8 +13,8 @@ CREATE INDEX call_failed ON call (at) WHERE failure IS NOT NULL OR refused > 0;
 -- Which records a call was about, where no delivery tells it: failed attempts and look-ups.
 CREATE TABLE call_record (
     call INTEGER NOT NULL,
-    integration INTEGER NOT NULL,
     source_id TEXT NOT NULL,
+    integration INTEGER NOT NULL,  -- after the key's columns: else `PRAGMA integrity_check` of SQLite 3.40 says that it is NULL
     PRIMARY KEY (call, source_id)
 ) WITHOUT ROWID;
 CREATE INDEX call_record_source ON call_record (source_id, integration);

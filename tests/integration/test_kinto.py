@@ -1,5 +1,6 @@
 """Kinto as source and as destination: tombstones, ETags, Next-Page, batches, and values that must not change."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,27 @@ class TestReading:
         assert f"_since={etag}" in asked
         assert {"green": 1, "updated": 1} == told(one)
         assert "Renamed" == content(target, "name")["c1@example.com"]
+
+    def test_a_server_that_asks_for_patience_in_good_answers_gets_it(
+        self, tmp_path: Path, kinto_with: Callable[..., Kinto], target: Collection
+    ) -> None:
+        """Kinto's `Backoff: 20`; after a restart too: what is left of it is waited for before the first call."""
+        source = kinto_with(backoff_seconds=20).fresh_collection()
+        seed(source, 5)
+        project = copying(tmp_path / "p", source, target, connector={"resources/contacts/list/paging/size": 2})
+        asked: list[float] = []
+
+        def note(requests: list[Any]) -> None:
+            if source.path in requests[-1].url:
+                asked.append(project.clock.now())
+
+        project.before_each = note
+        outcome = project.run("copy")
+        project.run("copy")
+
+        assert {"green": 5, "created": 5} == told(outcome)
+        assert 4 == len(asked)
+        assert all(later - earlier >= 20 for earlier, later in itertools.pairwise(asked)), asked
 
     def test_what_changes_while_pages_are_read_comes_with_the_next_run(
         self, tmp_path: Path, source: Collection, target: Collection
@@ -174,7 +196,7 @@ class TestDeleting:
         released = project.run("copy")
 
         assert "halted" == outcome.state
-        assert "more than 2 records were deleted in the source: none of the deletions was sent" in (outcome.error or "")
+        assert "more than the 2 that the brake on deletions allows: none of the deletions was sent" in (outcome.error or "")
         assert {"green": 3, "deleted": 3} == told(released)
         assert 2 == target.count()
 

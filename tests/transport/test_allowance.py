@@ -176,6 +176,35 @@ def test_a_reserve_is_left_for_who_waits() -> None:
     assert grant(state, rules, refused.until + 864, Want("backfill")).moments
 
 
+def test_a_day_is_any_day() -> None:
+    """The vendor's begins when it likes: what was taken this morning counts until tomorrow morning."""
+    rules, state = rules_of([limit(100, 86_400)]), Allowance()
+    for hour, taken in ((0, 50), (13, 10), (20, 40)):
+        given = grant(state, rules, NOW + hour * 3600, Want("live", most=99))
+        given_back = len(given.moments) - taken
+        grant(state, rules, NOW + hour * 3600 + 1, Want("live", least=1, most=1, unused=given_back + 1))
+
+    assert 0 == given_back
+    assert not grant(state, rules, NOW + 23 * 3600, Want("live")).moments
+    assert 49 <= len(grant(state, rules, NOW + 24.3 * 3600, Want("live", most=99)).moments) <= 50
+
+
+def test_many_processes_of_a_low_priority_count_as_one() -> None:
+    """Five fill up, one is live: it has four fifths all the same, as long as it wants them."""
+    rules, state = rules_of([limit(50, 1)]), Allowance()
+    got, now = {"live": 0, "backfill": 0}, NOW
+    ready: dict[tuple[Any, int], float] = {("live", 0): NOW, **{("backfill", number): NOW for number in range(5)}}
+    while now < NOW + 60:
+        for (priority, number), at in ready.items():
+            if at <= now:
+                given = grant(state, rules, now, Want(priority, most=50))
+                got[priority] += len(given.moments)
+                ready[priority, number] = max(now + 0.01, given.moments[-1] - 0.1 if given.moments else given.until)
+        now = min(ready.values())
+
+    assert got["live"] / sum(got.values()) == pytest.approx(0.8, abs=0.08)
+
+
 def test_what_was_not_used_is_given_back() -> None:
     rules, state = rules_of([limit(1000, 86_400)]), Allowance()
     grant(state, rules, NOW, Want("live", most=40))

@@ -95,7 +95,7 @@ def _limit_in_words(limit: LimitUse) -> str:
     learned = "learned " if limit.learned else ""
     if limit.share is None:
         return f"{learned}{limit.limit}"
-    return f"{learned}{limit.limit}, {limit.share:.0%} used"
+    return f"{learned}{limit.limit}, {limit.share:.0%} used" + ("" if limit.by_all else " by the last run")
 
 
 _NOT_SHOWN = (

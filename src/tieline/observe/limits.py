@@ -44,6 +44,8 @@ class LimitUse(msgspec.Struct):
     """The same as a share of what is allowed, over the time of the last run for a short window."""
     learned: bool = False
     """Found from 429s, not declared."""
+    by_all: bool = False
+    """What is used is that of everybody who uses the connection; otherwise of this integration's last run."""
 
 
 class Side(msgspec.Struct):
@@ -84,7 +86,7 @@ def use_of(sides: Sequence[Side], now: float, calls: dict[str, calls.Waits], run
             else:
                 used = made
                 share = min(1.0, made / (limit.requests * max(run_seconds, limit.per) / limit.per)) if run_seconds is not None else None
-            found.append(LimitUse(side.connection, count_in_words(limit.requests, limit.per), used, share))
+            found.append(LimitUse(side.connection, count_in_words(limit.requests, limit.per), used, share, by_all=limit.per in counted))
         if kept.pace is not None:
             rate = kept.pace.rate
             share = min(1.0, made / (rate * max(run_seconds, 1.0))) if run_seconds is not None else None

@@ -26,6 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 _PATTERNS: Final = {
     r"^[a-z][a-z0-9_-]{0,63}$": NAME_WORDS,
     r"^[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*$": "`CONNECTION.RESOURCE`, such as `crm.leads`",
+    r"^\d{1,2}(\.\d+)?\s*%$": "a number, or a share such as 10%",
 }
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _CENTURY: Final = 100 * 366 * 86400.0

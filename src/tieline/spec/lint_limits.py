@@ -43,9 +43,9 @@ def lint_limit_headers(found: Findings, declared: Sequence[LimitHeaders]) -> Non
             value = getattr(headers, name)
             if value is not None and not value.strip():
                 found.error((*at, name), "names no header")
-        if not any((headers.remaining, headers.used, headers.cost, headers.backoff)):
-            found.error(at, "tells neither what is left nor what is used", "name `remaining`, `used`, `cost` or `backoff`")
         if (headers.limit or headers.reset or headers.per is not None) and not (headers.remaining or headers.used):
             found.error(at, "`limit`, `reset` and `per` belong to `remaining` or `used`", "name the header that tells what is left")
+        elif not any((headers.remaining, headers.used, headers.cost, headers.backoff)):
+            found.error(at, "names no header", "name `remaining`, `used`, `cost` or `backoff`")
         elif (headers.remaining or headers.used) and not headers.reset and headers.per is None:
             found.error(at, "doesn't say when more is to be had", "name the header under `reset`, or give the window's length: `per: 10s`")

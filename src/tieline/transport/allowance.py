@@ -27,6 +27,7 @@ _ACTIVE_SECONDS: Final = 2.0
 _GRACE_SECONDS: Final = 0.05
 _SHORT_SECONDS: Final = 10.0
 _MOST_PAUSE_SECONDS: Final = 31 * 86_400.0
+_FORGIVEN_SECONDS: Final = 60.0
 _REMEMBERED_SECONDS: Final = 3600.0
 _SET_BACK_SECONDS: Final = 1.0
 
@@ -259,8 +260,8 @@ def _paces(state: Allowance, rules: Rules, now: float) -> list[Paced]:
     if state.pace is not None:
         grow(state.pace, now)
         declared = min((rule.interval for rule in rules.paced), default=None)
-        if declared is not None and state.pace.rate * declared > 1.5:
-            state.pace = None  # it is more than declared by now: what was learned is over
+        if declared is not None and state.pace.rate * declared > 0.999 and now - state.pace.resume_at > _FORGIVEN_SECONDS:
+            state.pace = None  # it is as much as declared: what was learned is over
         else:
             paces.append(Paced("learned", 1.0 / state.pace.rate, late=LATE_SECONDS))
     for name, left in state.told.items():

@@ -54,8 +54,9 @@ class Lane:
         """Wait for one's turn. Raises `RateLimited` when it is too far away."""
         self._waiting += cost
         try:
-            async with self._turn:
-                await self._take(cost)
+            if self._turn.locked() or not self._may_leave(self._clock.monotonic(), cost):
+                async with self._turn:
+                    await self._take(cost)
         finally:
             self._waiting -= cost
 
@@ -81,23 +82,31 @@ class Lane:
                 if pause <= now:
                     self._closed = None  # perhaps there is more by now
                 continue
-            while moments and moments[0] < now - self._valid:
-                moments.popleft()
-                self._gone_by += 1
+            if self._may_leave(now, cost):
+                return
             if len(moments) < cost:
                 await self._fetch(cost)
-                continue
-            if moments[0] > now:
+            else:
                 if moments[-1] - now < _AHEAD_SECONDS + source.latency and self._waiting > cost:
                     self._fetch_ahead()
                 await clock.sleep(moments[0] - now)
-                continue
-            for _ in range(cost):
-                moments.popleft()
-            self._note_use(now, cost)
-            if self._waiting > cost and (not moments or moments[-1] - now < _AHEAD_SECONDS + source.latency):
-                self._fetch_ahead()
-            return
+
+    def _may_leave(self, now: float, cost: int) -> bool:
+        """Whether a call may leave now; it is accounted for then."""
+        moments, source = self._moments, self._source
+        if self._closed is not None or source.paused_until > now:
+            return False
+        while moments and moments[0] < now - self._valid:
+            moments.popleft()
+            self._gone_by += 1
+        if len(moments) < cost or moments[0] > now:
+            return False
+        for _ in range(cost):
+            moments.popleft()
+        self._note_use(now, cost)
+        if self._waiting > cost and (not moments or moments[-1] - now < _AHEAD_SECONDS + source.latency):
+            self._fetch_ahead()
+        return True
 
     def _note_use(self, now: float, cost: int) -> None:
         quarter = int(now / GRANT_SECONDS)

@@ -1,7 +1,7 @@
 """A pace found from 429s, for vendors that declare nothing, or less than they enforce: pure functions over one small value.
 
 Until the first 429 there is none. What was accepted before it is the first guess, and doubles each half second until a 429 shows where the
-limit is (TCP's slow start); a declared limit is a better one. From then on each further 429 takes something off: half when the pace had hardly
+limit is (TCP's slow start). Where a limit is declared it begins with that, and the first 429 in a minute teaches nothing yet. From then on each further 429 takes something off: half when the pace had hardly
 begun, a fiftieth when it had held for long, because it is then just above the limit. Below the highest pace that is not known to fail it grows again; above, it
 tries once a minute, for limits change. Calls that were under way together are one lesson.
 """
@@ -46,9 +46,8 @@ def lesson(pace: Pace | None, now: float, resume_at: float, *, sent_at: float, a
     requests a second, that the connector believes in.
     """
     wait = max(0.0, resume_at - now)
-    if pace is None and declared is not None:
-        rate = min(0.9 * declared, max(0.5 * declared, accepted / max(1.0, wait)))
-        return Pace(rate=rate, resume_at=resume_at, changed_at=resume_at, found=True, ceiling=declared)
+    if pace is None and declared is not None:  # once is an accident: somebody else called too, or the network brought some together
+        return Pace(rate=declared, resume_at=resume_at, changed_at=resume_at, found=True, ceiling=declared)
     if pace is None:
         return Pace(rate=max(_FIRST_LEAST, accepted / max(1.0, wait)), resume_at=resume_at, changed_at=resume_at)
     if sent_at < pace.resume_at:  # under way together with the last one

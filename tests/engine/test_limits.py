@@ -172,6 +172,22 @@ def test_who_is_refused_often_without_a_declared_limit_is_told_to_declare_it(new
     assert any(limit.learned for limit in status(world).limits)
 
 
+def test_who_looks_up_a_lot_is_told_how_to_look_up_less(new_world: NewWorld) -> None:
+    """Each record is searched for before it is made."""
+    world = filled(new_world, 1, mail={"rate": (1, 1.0), "declared_rate": (1, 1.0)}, freshness="1d")
+    world.run()
+    for index in range(5):
+        for number in range(4):
+            world.leads.add(email=f"q{index}-{number}@example.org", name="Q", rev=1)
+        world.run()
+
+    [hint] = status(world).advice
+
+    assert "an `upsert` by the field of `match`, if the vendor has one: 20 of the calls only looked something up" in hint
+    assert "`cache` under `find` in the connector" in hint
+    assert "a longer interval: it was run every" in hint
+
+
 def test_nobody_is_advised_without_a_reason(new_world: NewWorld) -> None:
     world = filled(new_world, 20, mail={"rate": (1000, 1.0), "declared_rate": (1000, 1.0)})
     world.run()

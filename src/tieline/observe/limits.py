@@ -150,6 +150,8 @@ def _ways(sides: Sequence[Side], made: calls.Waits, *, refused: bool, starts: Se
                 ways.append(
                     f"an `upsert` by the field of `match`, if the vendor has one: {made.reads:,} of the calls only looked something up"
                 )
+                if resource.find and all(find.cache is None for find in resource.find.values()):
+                    ways.append("`cache` under `find` in the connector, so that what was looked up lately is not asked again")
         elif resource.list is not None and resource.list.changed_since is None:
             ways.append("`changed_since` in the connector, if the vendor has it; each run reads everything now")
     if len(starts) > 1:

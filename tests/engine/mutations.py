@@ -7,10 +7,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from tieline.dialects.dialect import Since
+from tieline.dialects.reading import ListReader
 from tieline.dialects.since import SinceTracker
+from tieline.dialects.windows import Windows
 from tieline.engine.allowances import KeptAllowances
 from tieline.engine.delivery import Sender
 from tieline.engine.ledger import Ledger
@@ -81,6 +84,39 @@ def the_cursor_is_the_largest_time_seen(monkeypatch: pytest.MonkeyPatch) -> None
         return Since(self._seen, self._seen) if last_page and self._seen is not None else None
 
     monkeypatch.setattr(SinceTracker, "safe", hasty)
+
+
+def a_list_that_moved_counts_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second reading of a list whose pages are counted is skipped: what slipped to a page that was read is lost."""
+    monkeypatch.setattr(ListReader, "_is_whole", lambda self, walk, before: True)
+
+
+def a_list_ends_at_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the vendor shows is taken for all there is: a short list counts as whole."""
+    monkeypatch.setattr(Windows, "split", lambda self, window, places: [])
+
+
+def an_unsettled_list_moves_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark is given before it is known whether the list held still."""
+    page = ListReader._page
+
+    def hasty(self: ListReader, *arguments: Any) -> Any:
+        found = page(self, *arguments)
+        found[0].since = self._mark()
+        return found
+
+    monkeypatch.setattr(ListReader, "_page", hasty)
+
+
+def a_304_is_believed_though_the_list_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor's mark is younger than what its list showed when it was given."""
+    mark = ListReader._mark
+
+    def trusting(self: ListReader, last_page: bool = True) -> Any:
+        since = mark(self, last_page)
+        return msgspec.structs.replace(since, tag_holds=True) if since is not None and since.tag is not None else since
+
+    monkeypatch.setattr(ListReader, "_mark", trusting)
 
 
 def a_records_deliveries_overtake_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

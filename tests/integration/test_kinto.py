@@ -80,6 +80,24 @@ class TestReading:
         assert 4 == len(asked)
         assert all(later - earlier >= 20 for earlier, later in itertools.pairwise(asked)), asked
 
+    def test_a_collection_that_has_not_changed_costs_one_call_and_moves_the_watermark(
+        self, tmp_path: Path, source: Collection, target: Collection
+    ) -> None:
+        """Kinto's ETag is the collection's, whichever page and part was asked for: 304 on page one speaks of all pages."""
+        seed(source, 5)
+        project = copying(tmp_path / "p", source, target, connector={"resources/contacts/list/paging/size": 2})
+        project.run("copy")
+        nothing = project.run("copy")
+        asked = [request for request in project.requests if source.path in request.url]
+        source.delete("c4")
+        deleted = project.run("copy")
+
+        assert ({"green": 0}, 1) == (told(nothing), nothing.counts.not_modified)
+        assert 1 == len(asked)
+        assert asked[0].headers["If-None-Match"].startswith('"')
+        assert 0 == deleted.counts.not_modified
+        assert {"green": 1, "filtered": 1} == told(deleted)
+
     def test_what_changes_while_pages_are_read_comes_with_the_next_run(
         self, tmp_path: Path, source: Collection, target: Collection
     ) -> None:

@@ -250,16 +250,20 @@ class Pipeline:
         ledger.counts.read += len(known)
         for link in known.values():
             agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
+            target_id = link.target_id
             if link.verdict == "queued":
                 for earlier in outbox.of_record(self._db, ledger.integration, link.source_id):
-                    agreed |= earlier.fields if earlier.state in ("owed", "sending", "unknown") else {}
+                    if earlier.state in ("owed", "sending", "unknown"):
+                        agreed |= earlier.fields
+                        # A creation whose answer was lost may have been found already, though nothing is confirmed yet.
+                        target_id = target_id or earlier.target_id
             if isinstance(policy, Archive):
                 values = {**agreed, **policy.archive} if self._job.target.whole_update else dict(policy.archive)
-                delivery = self._delivery(link.source_id, "update", link.target_id, values, agreed, {**agreed, **values})
+                delivery = self._delivery(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
             else:
-                delivery = self._delivery(link.source_id, "delete", link.target_id, {}, agreed, agreed)
+                delivery = self._delivery(link.source_id, "delete", target_id, {}, agreed, agreed)
             delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
-            delivery.behind = link.target_id is None
+            delivery.behind = target_id is None
             if self._guard is not None:
                 self._guard(delivery)
             page.deliveries.append(delivery)

@@ -65,9 +65,7 @@ class Books:
         if unknown := set(states.values()) - {*FINAL, *OPEN}:
             raise Broken(f"states that are none: {unknown}")
         self._states = states
-        for source_id, verdict, target_id in db.read("SELECT source_id, verdict, target_id FROM link"):
+        for source_id, verdict in db.read("SELECT source_id, verdict FROM link"):
             needed = _FOR_VERDICT.get(verdict)
-            if verdict == "queued" and target_id is not None:
-                continue  # a later version was on its way to the store when the process ended; its source still has it
             if needed is not None and not of_record[source_id] & {*needed}:
                 raise Broken(f"record {source_id} is {verdict}, but its deliveries are {of_record[source_id] or 'none'}")

@@ -207,3 +207,37 @@ def test_an_error_of_our_own_says_so(world):
     assert "Traceback" not in result.said
     assert [] == said(result, "error", "next")
     assert json.dumps(str(world.store))[1:-1] in result.err
+
+
+def test_a_wrong_option_is_json_as_well(world):
+    """Whoever asks for JSON gets JSON, whatever is wrong."""
+    number, missing = world.both(["calls", "--status", "1", "--json"], ["calls", "--json", "--record", "crm"])
+    unknown = world.tieline("run", "--nope", "--json")
+
+    assert (2, 2, 2) == (number.code, missing.code, unknown.code)
+    assert "--status" in number.json["error"]
+    assert "--record" in missing.json["error"]
+    assert {"error": "No such option: --nope", "next": "`tieline run --help` says what it takes"} == unknown.json
+
+
+def test_a_reader_that_has_enough_is_no_failure(world):
+    """`tieline calls --json | head -1` in a script that heeds exit codes."""
+    world.tieline("run", NAME)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "tieline.cli.main", "calls", "--json"]
+        result = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, cwd=world.folder, env=world.environ, check=False)
+    finally:
+        os.close(writing)
+
+    assert (0, b"") == (result.returncode, result.stderr)
+
+
+def test_a_connection_that_does_not_answer_is_not_called_fine(world):
+    world.email.faults(outage=True)
+    result = world.tieline("check", "--live")
+    world.email.faults(outage=False)
+
+    assert 1 == result.code
+    assert [] == said(result, "failed", "the files are fine, but 1 connection can't be used now")

@@ -370,6 +370,8 @@ def run_command_line() -> int:
     try:
         code = app(standalone_mode=False)
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # whoever reads had enough, and nobody must act; click says 1
+            return 0
         return end.code if isinstance(end.code, int) else BROKEN
     except typer.Exit as end:
         return int(end.exit_code)
@@ -382,7 +384,13 @@ def run_command_line() -> int:
     except Exception as error:
         show = getattr(error, "show", None)
         if show is not None:  # click's own errors know how to speak
-            show()
+            if "--json" in sys.argv:  # what would have set the mode was never reached
+                context = getattr(error, "ctx", None)
+                where = context.command_path if context is not None else "tieline"
+                output.json_mode = True
+                output.json({"error": error.format_message(), "next": f"`{where} --help` says what it takes"})  # type: ignore[attr-defined]
+            else:
+                show()
             return int(getattr(error, "exit_code", 2))
         if "TIELINE_TRACE" in os.environ:
             raise

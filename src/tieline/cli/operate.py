@@ -47,7 +47,8 @@ def check(folder: Path, *, live: bool) -> int:
     examples = sum(len(spec.tests) for spec in project.integrations.values())
     output.print(
         f"{plural(len(project.integrations), 'integration')}, {plural(len(project.connections), 'connection')}, "
-        f"{plural(len(project.connectors), 'connector')}, {plural(examples, 'mapping example')}: fine"
+        f"{plural(len(project.connectors), 'connector')}, {plural(examples, 'mapping example')}: "
+        + (f"the files are fine, but {plural(len(failed), 'connection')} can't be used now" if failed else "fine")
         + (f", {plural(len(complaints), 'warning')}" if complaints else ""),
         style="green" if not failed else None,
     )

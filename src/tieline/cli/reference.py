@@ -110,7 +110,8 @@ def _taken(function: Callable[..., Any]) -> list[str]:
             shown = info.metavar or f"{name.upper()}{' …' if several else ''}"
         else:
             assert isinstance(info, OptionInfo)
-            flags = info.param_decls or (f"--{name.replace('_', '-')}",)
+            stated = (info.default,) if isinstance(info.default, str) else ()  # in `Annotated`, a name stands in its place
+            flags = info.param_decls or stated or (f"--{name.replace('_', '-')}",)
             shown = ", ".join(flags) + ("" if kind is bool else f" {info.metavar or _value(kind)}") + (" …" if several else "")
         default = parameter.default
         if isinstance(info, OptionInfo) and info.envvar:

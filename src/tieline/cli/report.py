@@ -52,8 +52,10 @@ def _print_status(entry: IntegrationStatus) -> None:
     if entry.last_run is None:
         output.print("  last run  never: `tieline plan` shows what it would do")
         return
-    counts = " + ".join(f"{number} {key}" for key, number in entry.counts.items() if number and key not in _NOT_SHOWN)
-    output.print(f"  last run  {entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {counts or 'nothing read'}")
+    read = entry.counts.get("read", 0)
+    counts = " + ".join(f"{number} {key}" for key, number in entry.counts.items() if number and key not in _NOT_SHOWN) or "nothing"
+    what = f"{read} read = {counts}" if read else "nothing read"
+    output.print(f"  last run  {entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {what}")
     if missing := entry.counts.get("missing"):
         output.print(f"  missing   {missing} records could not be read: a system says that it has them, and did not show them")
     if entry.error:
@@ -87,7 +89,7 @@ def _print_status(entry: IntegrationStatus) -> None:
         output.console.print(f"  [yellow]advice    {escape(hint)}[/]")
     for notice in entry.notices:
         output.console.print(f"  [yellow]notice    {escape(notice)}[/]")
-    if entry.state in ("attention", "failed", "late"):
+    if entry.state in ("attention", "failed", "halted", "late"):
         output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")
 
 
@@ -99,6 +101,7 @@ def _limit_in_words(limit: LimitUse) -> str:
 
 
 _NOT_SHOWN = (
+    "read",
     "matched",
     "repeated",
     "pages",
@@ -117,6 +120,8 @@ def _what_to_do(entry: IntegrationStatus) -> str:
         return f"run it (`tieline run {entry.integration}`), and see to it that it is scheduled often enough"
     if entry.parked or entry.held:
         return "see `tieline dead-letters`"
+    if entry.state == "halted":
+        return f"see the error above; `tieline plan {entry.integration}` shows what is to be done"
     return "see the error above, then run it again"
 
 

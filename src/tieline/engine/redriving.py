@@ -232,8 +232,11 @@ class Redriver:
                 )
             target_id = str(candidates[0])
         if link is None or link.target_id not in (None, target_id):
-            whose = f"the counterpart of {link.target_id}" if link else "a record that is not known any more"
-            raise Refused(f"dead letter {delivery.id} is of {whose}; nothing was changed", next_step="see `tieline explain`")
+            whose = f"whose counterpart is {link.target_id} already" if link else "that is not known any more"
+            raise Refused(
+                f"dead letter {delivery.id} is of a record {whose}; nothing was changed",
+                next_step=f"`tieline dead-letters redrive {delivery.id}` tries again, `discard {delivery.id}` gives it up",
+            )
         owner = links.of_targets(db, self._ledger.integration, [target_id]).get(target_id)
         if owner is not None and owner.source_id != delivery.source_id:
             raise Refused(

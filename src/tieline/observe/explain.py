@@ -85,7 +85,7 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     return Story(
         name, spec.source, source_id, spec.target, target_id,
         link.verdict if link else "deleted",
-        decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_shadow else None, moments,
+        decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_id and link.target_shadow else None, moments,
     )  # fmt: skip
 
 
@@ -150,7 +150,8 @@ def _moments(
         accepted.text = "read; it could not be sent on"
     if delivery.state in ("owed", "sending", "unknown"):
         text = str(why["message"]) if why else "on its way"
-        return [accepted, Moment(max(delivery.due_at, delivery.accepted_at), "owed", text, delivery.run, delivery.id, call=call, why=why)]
+        at = max(delivery.accepted_at, _answered(call))
+        return [accepted, Moment(at, "owed", text, delivery.run, delivery.id, call=call, why=why)]
     what = {"dead": "parked"}.get(delivery.state, delivery.state)
     settled_at = delivery.settled_at if delivery.settled_at is not None else delivery.accepted_at
     moments = [accepted]
@@ -171,10 +172,14 @@ def _moments(
         if what in ("superseded", "discarded") and why and why.get("message"):
             # It was set aside first; that stays part of the story.
             aside = "undecided" if undecided else "set aside"
-            moments.append(Moment(delivery.accepted_at, aside, str(why["message"]), delivery.run, delivery.id, call=call, why=why))
+            moments.append(
+                Moment(
+                    max(delivery.accepted_at, _answered(call)), aside, str(why["message"]), delivery.run, delivery.id, call=call, why=why
+                )
+            )
         followed = (
             "it could be decided"
-            if undecided
+            if undecided and (successor is None or successor.operation != "none")
             else "a later version took its place"
             if successor
             else "nothing of it has to be sent any more"
@@ -187,6 +192,11 @@ def _moments(
             Moment(settled_at, what, text, delivery.settled_run, delivery.id, call=None if again else call, why=None if again else why)
         )
     return moments
+
+
+def _answered(call: Call | None) -> float:
+    """Return when a call was answered, or given up."""
+    return call.at + call.seconds if call is not None else 0.0
 
 
 def _event_text(detail: str | None) -> str:

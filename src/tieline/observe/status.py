@@ -42,7 +42,7 @@ class IntegrationStatus(msgspec.Struct):
     linked: int
     """Source records that have their counterpart."""
     open: dict[str, int]
-    """Open deliveries by state: owed, unknown (the answer was lost), held, dead (parked)."""
+    """Open deliveries by state: owed, sending (of a run that has not ended), unknown (the answer was lost), held, dead (parked)."""
     owed: int
     parked: int
     held: int
@@ -89,11 +89,17 @@ def status_of(
     latest = runs.latest(db, known.id)
     run = latest[0] if latest else None
     open_ = outbox.count_states(db, known.id)
-    owed = open_.get("owed", 0) + open_.get("unknown", 0)
+    # What a run has on its way is not in the index of open ones; of one whose process was killed it is owed, whoever looks.
+    sending, sending_since = (
+        outbox.on_their_way(db, known.id, runs.first_delivery(db, run.id)) if run is not None and run.ended_at is None else (0, None)
+    )
+    if sending:
+        open_["sending"] = sending
+    owed = open_.get("owed", 0) + open_.get("unknown", 0) + sending
     dead, held, delivered = open_.get("dead", 0), open_.get("held", 0), outbox.delivered(db, known.id)
     judged = delivered + dead + held
     oldest = outbox.oldest_owed(db, known.id)
-    watermark = min([moment for moment in (known.complete_at, oldest) if moment is not None], default=None)
+    watermark = min([moment for moment in (known.complete_at, oldest, sending_since) if moment is not None], default=None)
     age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
     running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None
     state = "running" if running else run.state if run else "never run"

@@ -273,6 +273,14 @@ def oldest_owed(db: Database, integration: int) -> float | None:
     return rows[0][0] if rows else None
 
 
+def on_their_way(db: Database, integration: int, first: int) -> tuple[int, float | None]:
+    """Return how many deliveries a run that has not ended has on their way, and when the oldest was accepted; `first` is the run's."""
+    number, since = db.read(
+        "SELECT count(*), min(accepted_at) FROM delivery WHERE +integration = ? AND state = 'sending' AND id >= ?", (integration, first)
+    )[0]
+    return number, since
+
+
 def reason(kind: str, message: str, next_step: str = "", **more: Any) -> bytes:
     """Return the JSON of why a delivery is where it is."""
     return encode_json(

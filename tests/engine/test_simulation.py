@@ -19,13 +19,7 @@ def _seeds() -> range:
     return range(int(first), int(last) + 1) if dash else range(int(first))
 
 
-_OPEN_BUG = pytest.mark.xfail(
-    reason="after a crash a delivery may stand in line twice; its record keeps the verdict `queued` though it has arrived"
-)
-"""Seed 287: every value arrives once, but the verdict is wrong, and the next version is sent whole."""
-
-
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=_OPEN_BUG if seed == 287 else ()) for seed in _seeds()])
+@pytest.mark.parametrize("seed", _seeds())
 def test_everything_arrives_once_whatever_happens(seed: int, swift_path: Path) -> None:
     """Promises 1, 2, 3 and 5, in a world made by chance."""
     simulate(seed, swift_path)

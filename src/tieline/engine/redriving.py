@@ -81,7 +81,8 @@ class Redriver:
             there = self._pipeline.linked({lookup for _, lookup in waiting})
             ready = [delivery for delivery, lookup in waiting if lookup in there]
             await self._again(ready, "the record that it waited for is there")
-            settled = [d for d in chunk if d.why.get("kind") == letters.SETTLED]
+            # What was reopened by a process that died stays owed under the same reason, and is on its way already.
+            settled = [d for d in chunk if d.state == "held" and d.why.get("kind") == letters.SETTLED]
             await self._again([d for d in settled if d.record is not None])
             for delivery in settled:
                 if delivery.record is None:

@@ -17,6 +17,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
@@ -30,6 +31,7 @@ T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
 _SCHEMA_VERSION: Final = 4
+_BUSY_SECONDS: Final = 30.0
 
 
 class Database:
@@ -234,8 +236,8 @@ def marks(count: int) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30.0, cached_statements=512)
-    connection.execute("PRAGMA journal_mode = WAL")
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS, cached_statements=512)
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")  # a commit that was reported survives a power cut
     connection.execute("PRAGMA cache_size = -32768")
     connection.execute("PRAGMA wal_autocheckpoint = 8192")  # 32 MiB: pages that many commits touch are copied back once
@@ -243,14 +245,30 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL, however many others do so at this moment: here SQLite answers "busy" at once, whatever the timeout."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN")  # version and tables as of one moment: another process may be creating them
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    tables = int(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    connection.execute("COMMIT")
     if version > _SCHEMA_VERSION:
         raise StoreError(
             f"the store {path} has schema {version}; this tieline knows up to {_SCHEMA_VERSION}",
             next_step="use the tieline that wrote it, or a newer one; nothing was changed",
         )
-    if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+    if version == 0 and tables:
         raise StoreError(
             f"{path} is a SQLite file, but not a tieline store",
             next_step="give another path under `store:` in tieline.yaml",

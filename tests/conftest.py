@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from hypothesis import HealthCheck, settings
 from systems.faultproxy import FaultProxy
 from systems.kinto import Collection, Kinto, run_kinto
 from systems.mailman import MailingList, Mailman, run_mailman
@@ -20,6 +21,10 @@ from systems.tryton import Parties, Tryton, run_tryton
 Server = TypeVar("Server")
 SYSTEMS = Path(__file__).parent / "systems"
 
+
+# A busy machine is no reason to fail.
+settings.register_profile("tieline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tieline")
 
 _HEAVIEST_FIRST = ("pretix", "mailman", "tryton", "kinto")
 

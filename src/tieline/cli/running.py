@@ -122,7 +122,7 @@ def within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
             await project.aclose()
 
     gc.freeze()  # what has been imported stays
-    sys.setswitchinterval(0.0002)  # the store's thread asks for the interpreter often and briefly
+    sys.setswitchinterval(0.00005)  # the store's thread asks for the interpreter often and briefly
     try:
         import uvloop
     except ImportError:  # Windows has none

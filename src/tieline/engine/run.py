@@ -54,7 +54,7 @@ _PATIENCE_SECONDS = 10.0
 _LAST_SECONDS = 2 * _PATIENCE_SECONDS
 """What a run gets to end in good order once it is over time."""
 _GOES_ON = "nothing was lost; the next run goes on where this one stopped"
-_PAGES_AHEAD = 8
+_RECORDS_AHEAD = 3000
 _RECORDS_TOGETHER = 1000
 
 
@@ -541,18 +541,24 @@ class _Taken:
 async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], Awaitable[None]]) -> AsyncGenerator[list[Page], None]:
     """Yield the pages that have come while the last ones were dealt with; call `idle` when the next takes long.
 
-    A fast source so gets few large commits, a slow one is never waited for. At most a handful of pages is held.
+    A fast source so gets few large commits, a slow one is never waited for. Not many more than `_RECORDS_AHEAD` are held.
     """
-    queue: asyncio.Queue[Page | BaseException | None] = asyncio.Queue(_PAGES_AHEAD)
+    queue: asyncio.Queue[Page | BaseException | None] = asyncio.Queue()
+    held, room = 0, asyncio.Event()
 
     async def fetch() -> None:
+        nonlocal held
         try:
             async for page in pages:
-                await queue.put(page)
+                queue.put_nowait(page)
+                held += 1 + len(page.records)
+                while held > _RECORDS_AHEAD:
+                    room.clear()
+                    await room.wait()
         except Exception as error:  # noqa: BLE001 - raised again where the pages are used
-            await queue.put(error)
+            queue.put_nowait(error)
         else:
-            await queue.put(None)
+            queue.put_nowait(None)
 
     fetching = asyncio.create_task(fetch())
     try:
@@ -568,6 +574,8 @@ async def _ahead(pages: AsyncIterator[Page], idle: Callable[[], Awaitable[None]]
             together: list[Page] = []
             while isinstance(entry, Page):
                 together.append(entry)
+                held -= 1 + len(entry.records)
+                room.set()
                 if queue.empty() or sum(len(page.records) for page in together) >= _RECORDS_TOGETHER:
                     break
                 entry = queue.get_nowait()

@@ -69,8 +69,10 @@ def of_targets(db: Database, integration: int, target_ids: Sequence[str]) -> dic
 def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[str]]:
     """Return {match key: source ids} of the links that hold one of these keys."""
     found: dict[str, list[str]] = {}
-    rows = db.read(
-        f"SELECT match_key, source_id FROM link WHERE integration = ? AND match_key IN ({marks(len(keys))})", (integration, *keys)
+    rows = db.read(  # as in `shadows_of`
+        """SELECT match_key, source_id FROM json_each(?2) AS wanted
+           CROSS JOIN link ON link.integration = ?1 AND link.match_key IS NOT NULL AND link.match_key = wanted.value""",
+        (integration, encode_json(keys).decode()),
     )
     for key, source_id in rows:
         found.setdefault(key, []).append(source_id)

@@ -92,8 +92,8 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
     shared = (integration, run, now)
     insert(
         connection,
-        "INTO delivery (integration, run, accepted_at, operation, state, id, source_id, changed)",
-        "(?1, ?2, ?3, 'create', 'sending', {}, {}, {})",
+        "INTO delivery (integration, run, accepted_at, operation, state, room, id, source_id, changed)",
+        "(?1, ?2, ?3, 'create', 'sending', zeroblob(16), {}, {}, {})",
         [(d.id, d.source_id, bytearray(d.changed or b"")) for d in deliveries if d.state == "sending" and d.operation == "create"],
         shared,
     )
@@ -147,14 +147,14 @@ def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | N
     if len(ranges) * 8 <= len(settled):
         for first, last, call, attempts in ranges:
             connection.execute(
-                """UPDATE delivery SET state = 'delivered', settled_at = ?, settled_run = ?, call = ?, attempts = ?, reason = NULL
+                """UPDATE delivery SET state = 'delivered', settled_at = ?, settled_run = ?, call = ?, attempts = ?, reason = NULL, room = NULL
                    WHERE id BETWEEN ? AND ?""",
                 (now, run, call, attempts, first, last),
             )
         return
     update_from(
         connection,
-        """UPDATE delivery SET state = 'delivered', settled_at = ?1, settled_run = ?2, call = v.column2, attempts = v.column3, reason = NULL
+        """UPDATE delivery SET state = 'delivered', settled_at = ?1, settled_run = ?2, call = v.column2, attempts = v.column3, reason = NULL, room = NULL
            FROM ({values}) AS v WHERE delivery.id = v.column1""",
         3,
         settled,

@@ -236,3 +236,29 @@ def test_somebody_who_asks_whether_it_is_back_need_not_wait(clock, live):
         return await calls.breaker.enter(at_once=True)
 
     assert live(story)
+
+
+@pytest.mark.parametrize("ends", ["failed", "given up"])
+def test_a_probe_of_an_earlier_outage_says_nothing_about_this_one(clock, live, ends):
+    """A late answer has closed the breaker while the probe was on its way, and the system went down again: it is probed by one call still."""
+    breaker = Breaker("mail", BreakerPolicy(failures=1), 8, clock)
+
+    async def story() -> None:
+        for _ in range(3):
+            await breaker.enter()
+        breaker.failed("503", probe=0)
+        first = await breaker.enter(at_once=True)
+        breaker.answered()
+        breaker.failed("503", probe=0)
+        second = await breaker.enter(at_once=True)
+        assert first != second
+        known = breaker.outage
+        if ends == "failed":
+            breaker.failed("503", probe=first)
+        else:
+            breaker.given_up(probe=first)
+        assert known == breaker.outage
+        with pytest.raises(CircuitOpen, match="a probe is on its way"):
+            await breaker.enter(at_once=True)
+
+    live(story)

@@ -60,7 +60,7 @@ class Breaker:
         if known is not None:
             # A clock that was set back must not make the rest longer than any rest is.
             self._rest_until = clock.monotonic() + min(max(0.0, known.until - clock.now()), policy.longest)
-        self._probing = False
+        self._probe = self._probes = 0
         self._in_a_row = 0
         self._latest: deque[bool] = deque(maxlen=_JUDGED)
         self._room = most_at_once if known is None else 1
@@ -68,8 +68,8 @@ class Breaker:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._changed = asyncio.Event()
 
-    async def enter(self, *, at_once: bool = False) -> bool:
-        """Wait for room, and take it; return whether this call is the probe. Raises `CircuitOpen` while the system is down and it is not.
+    async def enter(self, *, at_once: bool = False) -> int:
+        """Wait for room, and take it; return the number of this probe, or 0. Raises `CircuitOpen` while the system is down and it is no probe.
 
         With `at_once`, it is the probe even if the rest is not over: somebody asks whether the system is back.
         """
@@ -82,21 +82,21 @@ class Breaker:
                 if waiter.done() and not waiter.cancelled():
                     self._wake(1)  # it was this one's turn: the next one takes it
                 raise
-        probe = self.outage is not None
-        if probe:
+        if self.outage is not None:
             rest = self._rest_until - self._clock.monotonic()
-            if self._probing or (rest > 0 and not at_once):
-                raise CircuitOpen(self._words(rest), wait_seconds=0.0 if self._probing else rest)
-            self._probing = True
+            if self._probe or (rest > 0 and not at_once):
+                raise CircuitOpen(self._words(rest), wait_seconds=0.0 if self._probe else rest)
+            self._probes += 1
+            self._probe = self._probes
         self._under_way += 1
-        return probe
+        return self._probe
 
     def answered(self) -> None:
         """Give the room back: the system has answered, if only with a refusal."""
         self._under_way -= 1
         if self.outage is not None:
             # The probe, or a call that was under way when the others failed: whatever answers is back.
-            self.outage, self._probing, self._room = None, False, 1
+            self.outage, self._probe, self._room = None, 0, 1
             self._latest.clear()
             self._save(None)
             self._tell()
@@ -107,22 +107,22 @@ class Breaker:
         self._latest.append(False)
         self._wake(1)
 
-    def failed(self, why: str, *, probe: bool) -> None:
-        """Give the room back: the system has not answered, or that it can't."""
+    def failed(self, why: str, *, probe: int) -> None:
+        """Give the room back: the system has not answered, or that it can't. The probe of an earlier outage says nothing about this one."""
         self._under_way -= 1
         self._in_a_row += 1
         self._latest.append(True)
-        if probe and self.outage is not None:
+        if probe and probe == self._probe and self.outage is not None:
             self._open(self.outage.since, self.outage.rests + 1, why)
         elif self.outage is None and self._is_down():
             self._open(self._clock.now(), 0, why)
         self._wake(1)
 
-    def given_up(self, *, probe: bool) -> None:
+    def given_up(self, *, probe: int) -> None:
         """Give the room back: the caller did not wait for the answer, which proves nothing."""
         self._under_way -= 1
-        if probe and self._probing:
-            self._probing = False
+        if probe and probe == self._probe:
+            self._probe = 0
             self._tell()
         self._wake(1)
 
@@ -135,7 +135,7 @@ class Breaker:
         """Wait until a call may be tried: as a probe, or because the system is back."""
         while self.outage is not None:
             rest = self._rest_until - self._clock.monotonic()
-            if self._probing:
+            if self._probe:
                 await self._changed.wait()
             elif rest > 0:
                 await sleep_unless(self._clock, rest, self._changed)
@@ -159,7 +159,7 @@ class Breaker:
         rest = full * (0.5 + 0.5 * self._clock.random())
         self._rest_until = self._clock.monotonic() + rest
         self.outage = Outage(since, self._clock.now() + rest, rests, why)
-        self._probing, self._room = False, 1
+        self._probe, self._room = 0, 1
         self._save(self.outage)
         self._tell()
         self._wake(len(self._waiting))
@@ -174,5 +174,5 @@ class Breaker:
     def _words(self, rest: float) -> str:
         outage = self.outage
         assert outage is not None
-        when = "a probe is on its way" if self._probing else f"the next probe is due in {rest:.0f} s"
+        when = "a probe is on its way" if self._probe else f"the next probe is due in {rest:.0f} s"
         return f"{self._name} is down ({outage.why}); nothing is sent to it before it answers again: {when}"

@@ -150,13 +150,14 @@ def test_a_destination_that_is_down_is_owed_everything(world):
         world.crm.edit(lead, last_name="Rosenberg")
     world.email.faults(outage=True)
     down = world.tieline("run", NAME)
-    status = world.tieline("status", NAME, "--json")
+    status, shown = world.both(["status", NAME, "--json"], ["status", NAME])
     world.email.faults(outage=False)
     back = world.tieline("run", NAME)
 
     assert 3 == down.code
-    assert [] == said(down, "503", "owed")
+    assert [] == said(down, "503", "owed", "down: email (", "tries it again, `tieline check --live` does at once")
     assert 3 == status.code
+    assert [] == said(shown, "down      email since", "`tieline check --live` does at once")
     assert 8 == status.json[0]["owed"]
     assert 0 == back.code
     assert "8 owed from earlier runs, now delivered" in back.out

@@ -88,6 +88,32 @@ def test_a_long_outage_ends_the_run_and_each_later_run_asks_once(new_world):
     assert 50 == len(world.members.records)
 
 
+def test_a_run_soon_after_an_outage_waits_for_the_probe_and_goes_on(new_world):
+    """It used to end as owed without a single call, though the probe was due in a few seconds and the system was back."""
+    world = new_world()
+    start(world)
+    world.run()
+    world.leads.add(email="new@example.com", name="New", rev=0)
+    world.network.strike(REFUSED, system="mail", times=10_000)
+    down = world.run()
+    world.clock.advance(60)
+    again = world.run()
+    began, before = world.clock.now(), len(world.calls())
+    world.network.strikes_end()
+
+    back = world.run()
+
+    assert ("owed", "owed") == (down.state, again.state)
+    assert "no connection to mail" in str(again.error)
+    (waiting,) = again.waiting
+    assert ("mail", True, "no connection to mail") == (waiting.connection, waiting.down, waiting.why)
+    assert began < waiting.until < began + 60
+    assert ("green", 4) == (back.state, len(world.members.records))
+    probe = [e for e in world.network.exchanges if e.system == "mail"][before]
+    assert waiting.until == pytest.approx(probe.sent_at + world.clock.now() - world.clock.monotonic(), abs=0.1)
+    assert [] == back.waiting
+
+
 def test_a_restart_neither_hurries_nor_forgets_the_next_attempt(new_world):
     """The time of the next attempt is durable."""
     world = new_world(retry={"attempts": 1, "base": "100s"})

@@ -49,10 +49,13 @@ def test_a_wait_of_hours_ends_the_run_and_the_next_one_calls_nobody(new_world: N
     assert "owed" == first.state
     assert "waiting" == waiting.state
     assert not waiting.needs_someone
-    assert ("mail", "told to wait (429)") == (waiting.waiting[0].connection, waiting.waiting[0].why)
+    assert ("mail", "the vendor asked for it (429, Retry-After)") == (waiting.waiting[0].connection, waiting.waiting[0].why)
     assert 7200.0 == pytest.approx(waiting.waiting[0].until - world.clock.now() + 7200.0, abs=5.0)
     assert "owed" == second.state
     assert calls == again
+    assert "429" in str(second.error), "why it waits is not lost on the way"
+    assert [("mail", waiting.waiting[0].why, False)] == [(each.connection, each.why, each.down) for each in second.waiting]
+    assert waiting.waiting[0].until == second.waiting[0].until
     assert "green" == third.state
     assert 3 == len(world.arrived)
     assert [] == status(world).waiting

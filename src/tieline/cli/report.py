@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, age, output, plain, value_text, when
+from tieline.cli.running import tried_again
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.observe.explain import Moment, Story
@@ -82,9 +83,10 @@ def _print_status(entry: IntegrationStatus) -> None:
         output.console.print(f"  [cyan]waiting   until {when(wait.until)} for {escape(wait.connection)}: {escape(wait.why)}[/]")
     for down in entry.outages:
         output.console.print(
-            f"  [yellow]down      {escape(down.connection)} since {when(down.since)}: {escape(down.why)}; "
-            f"tried again from {when(down.next_try_at)} on[/]"
+            f"  [yellow]down      {escape(down.connection)} since {when(down.since)}: {escape(down.why)}; {tried_again(down.next_try_at)}[/]"
         )
+    if entry.next_try_at is not None and not entry.waiting and not entry.outages:
+        output.print(f"  next try  the first of what is owed is due at {when(entry.next_try_at)}")
     for hint in entry.advice:
         output.console.print(f"  [yellow]advice    {escape(hint)}[/]")
     for notice in entry.notices:
@@ -116,6 +118,15 @@ _NOT_SHOWN = (
 
 
 def _what_to_do(entry: IntegrationStatus) -> str:
+    if entry.state == "late" and entry.waiting:
+        last = max(entry.waiting, key=lambda waiting: waiting.until)
+        return (
+            f"nothing can leave for {last.connection} before {when(last.until)}: {last.why}; a run after that goes on. "
+            "If that is too late, ask the vendor for more"
+        )
+    if entry.state == "late" and entry.outages:
+        down = entry.outages[0]
+        return f"find out with the owner of {down.connection} why it does not answer; {tried_again(down.next_try_at)}"
     if entry.state == "late":
         return f"run it (`tieline run {entry.integration}`), and see to it that it is scheduled often enough"
     if entry.parked or entry.held:

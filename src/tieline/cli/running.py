@@ -15,7 +15,8 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, output
+from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, output, when
+from tieline.dialects.dialect import Waiting
 from tieline.engine.ledger import Counts
 from tieline.engine.run import Outcome
 
@@ -51,8 +52,25 @@ def print_outcome(outcome: Outcome) -> None:
     if outcome.open:
         names = {"dead": "parked", "unknown": "owed, outcome unknown"}
         output.print("  open: " + ", ".join(f"{number} {names.get(state, state)}" for state, number in sorted(outcome.open.items())))
+    for waiting in outcome.waiting:
+        output.print(f"  {waiting_text(waiting)}")
+    if outcome.next_try_at is not None and not outcome.waiting:
+        output.print(f"  the first of what is owed is due at {when(outcome.next_try_at)}")
     if outcome.next_step:
         output.console.print(f"  [dim]next: {escape(outcome.next_step)}[/]")
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """Return until when nothing leaves for a system, and what can be done about it."""
+    if not waiting.down:
+        return f"waiting until {when(waiting.until)} for {waiting.connection}: {waiting.why}"
+    return f"down: {waiting.connection} ({waiting.why}); {tried_again(waiting.until)}"
+
+
+def tried_again(at: float) -> str:
+    """Return when a system that is down is tried again; `at` is in seconds since 1970 (UTC)."""
+    first = f"the first run from {when(at)} on tries it again" if at > time.time() else "the next run tries it again"
+    return f"{first}, `tieline check --live` does at once"
 
 
 def balance_text(counts: Counts) -> str:

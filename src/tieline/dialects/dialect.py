@@ -90,6 +90,17 @@ class Features(msgspec.Struct, frozen=True):
     """Most records of a call, by operation."""
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """Until when nothing leaves for a system, and why."""
+
+    connection: str
+    until: float
+    """Seconds since 1970 (UTC)."""
+    why: str
+    down: bool
+    """It does not answer, and is probed at that time; otherwise a limit is used up, or the vendor asked for it."""
+
+
 class System(Protocol):
     """A connection, spoken to."""
 
@@ -133,6 +144,9 @@ class System(Protocol):
     @property
     def is_down_for_long(self) -> bool:
         """Whether it has not answered for a while, so that it is for the next run to try again."""
+
+    def waiting(self) -> Waiting | None:
+        """Return until when no call of the present priority leaves for it, and why; None while they may."""
 
     async def until_it_may_pass(self) -> None:
         """Wait until a call may be tried, because it is time for a probe, or the system is back."""

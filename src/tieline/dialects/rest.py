@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
-from tieline.dialects.dialect import Features, Item, Page, Receipt, Since
+from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.reading import ListReader, Place, kind_of, text_id
 from tieline.dialects.results import read_results
@@ -202,6 +202,13 @@ class RestSystem:
     def is_down_for_long(self) -> bool:
         """Whether it has not answered for a while, so that it is for the next run to try again."""
         return self._caller.breaker.is_open_for_long
+
+    def waiting(self) -> Waiting | None:
+        """Return until when no call of the present priority leaves for it, and why; None while they may."""
+        if (outage := self._caller.breaker.outage) is not None:
+            return Waiting(self.name, outage.until, outage.why, down=True)
+        closed = self._caller.budget.waiting()
+        return Waiting(self.name, closed.until, closed.why, down=False) if closed is not None else None
 
     async def until_it_may_pass(self) -> None:
         """Wait until a call may be tried, because it is time for a probe, or the system is back."""

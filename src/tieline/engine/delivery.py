@@ -507,7 +507,7 @@ class Sender:
         for delivery in early:
             wait = delivery.due_at - now
             if wait > _LONGEST_WAIT:
-                await self._leave_owed([delivery], TielineError(f"its next attempt is due in {wait:,.0f} s"))
+                await self._leave_owed([delivery])  # why it waits, it says itself
             else:
                 self._schedule(delivery, wait, counts=False)
 
@@ -531,19 +531,20 @@ class Sender:
         self._line.again(delivery)
         self.flush()
 
-    async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError) -> None:
-        reason = _reason(why)
+    async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError | None = None) -> None:
+        """Let deliveries stay owed; without a `why`, for the reason for which they have been so far."""
+        reason = _reason(why) if why is not None else None
         now = self._ledger.clock.now()
 
         def unit(connection: sqlite3.Connection) -> None:
             for delivery in deliveries:
-                delivery.reason = reason
+                delivery.reason = reason if reason is not None else delivery.reason
                 delivery.state = "unknown" if delivery.doubt else "owed"
                 outbox.set_state(connection, delivery, now=now, run=self._ledger.run)
 
         ledger = self._ledger
         await ledger.commit(unit)
-        first, cause = deliveries[0], getattr(why, "kind", "halted")
+        first, cause = deliveries[0], str(deliveries[0].why.get("kind", "halted"))
         ledger.tell(
             events.DeliveryOwed(
                 integration=ledger.name, run=ledger.run, delivery=first.id, record=first.source_id, deliveries=len(deliveries), cause=cause
@@ -556,7 +557,7 @@ class Sender:
         # What waits behind them stays owed too, and what comes later: order within a record.
         behind = self._line.leave(deliveries, remember=self.halted is None)
         if behind:
-            await self._leave_owed(behind, why)
+            await self._leave_owed(behind, why or TielineError("an earlier change of the record is still owed"))
         self._release_puts()
         self._wake()
         self._notify()

@@ -8,6 +8,7 @@ every record, and destinations that can't search.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from tieline.model.errors import Undecodable
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import links
 from tieline.sync.decide import Candidate
+from tieline.transport.retry import TRANSIENT
 
 _SURVEY_FROM = 200
 """So many unlinked records on hand make a listing cheaper than searching for each."""
@@ -79,6 +81,26 @@ class Matcher:
             key: [Candidate(id, values, owners[id].source_id if id in owners else None) for id, values in rows]
             for key, rows in found.items()
         }
+
+    async def is_back(self, keys: Mapping[str, Any]) -> bool:
+        """Ask a destination that is down as soon as it may be probed, by one call for any of these keys; return whether it answers.
+
+        Gives up when it has been down for long, when it has been asked in vain as often as `retry` says, or when that would take longer
+        than a run waits between two attempts. Raises `RemoteError` for an answer that is no search result.
+        """
+        target, retry = self._target, self._job.spec.retry
+        one = dict([next(iter(keys.items()))])
+        for attempt in range(retry.attempts):
+            waiting = target.waiting()
+            if waiting is not None and waiting.down:
+                too_late = waiting.until - self._ledger.clock.now() > retry.most
+                if too_late or (attempt and target.is_down_for_long):
+                    return False
+            await target.until_it_may_pass()
+            with contextlib.suppress(*TRANSIENT):
+                await self.candidates(one, dict, fresh=True)
+                return True
+        return False
 
     def searched_value(self, record: Record) -> Any:
         """Return the value that `find` is asked for."""

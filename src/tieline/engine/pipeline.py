@@ -23,7 +23,7 @@ from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.matching import Matcher
-from tieline.model.errors import MappingError, RemoteError, SafetyStop
+from tieline.model.errors import CircuitOpen, MappingError, RemoteError, SafetyStop
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.spec.integrations import Archive
 from tieline.store import journal, links, outbox, runs
@@ -81,7 +81,7 @@ class Pipeline:
         """The mapping has changed since the shadows were made: nothing counts as unchanged before it is mapped again."""
         self.accept_undecided = True
         """What can't be matched, because the destination does not answer, is accepted and stays owed; otherwise the run fails."""
-        self._unanswered: RemoteError | None = None
+        self.unanswered: RemoteError | None = None
         """Why the destination can't be asked in this run."""
         self.most_deletes: int = job.spec.brakes.deletes
         """The most deletions that this run may send."""
@@ -480,18 +480,20 @@ class Pipeline:
         """Return the destination's records by match key; None when it can't be asked at the moment."""
         if self._job.upsert:
             return {}
-        if self._unanswered is None:
+        whose = lambda: {change.key: change.source_id for change in unlinked if change.key is not None}  # noqa: E731
+        while self.unanswered is None:
             try:
-                whose = lambda: {change.key: change.source_id for change in unlinked if change.key is not None}  # noqa: E731
                 return await self._matcher.candidates(keys, whose, fresh=again)
             except RemoteError as error:
+                if isinstance(error, CircuitOpen) and await self._matcher.is_back(keys):
+                    continue
                 if not self.accept_undecided or not isinstance(error, PASSING):
                     raise
-                self._unanswered = error
+                self.unanswered = error
         return None
 
     def _leave_undecided(self, page: _Page, change: _Change) -> None:
-        error = self._unanswered
+        error = self.unanswered
         assert error is not None
         page.owed += 1
         why = outbox.reason(

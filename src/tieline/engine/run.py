@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 import msgspec
 
 from tieline.dialects.decoding import Unreadable
-from tieline.dialects.dialect import Page, Since, System
+from tieline.dialects.dialect import Page, Since, System, Waiting
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
@@ -74,6 +74,10 @@ class Outcome(msgspec.Struct):
     """Open deliveries by state, over all runs."""
     brake: Braked | None = None
     """Of a plan: the brake that would hold the run."""
+    waiting: list[Waiting] = []
+    """Of a run that leaves something owed: its systems from which nothing leaves for now, each with the end of that."""
+    next_try_at: float | None = None
+    """When the first of what is owed is tried again, in seconds since 1970 (UTC); None when nothing is owed, or it is due already."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -167,6 +171,7 @@ class Engine:
         self._current = pass_
         deadline = asyncio.create_task(self._end_in_time(pass_, job.spec.max_run))
         ended, error, next_step = "failed", None, ""
+        waiting: list[Waiting] = []
         try:
             async with asyncio.timeout(job.spec.max_run + _LAST_SECONDS):
                 await pass_.go()
@@ -200,6 +205,8 @@ class Engine:
             heartbeat.cancel()
             deadline.cancel()
             await pass_.close()
+            if ended in ("owed", "attention"):
+                waiting = pass_.waiting()
             _LEDGER.reset(token)
             READ_RETRIES.reset(retries)
             PRIORITY.reset(urgency)
@@ -233,7 +240,10 @@ class Engine:
         with contextlib.suppress(TielineError):
             self._prune(ledger)
         seconds, open_ = clock.monotonic() - started_monotonic, outbox.count_states(db, state.id)
-        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake)
+        owed = bool(open_.get("owed") or open_.get("unknown"))
+        next_try_at = outbox.next_due(db, state.id, clock.now()) if owed else None
+        waiting = waiting if owed or error is not None else []
+        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake, waiting, next_try_at)
 
     def _close(
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
@@ -291,7 +301,7 @@ class _Pass:
         self._engine, self._job, self._ledger, self._state, self._wanted = engine, job, ledger, state, wanted
         self._progress = progress
         source, target = engine._systems[job.source_connection], engine._systems[job.target_connection]
-        self._source = source
+        self._source, self._target = source, target
         self._matcher = Matcher(job, target, ledger)
         if self._matcher.remembered is not None:
             ledger.later.append(self._matcher.remembered.pruning())
@@ -387,7 +397,9 @@ class _Pass:
         if self._wanted.send and (open_.get("owed") or open_.get("unknown")):
             ended, next_step = self.with_letters("owed", "the next run sends what is owed")
             (first,) = outbox.open_of(self._ledger.db, self._ledger.integration, ("owed", "unknown"), limit=1)
-            return ended, first.why.get("message"), next_step
+            unanswered = self._pipeline.unanswered  # what is owed undecided since earlier runs says what was so then
+            now_known = first.operation == "none" and unanswered is not None
+            return ended, str(unanswered) if now_known else first.why.get("message"), next_step
         ended, next_step = self.with_letters("green", "")
         return ended, None, next_step
 
@@ -397,6 +409,11 @@ class _Pass:
         if open_.get("held") or open_.get("dead"):
             return "attention", "; ".join(text for text in ("see `tieline dead-letters`", next_step) if text)
         return ended, next_step
+
+    def waiting(self) -> list[Waiting]:
+        """Return until when nothing leaves for the systems, and why."""
+        systems = {system.name: system for system in (self._source, self._target)}.values()
+        return [waiting for system in systems if (waiting := system.waiting()) is not None]
 
     @property
     def brake(self) -> Braked | None:

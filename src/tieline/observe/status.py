@@ -61,6 +61,8 @@ class IntegrationStatus(msgspec.Struct):
     outages: list[SystemDown] = []
     """Its systems that are down: what is owed waits, and goes when they are back."""
 
+    next_try_at: float | None = None
+    """When the first of what is owed is tried again; None when nothing is owed, or it is due already."""
     waiting: list[WaitingFor] = []
     """Its connections from which nothing leaves for now, each with the end of that."""
     limits: list[LimitUse] = []
@@ -132,5 +134,5 @@ def status_of(
         watermark=watermark, freshness_age=age, freshness_promise=spec.freshness,
         waiting=waiting, advice=advice(db, known.id, sides),
         limits=use_of(sides, now, calls.waits(db, [run.id]) if run else {}, (run.ended_at or now) - run.started_at if run else None),
-        notices=notes_of(sides),
+        notices=notes_of(sides), next_try_at=outbox.next_due(db, known.id, now) if owed else None,
     )  # fmt: skip

@@ -273,6 +273,15 @@ def oldest_owed(db: Database, integration: int) -> float | None:
     return rows[0][0] if rows else None
 
 
+def next_due(db: Database, integration: int, now: float) -> float | None:
+    """Return when the first of what is owed may be tried again; None when that is past, or nothing is owed."""
+    rows = db.read(
+        f"SELECT min(due_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {_IS_OPEN}", (integration,)
+    )
+    due_at: float | None = rows[0][0]
+    return due_at if due_at is not None and due_at > now else None
+
+
 def on_their_way(db: Database, integration: int, first: int) -> tuple[int, float | None]:
     """Return how many deliveries a run that has not ended has on their way, and when the oldest was accepted; `first` is the run's."""
     number, since = db.read(

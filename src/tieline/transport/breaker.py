@@ -20,6 +20,7 @@ import msgspec
 from tieline.model.clock import Clock, sleep_unless
 from tieline.model.errors import CircuitOpen
 from tieline.spec.connectors import BreakerPolicy
+from tieline.transport.allowance import moment_in_words
 
 _JUDGED: Final = 20
 """So many of the latest calls are looked at for the share of failures."""
@@ -174,5 +175,6 @@ class Breaker:
     def _words(self, rest: float) -> str:
         outage = self.outage
         assert outage is not None
-        when = "a probe is on its way" if self._probe else f"the next probe is due in {rest:.0f} s"
+        due_at = self._clock.now() + max(0.0, rest)  # a time: what is said here may be read later
+        when = "a probe is on its way" if self._probe else f"the next probe is due at {moment_in_words(due_at)}"
         return f"{self._name} is down ({outage.why}); nothing is sent to it before it answers again: {when}"

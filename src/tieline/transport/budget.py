@@ -26,7 +26,7 @@ from tieline.model.clock import Clock
 from tieline.model.errors import StoreError
 from tieline.spec.connectors import LimitHeaders, RateLimit
 from tieline.transport import allowance
-from tieline.transport.allowance import Allowance, Grant, Want
+from tieline.transport.allowance import Allowance, Closed, Grant, Want
 from tieline.transport.lanes import Lane
 from tieline.transport.limit_headers import NOTHING, Heard, Told, read_limits
 from tieline.transport.priority import PRIORITY, Priority
@@ -199,6 +199,17 @@ class Budget:
                 allowance.settle(state, self._rules, now, want)
 
             await self._change(change)
+
+    def waiting(self) -> Closed | None:
+        """Return until when calls of the present priority wait, and why, as all processes know it; None while they may leave."""
+        now, kept = self._clock.now(), None
+        with contextlib.suppress(StoreError):
+            kept = self._shared.peek(self.name)
+        kept = kept or self._last
+        allowance.touch(kept, now)
+        own = Closed(now + self.paused_seconds, self.pause_why) if self.paused_seconds > 0 else None
+        waits = (own, kept.pause, kept.waits.get(PRIORITY.get()))
+        return max((closed for closed in waits if closed is not None), key=lambda closed: closed.until, default=None)
 
     @property
     def paused_seconds(self) -> float:

@@ -175,14 +175,16 @@ class Caller:
                     await budget.throttled(backoff, "asked to be left alone", lesson=False, ended=False)
                 return response, error, call
             heard = budget.hear(response.headers)
-            wait, told = error.retry_after if error.retry_after is not None else reset_wait(heard), "told to wait"
+            wait, told = error.retry_after, f"the vendor asked for it ({error.status}, Retry-After)"
             if wait is None:
-                told = "too many requests, without a word of how long to wait"
+                wait, told = reset_wait(heard), f"the vendor asked for it ({error.status}, the reset of its limit)"
+            if wait is None:
+                told = f"too many requests, without a word of how long to wait ({error.status})"
                 wait = min(_GUESS_SECONDS * 2 ** min(throttled, 6), 120.0) * (0.5 + 0.5 * clock.random())
             throttled += 1
             # A 503 that names a time is an outage, not a limit: there is no pace to be learned from it.
             took_seconds = clock.monotonic() - sent_at
-            await budget.throttled(wait, f"{told} ({error.status})", took_seconds=took_seconds, lesson=error.status != 503)
+            await budget.throttled(wait, told, took_seconds=took_seconds, lesson=error.status != 503)
             if wait > MOST_WAIT_SECONDS:
                 return response, error, call
 

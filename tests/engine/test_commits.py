@@ -23,3 +23,21 @@ def test_pages_on_which_nothing_changed_share_a_commit_and_every_call_is_journal
     assert process.steps.count(COMMIT) < 8
     with world.store() as db:
         assert 30 == db.read("SELECT count(*) FROM call WHERE run = ?", (outcome.run,))[0][0]
+
+
+def test_a_run_that_was_taken_over_says_so_even_when_it_wrote_nothing(new_world):
+    """It learns of it with its last commit; to say green would hide that two runners are at work."""
+    world = new_world()
+    world.leads.add(email="a@example.com", name="A", rev=0)
+    world.run()
+
+    def take_over(exchange: object) -> None:
+        with world.store() as db:
+            db.write(lambda connection: connection.execute("UPDATE integration SET fence = fence + 1"))
+
+    world.network.passing = take_over
+    outcome = world.run()
+
+    assert {"halted": 1, "unchanged": 1} == told(outcome)
+    assert "another process has taken over this integration" in str(outcome.error)
+    assert "only one runner" in outcome.next_step

@@ -212,16 +212,14 @@ class Engine:
             PRIORITY.reset(urgency)
             with contextlib.suppress(TielineError):
                 ledger.close_journal()
-            with contextlib.suppress(TielineError):
-                self._close(
-                    ledger,
-                    started,
-                    ended,
-                    error,
-                    drained=pass_.drained,
-                    complete=pass_.complete and ended in ("green", "attention", "owed"),
-                    job=job,
-                )
+            went_well = ended in ("green", "attention", "owed")
+            try:
+                self._close(ledger, started, ended, error, drained=pass_.drained, complete=pass_.complete and went_well, job=job)
+            except TielineError as failure:
+                # A run that wrote nothing learns only here that it was taken over, or that the store takes nothing: then it has not gone well.
+                if went_well:
+                    ended = "halted" if isinstance(failure, SafetyStop) else "failed"
+                    error, next_step = str(failure), failure.next_step
             with contextlib.suppress(TielineError):
                 ledger.close_journal()  # what could not be written a moment ago
             counts = {key: number for key, number in msgspec.to_builtins(ledger.counts).items() if number}

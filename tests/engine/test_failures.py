@@ -348,3 +348,33 @@ def test_what_was_created_without_an_answer_counts_as_created(new_world):
     world.network.strike(UNANSWERED, system="mail", method="POST")
 
     assert {"green": 1, "created": 1} == told(world.run())
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["an update", "a record that is not decided yet"])
+def test_a_record_that_is_edited_all_the_time_does_not_restart_the_age_of_what_is_owed(new_world, known):
+    """`unavailable: keep` and the promise of freshness are about the oldest change that has not arrived, not about the latest version."""
+    world = new_world(retry={"attempts": 2}, unavailable={"keep": "5h"}, freshness="3h")
+    start(world, 1)
+    if known:
+        world.run()
+    else:
+        world.leads.add(email="first@example.com", name="First", rev=0)
+        world.run()
+        world.leads.add(email="second@example.com", name="Second", rev=0)
+    edited = world.leads.records[-1]["id"]
+    world.network.strike(REFUSED, system="mail", times=10_000)
+    ends, since = [], world.clock.now()
+    for hour in range(7):
+        world.leads.change(edited, rev=hour + 1)
+        ends.append(world.run().state)
+        world.clock.advance(3600)
+    with world.life() as life:
+        status = life.tieline.status()[0]
+
+    assert [*["owed"] * 5, "halted", "halted"] == ends
+    assert 7 * 3600 == pytest.approx(status.freshness_age, abs=600)
+    assert status.watermark == pytest.approx(since, abs=60)
+    world.network.strikes_end()
+    world.clock.advance(3600)
+    assert "green" == world.run().state
+    assert 5 + 2 == next(member["rev"] for member in world.members.records if member["email"] == world.leads.records[-1]["email"])

@@ -675,10 +675,14 @@ class _Page:
                 links.put(connection, integration, run, self.links)
             if self.gone:
                 links.judge(connection, integration, self.gone, "deleted")
+            since: dict[str, float] = {}
             if self.reopened:
+                since = outbox.owed_since(connection, integration, self.reopened)
                 outbox.supersede(connection, integration, self.reopened, run=run, now=now)
             if self.deliveries:
                 outbox.queue(connection, integration, run, now, self.deliveries)
+                if since:
+                    outbox.inherit_age(connection, self.deliveries, since)
             if self.events:
                 journal.note(connection, [event._replace(at=now) for event in self.events])
             if cursor is not None:

@@ -345,12 +345,15 @@ class _Pass:
         """Do it all."""
         failure: TielineError | None = None
         try:
-            await self._send_owed()
-            wanted = self._wanted
+            wanted, owed = self._wanted, await self._send_owed()
             if wanted.redrive:
+                if owed:
+                    await self._check_kept()
                 await self._redriver.redrive(wanted.redrive, pace=wanted.pace, limit=wanted.limit, settlement=wanted.settlement)
             else:
                 await self._redriver.take_waiting()
+                if owed:
+                    await self._check_kept()
                 await self._read()
             await self._pipeline.settle()
         except StoreError:
@@ -418,9 +421,10 @@ class _Pass:
         """The brake that would hold this run, of a plan."""
         return self._pipeline.braked
 
-    async def _send_owed(self) -> None:
+    async def _send_owed(self) -> bool:
+        """Hand what is owed from earlier runs to the sender; return whether anything was, of all records."""
         if not self._wanted.send:
-            return
+            return False
         ledger, after, any_ = self._ledger, 0, False
         now = ledger.clock.now()
         last = runs.latest(ledger.db, ledger.integration, 2)[-1]
@@ -437,17 +441,23 @@ class _Pass:
                     delivery.due_at = min(delivery.due_at, now + self._job.spec.retry.most)
             await self.sender.put(chunk)
             self._check_stopped()
-        keep = self._job.spec.unavailable.keep if self._job.spec.unavailable else None
-        if any_ and keep is not None:
+        return any_
+
+    async def _check_kept(self) -> None:
+        """Raise `SafetyStop` when the destination has not taken something for too long, and does not take it now either."""
+        keep, ledger = self._job.spec.unavailable.keep if self._job.spec.unavailable else None, self._ledger
+
+        def is_too_old() -> bool:
             oldest = outbox.oldest_owed(ledger.db, ledger.integration)
-            if oldest is not None and self._engine._clock.now() - oldest > keep and self._wanted.send:
-                await self.sender.drain()
-                oldest = outbox.oldest_owed(ledger.db, ledger.integration)
-                if oldest is not None:
-                    raise SafetyStop(
-                        f"{self._job.spec.target} has not taken what is owed for longer than `unavailable: keep` allows; nothing was dropped, nothing new is read",
-                        next_step="find out with the system's owner why it does not answer, or raise `keep`",
-                    )
+            return keep is not None and oldest is not None and ledger.clock.now() - oldest > keep
+
+        if is_too_old():
+            await self.sender.drain()
+            if is_too_old():
+                raise SafetyStop(
+                    f"{self._job.spec.target} has not taken what is owed for longer than `unavailable: keep` allows; nothing was dropped, nothing new is read",
+                    next_step="find out with the system's owner why it does not answer, or raise `keep`",
+                )
 
     def _meant(self) -> set[str] | None:
         """Return the records that a person asked for, if it was some: they do not wait for all that is owed, nor use up what is kept for them."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -129,6 +129,22 @@ def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequ
         (now, run, integration, *source_ids),
     )
     return [row[0] for row in rows]
+
+
+def owed_since(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> dict[str, float]:
+    """Return {source id: since when something of it has been owed}, of those of which something is that a later version may replace."""
+    rows = connection.execute(
+        f"""SELECT source_id, min(coalesce(owed_since, accepted_at)) FROM delivery
+            WHERE integration = ? AND state = 'owed' AND source_id IN ({marks(len(source_ids))}) GROUP BY source_id""",
+        (integration, *source_ids),
+    )
+    return dict(rows.fetchall())
+
+
+def inherit_age(connection: sqlite3.Connection, deliveries: Sequence[Delivery], since: Mapping[str, float]) -> None:
+    """Let deliveries that took the place of owed ones be owed since those were: `since` is by source id."""
+    heirs = [(since[delivery.source_id], delivery.id) for delivery in deliveries if delivery.source_id in since]
+    connection.executemany("UPDATE delivery SET owed_since = ? WHERE id = ?", heirs)
 
 
 def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | None, int]], *, run: int, now: float) -> None:
@@ -266,9 +282,13 @@ def delivered(db: Database, integration: int) -> int:
 
 
 def oldest_owed(db: Database, integration: int) -> float | None:
-    """Return when the oldest change was accepted that has not arrived yet and is not waiting for a person."""
+    """Return when the oldest change was accepted that has not arrived yet and is not waiting for a person.
+
+    A later version of it that took its place makes it no younger.
+    """
     rows = db.read(
-        f"SELECT min(accepted_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {_IS_OPEN}", (integration,)
+        f"SELECT min(coalesce(owed_since, accepted_at)) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {_IS_OPEN}",
+        (integration,),
     )
     return rows[0][0] if rows else None
 
@@ -285,7 +305,8 @@ def next_due(db: Database, integration: int, now: float) -> float | None:
 def on_their_way(db: Database, integration: int, first: int) -> tuple[int, float | None]:
     """Return how many deliveries a run that has not ended has on their way, and when the oldest was accepted; `first` is the run's."""
     number, since = db.read(
-        "SELECT count(*), min(accepted_at) FROM delivery WHERE +integration = ? AND state = 'sending' AND id >= ?", (integration, first)
+        "SELECT count(*), min(coalesce(owed_since, accepted_at)) FROM delivery WHERE +integration = ? AND state = 'sending' AND id >= ?",
+        (integration, first),
     )[0]
     return number, since
 

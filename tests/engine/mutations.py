@@ -210,8 +210,9 @@ def what_is_undone_on_its_way_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> No
 def failures_give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A passing failure parks the delivery."""
 
-    async def park(self: Sender, delivery: Delivery, error: Any) -> None:
-        await self._park(delivery, error)
+    async def park(self: Sender, deliveries: Sequence[Delivery], error: Any) -> None:
+        for delivery in deliveries:
+            await self._park(delivery, error)
 
     monkeypatch.setattr(Sender, "_try_again", park)
 

@@ -54,7 +54,7 @@ def test_all_attempts_of_a_record_are_found_in_order(new_world):
     (line,) = [m.text for m in world.story(1001).moments if m.what == "attempt" and "unreachable" in m.text]
 
     assert [("create", "unreachable", 1), ("create", "rate-limited", 2), ("create", None, 2)] == [shown(call) for call in found]
-    assert found[2].waited >= 3.0
+    assert 3.0 == pytest.approx(found[2].waited, abs=0.1)
     assert "create number 1: unreachable" == line
 
 

@@ -10,7 +10,7 @@ import pytest
 from engine.world import leads, members, told
 from tieline.engine.failures import FAILURES, Reaction, as_table, reaction_to
 from tieline.model import errors
-from tieline.testing import REFUSED, UNANSWERED, answering, error
+from tieline.testing import LOST, REFUSED, UNANSWERED, answering, error
 
 
 def start(world: Any, count: int = 3) -> None:
@@ -378,3 +378,35 @@ def test_a_record_that_is_edited_all_the_time_does_not_restart_the_age_of_what_i
     world.clock.advance(3600)
     assert "green" == world.run().state
     assert 5 + 2 == next(member["rev"] for member in world.members.records if member["email"] == world.leads.records[-1]["email"])
+
+
+@pytest.mark.parametrize("fault", [UNANSWERED, LOST], ids=lambda fault: fault.name)
+def test_after_a_lost_answer_to_a_batch_what_is_left_to_be_written_goes_in_batches(new_world, fault):
+    """Each record has to be looked for; a call for each that is still to be written would be as many again."""
+    rewrites = lambda record: {**record, "name": f"Dr {record['name']}"}  # noqa: E731 - so that what is found still lacks something
+    world = new_world(target=members(batch={"create": 50, "update": 50}, normalise=rewrites))
+    start(world, 150)
+    world.network.strike(fault, system="mail", method="POST", times=3)
+
+    outcome = world.run()
+
+    assert {"green": 150, "created": 150} == told(outcome)
+    assert 150 == len(world.members.records)
+    assert 150 == world.calls(method="GET").count(("GET", "search"))
+    assert 3 + 3 == len(world.calls(method="POST"))
+
+
+def test_one_record_that_a_batch_always_fails_with_is_left_alone_in_the_end(new_world):
+    """Promise 6: whose batch answers 500 whenever it is among them must not keep the others waiting, run after run."""
+    world = new_world(target=members(batch={"create": 50}), connector=lambda declared: declared.update(breaker={"failures": 100}))
+    start(world, 20)
+    world.network.weather = lambda system, request, now: (
+        error(500) if system == "mail" and request.method == "POST" and b"p7@" in (request.body or b"") else None
+    )
+
+    outcome = world.run()
+
+    assert {"owed": 20, "created": 19, "owed_": 1} == {
+        outcome.state: outcome.counts.read, "created": outcome.counts.created, "owed_": outcome.counts.owed
+    }  # fmt: skip
+    assert "p7@example.com" not in [member["email"] for member in world.members.records]

@@ -12,10 +12,10 @@ import contextlib
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from tieline.dialects.dialect import Item, Receipt, System
+from tieline.dialects.dialect import Item, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import UNKNOWN_NEXT, Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
@@ -234,6 +234,27 @@ class Sender:
             if not waiter.done():
                 waiter.set_result(None)
 
+    async def _side_by_side(self, work: Callable[[Delivery], Awaitable[bool]], deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Do something with each, as many at once as there may be calls; return those for which it says yes.
+
+        When one fails, the others are given up: none may outlive the run.
+        """
+        gate = asyncio.Semaphore(self._target.concurrency)
+
+        async def one(delivery: Delivery) -> bool:
+            async with gate:
+                return await work(delivery)
+
+        tasks = [asyncio.create_task(one(delivery)) for delivery in deliveries]
+        try:
+            said = await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        return [delivery for delivery, yes in zip(deliveries, said, strict=True) if yes]
+
     # -- one chunk
 
     async def _deliver(self, chunk: list[Delivery]) -> None:
@@ -256,16 +277,20 @@ class Sender:
             if delivery.target_id is None and delivery.operation != "create":
                 await self._nothing_there(delivery)
                 continue
-            if delivery.doubt and not await self._settle_doubt(delivery):
-                continue
             ready.append(delivery)
+        if doubtful := [delivery for delivery in ready if delivery.doubt]:
+            # Looked for one by one, and what is left to be written goes together again.
+            still_owed = {delivery.id for delivery in await self._side_by_side(self._settle_doubt, doubtful)}
+            looked_for = {delivery.id for delivery in doubtful}
+            ready = [delivery for delivery in ready if delivery.id in still_owed or delivery.id not in looked_for]
         by_operation: dict[str, list[Delivery]] = {}
         for delivery in ready:
             by_operation.setdefault(delivery.operation, []).append(delivery)
         for operation, group in by_operation.items():
-            size = self._batch_size(operation)  # of updates it may be another than of the creations that they were
-            for start in range(0, len(group), size):
-                await self._send(operation, group[start : start + size])
+            # Of updates it may be another size than of the creations that they were: what is too much here is for the others.
+            self._again(group[self._batch_size(operation) :])
+        for operation, group in by_operation.items():
+            await self._send(operation, group[: self._batch_size(operation)])
 
     async def _send(self, operation: str, group: list[Delivery]) -> None:
         # A creation that became an update of what was found there is another request: its key must not get the old answer.
@@ -285,7 +310,10 @@ class Sender:
         errors = [receipt.error for receipt in receipts]
         first = errors[0]
         if isinstance(first, CircuitOpen):
-            self._rest(group)
+            for delivery in group:
+                delivery.fresh = True  # what it needs to know stands in the store already
+            self._line.put_back(group)
+            self._rest()
             return
         if any(errors):
             refused = [delivery.source_id for delivery, error in zip(group, errors, strict=True) if error is not None]
@@ -297,6 +325,8 @@ class Sender:
             self._wake()
             return
         confirmed: list[tuple[Delivery, str, int | None]] = []
+        failed: list[tuple[Delivery, RemoteError]] = []
+        made: list[Delivery] = []
         for delivery, receipt in zip(group, receipts, strict=True):
             delivery.call = receipt.call
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
@@ -305,9 +335,13 @@ class Sender:
             if receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
                 confirmed.append((delivery, receipt.id, receipt.call))
             elif receipt.error is not None:
-                await self._failed(delivery, receipt.error)
+                failed.append((delivery, receipt.error))
             else:
-                await self._look_up_made(delivery, receipt)
+                delivery.already = receipt.already
+                made.append(delivery)
+        await self._failed(failed)
+        if made:
+            self._again(await self._side_by_side(self._look_up_made, made))
         if confirmed:
             self._refused_in_a_row = 0
             self._confirm(confirmed)
@@ -378,60 +412,83 @@ class Sender:
 
     # -- when it did not work
 
-    async def _failed(self, delivery: Delivery, error: RemoteError) -> None:
-        if isinstance(error, CircuitOpen):
-            self._rest([delivery])
-            return
-        match reaction_to(error):
-            case Reaction.RETRY | Reaction.LOOK_FIRST:
-                await self._try_again(delivery, error)
-            case Reaction.WAIT:
-                await self._wait_as_told(delivery, error)
+    async def _failed(self, failed: Sequence[tuple[Delivery, RemoteError]]) -> None:
+        """Do what follows for each. Those that failed with the same error wait together, so that they go together again."""
+        together: dict[int, tuple[RemoteError, list[Delivery]]] = {}
+        for delivery, error in failed:
+            together.setdefault(id(error), (error, []))[1].append(delivery)
+        for error, deliveries in together.values():
+            if isinstance(error, CircuitOpen):
+                self._rest()
+                self._again(deliveries)
+                continue
+            match reaction_to(error):
+                case Reaction.RETRY | Reaction.LOOK_FIRST:
+                    await self._try_again(deliveries, error)
+                case Reaction.WAIT:
+                    await self._wait_as_told(deliveries, error)
+                case Reaction.HALT:
+                    self.halt(error)
+                    await self._leave_owed(deliveries, error)
+                case reaction:
+                    for delivery in deliveries:
+                        await self._failed_alone(delivery, error, reaction)
+
+    async def _failed_alone(self, delivery: Delivery, error: RemoteError, reaction: Reaction) -> None:
+        match reaction:
             case Reaction.DECIDE_AGAIN:
                 await self._decide_again(delivery, error)
             case Reaction.FIND_AGAIN:
                 await self._find_again(delivery, error)
-            case Reaction.PARK:
-                await self._park(delivery, error)
             case Reaction.PARK_OR_HALT:
                 await self._refused(delivery, error)
-            case Reaction.HALT:
-                self.halt(error)
-                await self._leave_owed([delivery], error)
+            case _:
+                await self._park(delivery, error)
 
-    async def _wait_as_told(self, delivery: Delivery, error: RemoteError) -> None:
+    async def _wait_as_told(self, deliveries: Sequence[Delivery], error: RemoteError) -> None:
         wait = error.retry_after if isinstance(error, RateLimited) else None
         if wait is None:
             wait = wait_seconds(1, self._job.spec.retry, self._ledger.clock.random())
-        delivery.due_at = self._ledger.clock.now() + wait
-        delivery.reason = _reason(error)
         if wait > _LONGEST_WAIT:
+            due_at = self._ledger.clock.now() + wait
+            for delivery in deliveries:
+                delivery.due_at = due_at
             self.halt(error)
-            await self._leave_owed([delivery], error)
+            await self._leave_owed(deliveries, error)
             return
-        delivery.state = "unknown" if delivery.doubt else "owed"
-        await self._ledger.set_state(delivery)
-        self._schedule(delivery, wait)
+        await self._wait(deliveries, error, wait)
 
-    async def _try_again(self, delivery: Delivery, error: RemoteError) -> None:
-        policy = self._job.spec.retry
-        # A request that has left may have been done, even if the answer was an error page.
-        delivery.doubt = (
-            delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
-        )
+    async def _try_again(self, deliveries: Sequence[Delivery], error: RemoteError) -> None:
+        policy, clock = self._job.spec.retry, self._ledger.clock
         # Attempts of earlier runs count for the wait: a restart does not hurry.
-        wait = wait_seconds(max(1, delivery.attempts), policy, self._ledger.clock.random())
-        delivery.due_at = self._ledger.clock.now() + wait
-        delivery.reason = _reason(error)
-        exhausted = delivery.tries >= policy.attempts
-        if self._target.is_down_for_long or (exhausted and self._target.is_down):
+        wait: Callable[[], float] = lambda: wait_seconds(max(1, *(d.attempts for d in deliveries)), policy, clock.random())  # noqa: E731
+        due_at = clock.now() + wait()
+        for delivery in deliveries:
+            # A request that has left may have been done, even if the answer was an error page.
+            delivery.doubt = (
+                delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
+            )
+            delivery.due_at = due_at
+        again = [delivery for delivery in deliveries if delivery.tries < policy.attempts]
+        if self._target.is_down_for_long or (len(again) < len(deliveries) and self._target.is_down):
             self.halt(error)
-        if exhausted or self.halted is not None:
-            await self._leave_owed([delivery], error)
-            return
-        delivery.state = "unknown" if delivery.doubt else "owed"
-        await self._ledger.set_state(delivery)
-        self._schedule(delivery, wait)
+        if self.halted is not None:
+            again = []
+        if len(again) < len(deliveries):
+            await self._leave_owed([d for d in deliveries if not again or d.tries >= policy.attempts], error)
+        # A batch goes again as it is, then in halves, and the last time each record alone: one of them may be why all of them fail.
+        tries, size = max((delivery.tries for delivery in again), default=0), len(again)
+        size = 1 if tries + 1 >= policy.attempts else (size + 1) // 2 if tries > 1 else size
+        for start in range(0, len(again), max(1, size)):
+            await self._wait(again[start : start + size], error, wait(), apart=size < self._batch_size(again[0].operation))
+
+    async def _wait(self, deliveries: Sequence[Delivery], error: RemoteError, wait: float, *, apart: bool = False) -> None:
+        ledger, reason = self._ledger, _reason(error)
+        due_at = ledger.clock.now() + wait
+        for delivery in deliveries:
+            delivery.reason, delivery.due_at, delivery.state = reason, due_at, "unknown" if delivery.doubt else "owed"
+        await ledger.set_states(deliveries)
+        self._schedule(deliveries, wait, apart=apart)
 
     async def _decide_again(self, delivery: Delivery, error: RemoteError) -> None:
         """Somebody else was at the record, or had made it: see what it says now, and send what it does not have."""
@@ -442,23 +499,24 @@ class Sender:
             if delivery.operation == "create":
                 found = await self._doubts.look(delivery)
                 if found.candidates:
-                    await self._adopt(delivery, found, "it was there already")
+                    if await self._adopt(delivery, found, "it was there already"):
+                        self._again([delivery])
                 else:
                     await self._park(delivery, error)
                 return
             there = await self._doubts.current(delivery)
         except RemoteError as failure:
-            await self._try_again(delivery, failure if isinstance(failure, PASSING) else error)
+            await self._try_again([delivery], failure if isinstance(failure, PASSING) else error)
             return
         if there is None:
-            await self._try_again(delivery, error)
+            await self._try_again([delivery], error)
         elif delivery.operation == "update" and not (differs := changed_fields(delivery.fields, there)):
             await self._note(delivery, "looked: it says so already")
             self._confirm([(delivery, delivery.target_id or "", delivery.call)])
         else:
             if delivery.operation == "update" and not self._job.target.whole_update:
                 delivery.values, delivery.changed = differs, encode_json(differs)
-            await self._try_again(delivery, error)
+            await self._try_again([delivery], error)
 
     async def _find_again(self, delivery: Delivery, error: RemoteError) -> None:
         """The counterpart is not there under its id: it may have been merged or made anew."""
@@ -468,14 +526,20 @@ class Sender:
         try:
             found = await self._doubts.look(delivery)
         except RemoteError as failure:
-            await self._try_again(delivery, failure if isinstance(failure, PASSING) else error)
+            await self._try_again([delivery], failure if isinstance(failure, PASSING) else error)
             return
         if found.there is None or found.there.id == delivery.target_id:
             await self._refused(delivery, error)
             return
         await self._note(delivery, "its counterpart has another id now", target_id=found.there.id, before=delivery.target_id)
-        delivery.target_id, delivery.fresh = found.there.id, True
-        self._line.again(delivery)
+        delivery.target_id = found.there.id
+        self._again([delivery])
+
+    def _again(self, deliveries: Sequence[Delivery]) -> None:
+        """Put deliveries back to the front, in their order; what they need to know stands in the store already."""
+        for delivery in reversed(deliveries):
+            delivery.fresh = True
+            self._line.again(delivery)
         self._wake()
 
     async def _refused(self, delivery: Delivery, error: RemoteError) -> None:
@@ -487,11 +551,8 @@ class Sender:
         else:
             await self._park(delivery, error)
 
-    def _rest(self, group: Sequence[Delivery]) -> None:
+    def _rest(self) -> None:
         """The destination is down: nothing leaves before it is time to probe it, or it is back."""
-        for delivery in group:
-            delivery.fresh = True  # what it needs to know stands in the store already
-        self._line.put_back(group)
         if self._resting is None and self.halted is None:
             self._resting = asyncio.create_task(self._resting_until())
             self._release_puts()
@@ -504,31 +565,42 @@ class Sender:
     async def _await_their_time(self, early: Sequence[Delivery]) -> None:
         """Let deliveries of earlier runs wait until they are due; those that are due too late stay owed."""
         now = self._ledger.clock.now()
+        together: dict[float, list[Delivery]] = {}
         for delivery in early:
-            wait = delivery.due_at - now
-            if wait > _LONGEST_WAIT:
-                await self._leave_owed([delivery])  # why it waits, it says itself
+            together.setdefault(delivery.due_at, []).append(delivery)
+        for due_at, deliveries in together.items():
+            if due_at - now > _LONGEST_WAIT:
+                await self._leave_owed(deliveries)  # why they wait, they say themselves
             else:
-                self._schedule(delivery, wait, counts=False)
+                self._schedule(deliveries, due_at - now, counts=False)
 
-    def _schedule(self, delivery: Delivery, wait: float, *, counts: bool = True) -> None:
-        """Put a delivery back to the front after a wait. Many that `counts` hold up new ones: the destination is in trouble."""
-        ledger, cause = self._ledger, str(delivery.why.get("kind", ""))
-        ledger.tell(
-            events.DeliveryRetried(
-                integration=ledger.name, run=ledger.run, delivery=delivery.id, record=delivery.source_id, call=delivery.call,
-                attempt=delivery.attempts, wait_seconds=wait, cause=cause,
-            )
-        )  # fmt: skip
-        self._retrying += counts
-        task = asyncio.create_task(self._later(delivery, wait, counts=counts))
+    def _schedule(self, deliveries: Sequence[Delivery], wait: float, *, counts: bool = True, apart: bool = False) -> None:
+        """Put deliveries back to the front after a wait, to be sent in a call of their own if `apart`.
+
+        Many that `counts` hold up new ones: the destination is in trouble.
+        """
+        ledger = self._ledger
+        for delivery in deliveries:
+            ledger.tell(
+                events.DeliveryRetried(
+                    integration=ledger.name, run=ledger.run, delivery=delivery.id, record=delivery.source_id, call=delivery.call,
+                    attempt=delivery.attempts, wait_seconds=wait, cause=str(delivery.why.get("kind", "")),
+                )
+            )  # fmt: skip
+        number = len(deliveries) if counts else 0
+        self._retrying += number
+        task = asyncio.create_task(self._later(deliveries, wait, number, apart=apart))
         self._retries.add(task)
         task.add_done_callback(self._retries.discard)
 
-    async def _later(self, delivery: Delivery, wait: float, *, counts: bool) -> None:
+    async def _later(self, deliveries: Sequence[Delivery], wait: float, number: int, *, apart: bool) -> None:
         await sleep_unless(self._ledger.clock, wait, self._halt_seen)
-        self._retrying -= counts
-        self._line.again(delivery)
+        self._retrying -= number
+        if apart:
+            self._line.put_back(deliveries)
+        else:
+            for delivery in reversed(deliveries):
+                self._line.again(delivery)
         self.flush()
 
     async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError | None = None) -> None:
@@ -614,7 +686,7 @@ class Sender:
             return
         delivery.state = "superseded"
         delivery.reason = outbox.reason("never created", "it was deleted in the source before it was created")
-        await self._ledger.set_state(delivery)
+        await self._ledger.set_states([delivery])
         self._ledger.counts.superseded += delivery.run == self._ledger.run
         self._done([delivery])
 
@@ -644,7 +716,7 @@ class Sender:
             reaction = reaction_to(error)
             delivery.tries += reaction is not Reaction.WAIT
             if reaction in (Reaction.RETRY, Reaction.LOOK_FIRST, Reaction.WAIT, Reaction.HALT):
-                await self._failed(delivery, error)
+                await self._failed([(delivery, error)])
             else:
                 await self._hold(
                     delivery, "unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}"
@@ -655,40 +727,38 @@ class Sender:
             await self._note(delivery, "looked: it had not been done")
             return True
         delivery.made = True
-        await self._adopt(delivery, found, "looked: it had been done")
-        return False
+        return await self._adopt(delivery, found, "looked: it had been done")
 
-    async def _look_up_made(self, delivery: Delivery, receipt: Receipt) -> None:
-        """The write succeeded, or was so already, and the answer did not tell the id."""
+    async def _look_up_made(self, delivery: Delivery) -> bool:
+        """The write succeeded, or was so already, and the answer did not tell the id. Return whether something still has to be sent."""
         if not self._doubts.can_look:
             await self._hold(delivery, "unknown", "the destination did not tell the id of the record that it made, and can't be asked")
-            return
+            return False
         try:
             found = await self._doubts.look(delivery)
         except RemoteError as error:
-            await self._failed(delivery, error)
-            return
+            await self._failed([(delivery, error)])
+            return False
         if found.candidates:
-            await self._adopt(delivery, found, "it was there already" if receipt.already else "its id was looked up")
-        else:
-            await self._hold(delivery, "unknown", "the destination says that the record is there, but it can't be found by its match key")
+            return await self._adopt(delivery, found, "it was there already" if delivery.already else "its id was looked up")
+        await self._hold(delivery, "unknown", "the destination says that the record is there, but it can't be found by its match key")
+        return False
 
-    async def _adopt(self, delivery: Delivery, found: Found, event: str) -> None:
-        """Take what is there as the counterpart, and send what it does not have yet."""
+    async def _adopt(self, delivery: Delivery, found: Found, event: str) -> bool:
+        """Take what is there as the counterpart. Return whether it has not all yet, so that the rest still has to be sent."""
         there = found.there
         if there is None:
             await self._hold(delivery, "unmatched", found.ambiguity)
-            return
+            return False
         await self._note(delivery, event, target_id=there.id)
         differs = self._doubts.still_owed(delivery, there)
         if not differs:
             self._confirm([(delivery, there.id, delivery.call)])
-            return
-        delivery.operation, delivery.target_id, delivery.fresh = "update", there.id, True
+            return False
+        delivery.operation, delivery.target_id = "update", there.id
         if not self._job.target.whole_update:
             delivery.values, delivery.changed = differs, encode_json(differs)
-        self._line.again(delivery)
-        self._wake()
+        return True
 
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)

@@ -277,10 +277,15 @@ class Ledger:
             msgspec.json.encode(detail, enc_hook=str).decode() if detail else None,
         )
 
-    async def set_state(self, delivery: outbox.Delivery) -> None:
-        """Write the state that a delivery has now."""
+    async def set_states(self, deliveries: Sequence[outbox.Delivery]) -> None:
+        """Write the states that deliveries have now."""
         now = self.clock.now()
-        await self.commit(lambda connection: outbox.set_state(connection, delivery, now=now, run=self.run))
+
+        def unit(connection: sqlite3.Connection) -> None:
+            for delivery in deliveries:
+                outbox.set_state(connection, delivery, now=now, run=self.run)
+
+        await self.commit(unit)
 
 
 def tell_set_aside(ledger: Ledger, delivery: outbox.Delivery) -> None:

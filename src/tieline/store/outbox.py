@@ -68,6 +68,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: the record's match key."""
     tries: int = 0
     """Not stored: attempts in this run."""
+    already: bool = False
+    """Not stored: the destination said to its creation that the record is there."""
     made: bool = False
     """Not stored: an update of what a creation of its own, whose answer was lost, has made already."""
 

@@ -192,10 +192,16 @@ def tieline(job: Job, url: str) -> list[Contestant]:
         start_afresh()
         measure(command, env, project)
 
+    def learn_pace() -> None:
+        start_afresh()
+        measure([str(TIELINE), "run", "one"], env, project)
+        shutil.copy(project / "integrations/one.yaml", project / "integrations/again.yaml")
+
     if job.limited:
         return [
             Contestant("tieline, declared", command, env, project, before_each=start_afresh),
             Contestant("tieline, undeclared", [str(TIELINE), "run", "one"], env, project, before_each=start_afresh),
+            Contestant("tieline, after that", [str(TIELINE), "run", "again"], env, project, before_each=learn_pace),
         ]
     if job.name == "unchanged":
         return [Contestant("tieline", command, env, project, before_all=fill_store)]

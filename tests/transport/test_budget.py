@@ -71,13 +71,16 @@ def test_a_limit_that_nobody_tells_of_is_found(vendor: Any) -> None:
     assert trial.share_refused < 0.01
 
 
-def test_a_restart_knows_the_pace_that_was_learned() -> None:
-    trial = Trial(LeakyBucket(50, 5)).run(60.0)
-    accepted, refused = trial.accepted, trial.refused
-    trial.run(60.0)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_restart_knows_the_pace_that_was_learned(seed: int) -> None:
+    """Each minute is another process; once the pace is known, promise 5 holds for a limit that nobody declared as well."""
+    trial = Trial(LeakyBucket(50, 5), seed=seed).run(60.0)
+    for _ in range(3):
+        accepted, refused = trial.accepted, trial.refused
+        trial.run(60.0)
 
-    assert trial.accepted - accepted >= 0.9 * 3000
-    assert trial.refused - refused <= 4
+        assert trial.accepted - accepted >= 0.97 * 3000
+        assert trial.refused - refused <= 2
 
 
 def test_a_connection_without_a_limit_leaves_the_store_alone() -> None:

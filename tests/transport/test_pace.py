@@ -46,16 +46,33 @@ def test_it_doubles_until_the_limit_is_found_and_then_comes_near_it() -> None:
     assert 48.0 == pace.rate
 
     pace = found(40.0, ceiling=50.0)
-    for step in range(1, 60):
+    for step in range(1, 30):
         grow(pace, 100.0 + step)
     assert 48.0 < pace.rate < 48.5
 
 
-def test_once_a_minute_it_looks_whether_there_is_more() -> None:
+def test_after_half_a_minute_it_looks_whether_there_is_more() -> None:
     pace = found(50.0, ceiling=50.0)
-    grow(pace, 130.0)
+    grow(pace, 129.0)
     assert 50.0 == pace.rate
 
-    grow(pace, 161.0)
-    grow(pace, 162.0)
+    grow(pace, 131.0)
+    grow(pace, 132.0)
     assert 50.0 < pace.rate < 51.5
+
+
+def test_a_look_that_goes_well_is_followed_soon_by_a_larger_one_and_one_in_vain_by_fewer() -> None:
+    """A limit that was taken for half of what it is, is found within two minutes; one that is right costs a refusal ever more seldom."""
+    low = found(50.0, ceiling=50.0)
+    for second in range(100, 220):
+        grow(low, float(second))
+    assert low.rate > 100.0
+
+    pace, refused_at = found(50.0, ceiling=50.0), [100.0]
+    for second in range(100, 3700):
+        grow(pace, float(second))
+        if pace.rate > 50.5:
+            refused_at.append(float(second))
+            pace = lesson(pace, second, second + 1.0, sent_at=float(second), accepted=50)
+    assert len(refused_at) < 14
+    assert refused_at[2] - refused_at[1] < refused_at[-1] - refused_at[-2]

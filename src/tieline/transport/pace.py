@@ -1,9 +1,10 @@
 """A pace found from 429s, for vendors that declare nothing, or less than they enforce: pure functions over one small value.
 
 Until the first 429 there is none. What was accepted before it is the first guess, and doubles each half second until a 429 shows where the
-limit is (TCP's slow start). Where a limit is declared it begins with that, and the first 429 in a minute teaches nothing yet. From then on each further 429 takes something off: half when the pace had hardly
-begun, a fiftieth when it had held for long, because it is then just above the limit. Below the highest pace that is not known to fail it grows again; above, it
-tries once a minute, for limits change. Calls that were under way together are one lesson.
+limit is (TCP's slow start). Where a limit is declared it begins with that, and the first 429 in a minute teaches nothing yet. From then on
+each further 429 takes something off: half when the pace had hardly begun, a fiftieth when it had held for long, because it is then just above
+the limit. Below the highest pace that is not known to fail it grows again; above, it looks after half a minute, for limits change:
+soon again and a larger step when that went well, less often when it was in vain. Calls that were under way together are one lesson.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ _LEAST: Final = 0.1
 _FIRST_LEAST: Final = 0.5
 _LONG_WAIT_SECONDS: Final = 5.0
 _QUIET_SECONDS: Final = 10.0
-_PROBE_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 30.0
+_NEXT_LOOK_SECONDS: Final = 8.0
+_LOOK_STEP: Final = 0.05
+_MOST_LOOK_DOUBLINGS: Final = 3
+_MOST_REST_DOUBLINGS: Final = 4
 _DOUBLING_SECONDS: Final = 0.5
 _ROOM: Final = 1.3
 _STEP: Final = 0.15
+_LOOKING_STEP: Final = 0.5
 _BELOW: Final = 0.97
 
 
@@ -37,6 +43,10 @@ class Pace(msgspec.Struct):
     """The lowest rate that is known to fail."""
     taken: float = 0.0
     """Calls since `resume_at`."""
+    looks: int = 0
+    """Steps above the known limit since the last lesson."""
+    in_vain: int = 0
+    """Lessons in a row that the first such step has brought about."""
 
 
 def lesson(pace: Pace | None, now: float, resume_at: float, *, sent_at: float, accepted: int, declared: float | None = None) -> Pace:
@@ -64,7 +74,8 @@ def lesson(pace: Pace | None, now: float, resume_at: float, *, sent_at: float, a
             ceiling = min(ceiling, _ROOM * rate)
     if wait >= _LONG_WAIT_SECONDS:  # a window that was full before its end: what it took is what it takes
         rate = min(rate, pace.taken / (now - pace.resume_at + wait))
-    return Pace(rate=max(_LEAST, rate), resume_at=resume_at, changed_at=resume_at, found=True, ceiling=ceiling)
+    in_vain = pace.in_vain + (pace.looks == 1) if pace.looks < 2 else 0
+    return Pace(rate=max(_LEAST, rate), resume_at=resume_at, changed_at=resume_at, found=True, ceiling=ceiling, in_vain=in_vain)
 
 
 def grow(pace: Pace, now: float) -> None:
@@ -74,6 +85,8 @@ def grow(pace: Pace, now: float) -> None:
         if since >= _DOUBLING_SECONDS:
             pace.rate, pace.changed_at = pace.rate * 2.0, now
     elif since >= 1.0 and pace.rate < _BELOW * pace.ceiling * 0.995:
-        pace.rate, pace.changed_at = pace.rate + _STEP * (_BELOW * pace.ceiling - pace.rate), now
-    elif since >= _PROBE_SECONDS:
-        pace.ceiling, pace.changed_at = max(pace.ceiling, pace.rate) * 1.05, now - 1.0
+        step = _LOOKING_STEP if pace.looks > 1 else _STEP
+        pace.rate, pace.changed_at = pace.rate + step * (_BELOW * pace.ceiling - pace.rate), now
+    elif since >= (_NEXT_LOOK_SECONDS if pace.looks else _LOOK_SECONDS * 2 ** min(pace.in_vain, _MOST_REST_DOUBLINGS)):
+        more = _LOOK_STEP * 2 ** min(pace.looks, _MOST_LOOK_DOUBLINGS)
+        pace.ceiling, pace.changed_at, pace.looks = max(pace.ceiling, pace.rate) * (1.0 + more), now - 1.0, pace.looks + 1

@@ -135,9 +135,8 @@ def test_a_source_that_is_down(world):
     live, run = world.both(["check", "--live"], ["run", NAME], environ=environ)
     status = world.tieline("status", NAME)
 
-    assert 1 == live.code
+    assert (3, 3) == (live.code, run.code), "nobody has to do anything about the files or the credentials"
     assert [] == said(live, "failed  crm", "ok      email")
-    assert 3 == run.code
     assert [] == said(run, "no connection to 127.0.0.1:9", "nothing was lost")
     assert 3 == status.code
 
@@ -238,7 +237,12 @@ def test_a_reader_that_has_enough_is_no_failure(world):
 def test_a_connection_that_does_not_answer_is_not_called_fine(world):
     world.email.faults(outage=True)
     result = world.tieline("check", "--live")
-    world.email.faults(outage=False)
+    world.email.faults(outage=False, unauthorized=True)
+    refused, plan = world.both(["check", "--live", "--json"], ["plan", NAME])
+    world.email.faults(unauthorized=False)
 
-    assert 1 == result.code
+    assert 3 == result.code
     assert [] == said(result, "failed", "the files are fine, but 1 connection can't be used now")
+    assert (1, 1) == (refused.code, plan.code), "credentials need a person"
+    assert [False, True] == [bool(call["error"]) for call in refused.json["connections"]]
+    assert {"connection", "asked", "error"} == {*refused.json["connections"][0]}

@@ -10,7 +10,7 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.output import ACT, OK, SAFETY, WRONG, exit_code, output, plural, value_text
+from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, value_text
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine.planning import PlannedWrite
@@ -20,7 +20,7 @@ from tieline.spec.reader import find_project_folder, read_project_with_complaint
 
 
 def check(folder: Path, *, live: bool) -> int:
-    """Read and judge every file; try the connections with `live`."""
+    """Read and judge every file; try the connections with `live`. What a system answers has the exit code that a run would have."""
     home = find_project_folder(folder)
     project, complaints = read_project_with_complaints(home)
     errors = [complaint for complaint in complaints if complaint.severity == "error"]
@@ -28,9 +28,10 @@ def check(folder: Path, *, live: bool) -> int:
     if live and project is not None and not errors:
         calls = asyncio.run(_ping(Tieline(project)))
     failed = [call for call in calls if call["error"]]
+    code = WRONG if errors else max((call.pop("code") for call in calls), default=OK, key=gravity)
     if output.json_mode:
         output.json({"complaints": complaints, "connections": calls, "ok": not errors and not failed})
-        return WRONG if errors else ACT if failed else OK
+        return code
     for complaint in complaints:
         style = "red" if complaint.severity == "error" else "yellow"
         where = f"{complaint.file}:{complaint.line}" if complaint.line else complaint.file
@@ -52,7 +53,7 @@ def check(folder: Path, *, live: bool) -> int:
         + (f", {plural(len(complaints), 'warning')}" if complaints else ""),
         style="green" if not failed else None,
     )
-    return ACT if failed else OK
+    return code
 
 
 async def _ping(project: Tieline) -> list[dict[str, Any]]:
@@ -60,10 +61,10 @@ async def _ping(project: Tieline) -> list[dict[str, Any]]:
     try:
         for name in sorted(project.project.connections):
             try:
-                asked, error = await project.system(name).ping(), None
+                asked, error, code = await project.system(name).ping(), None, OK
             except TielineError as failure:
-                asked, error = "", f"{failure} ({failure.next_step})" if failure.next_step else str(failure)
-            calls.append({"connection": name, "asked": asked, "error": error})
+                asked, error, code = "", f"{failure} ({failure.next_step})" if failure.next_step else str(failure), exit_code(failure)
+            calls.append({"connection": name, "asked": asked, "error": error, "code": code})
     finally:
         await project.aclose()
     return calls

@@ -16,7 +16,8 @@ import msgspec
 from rich.console import Console
 from rich.markup import escape
 
-from tieline.model.errors import Forbidden, SafetyStop, SpecError, StoreError, TielineError, Unauthorized, Unavailable, Unreachable
+from tieline.engine.failures import PASSING
+from tieline.model.errors import RemoteError, SafetyStop, SpecError, StoreError, TielineError
 from tieline.model.records import encode_json
 
 OK, ACT, WRONG, OWED, SAFETY, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -105,9 +106,9 @@ def exit_code(error: BaseException) -> int:
         return SAFETY
     if isinstance(error, StoreError):
         return BROKEN
-    if isinstance(error, (Unreachable, Unavailable)):
+    if isinstance(error, PASSING):
         return OWED
-    if isinstance(error, (Unauthorized, Forbidden)):
+    if isinstance(error, RemoteError):
         return ACT
     return WRONG if isinstance(error, TielineError) else BROKEN
 

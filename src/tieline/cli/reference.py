@@ -30,8 +30,8 @@ CODES: Final = {
 
 EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "init": ("tieline init shop --template blank", (0, 2)),
-    "check": ("tieline check --live", (0, 1, 2)),
-    "plan": ("tieline plan qualified-leads --show 5\ntieline plan qualified-leads --out plan.jsonl", (0, 2, 3, 4, 5)),
+    "check": ("tieline check --live", (0, 1, 2, 3, 5)),
+    "plan": ("tieline plan qualified-leads --show 5\ntieline plan qualified-leads --out plan.jsonl", (0, 1, 2, 3, 4, 5)),
     "run": ("tieline run qualified-leads\ntieline run qualified-leads --plan plan.jsonl\ntieline run qualified-leads --allow-deletes 120", (0, 1, 2, 3, 4, 5, 130)),
     "status": ("tieline status || notify-the-team", (0, 1, 2, 3, 5)),
     "explain": ("tieline explain crm leads 6917529027641093161", (0, 2, 5)),

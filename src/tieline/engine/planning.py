@@ -17,7 +17,7 @@ from typing import Any, Self
 import msgspec
 
 from tieline.engine.run import Engine, Outcome, Wanted
-from tieline.model.errors import Complaint, SafetyStop, SpecError, TielineError, Unavailable
+from tieline.model.errors import Complaint, RemoteError, SafetyStop, SpecError, TielineError, Unavailable
 from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
@@ -113,7 +113,7 @@ async def make_plan(open_engine: Callable[[Database], Engine], db: Database, nam
             if outcome.state in ("owed", "attention") and outcome.error is not None:
                 raise Unavailable(outcome.error, next_step="try again when it is back")
             if outcome.state in ("failed", "halted"):
-                raise (SafetyStop if outcome.state == "halted" else TielineError)(
+                raise (SafetyStop if outcome.state == "halted" else RemoteError)(
                     outcome.error or "the plan could not be made", next_step=outcome.next_step
                 )
             return Plan(folder, scratch, outcome, fingerprint)

@@ -11,7 +11,7 @@ import contextlib
 import datetime as dt
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -27,6 +27,8 @@ from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, obser
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import StoreError, TielineError
+from tieline.model.paths import get
+from tieline.model.records import ABSENT
 from tieline.model.secret import Redactor
 from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
@@ -34,10 +36,12 @@ from tieline.observe.limits import Side
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
+from tieline.spec.fields import Fields
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project, find_project_folder, read_project
 from tieline.spec.references import check_url, resolve, resolve_secret
+from tieline.spec.words import meant
 from tieline.store import calls, state
 from tieline.store.calls import Call, Search
 from tieline.store.database import Database, reserve
@@ -311,10 +315,31 @@ class Tieline:
 
     def edit_letter(self, id: int, changes: Mapping[str, Any]) -> deadletters.DeadLetter:
         """Change fields of the source record that a dead letter keeps."""
-        letter = deadletters.get_letter(self.db, id)
-        connection, _, resource = self.project.integrations[letter.integration].source.partition(".")
+        letter = deadletters.get_open_letter(self.db, id)
+        (name,) = self.names(letter.integration)
+        source = self.project.integrations[name].source
+        if letter.record is not None:
+            self._check_fields(source, letter.record, changes)
+        connection, _, resource = source.partition(".")
         system = self.system(connection)
         return deadletters.edit(self.db, id, changes, lambda record: system.id_of(resource, record), now=self.clock.now())
+
+    def _check_fields(self, place: str, record: dict[str, Any], addresses: Iterable[str]) -> None:
+        """Raise `TielineError` for a field that the resource does not declare and the record does not have."""
+        declared = self._resource(place).fields
+        fields = Fields(self._resource(place))
+        for address in addresses:
+            problem = fields.problem(address)
+            if problem is None:
+                continue
+            with contextlib.suppress(ValueError):
+                if get(record, address) is not ABSENT:
+                    continue
+            hint = meant(address, declared)
+            raise TielineError(
+                f"{place}: {problem[0]}; nothing was changed",
+                next_step=f"{f'{hint} ' if hint else ''}it has: {', '.join(declared)}",
+            )
 
     def page_of(self, place: str, id: str) -> str | None:
         """Return the address of a record in the vendor's own user interface, if the connector says where that is."""

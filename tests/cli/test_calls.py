@@ -156,3 +156,19 @@ def test_nothing_of_the_logs_is_imported_before_they_are_asked_for(world):
     said = subprocess.run([sys.executable, "-c", code], env=world.environ, capture_output=True, text=True, check=True).stdout
 
     assert "False" == said.strip()
+
+
+def test_a_long_body_is_cut_where_many_calls_are_shown_and_whole_by_itself(world):
+    """One batch would fill the screen otherwise, and hide the calls after it."""
+    world.email.faults(lose_answer=1)
+    world.tieline("run", NAME)
+    many = world.tieline("calls", "--failed", "--body")
+    (call,) = lines(world, "--failed", "--body")
+    one = world.tieline("calls", str(call["call"]))
+    said = [line for line in many.out.splitlines() if line.startswith("  request ")]
+    whole = [line for line in one.out.splitlines() if line.startswith("  request ")]
+
+    assert 20 < len(said) < 30
+    assert f"  request … {len(whole) - len(said) + 1} more lines (--json)" == said[-1]
+    assert "more lines" not in one.out
+    assert 100 < len(whole)

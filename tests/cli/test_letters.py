@@ -96,6 +96,40 @@ def test_a_letter_is_shown_with_all_that_led_to_it(refused):
     assert "•••" in masked.out
 
 
+def test_a_field_that_the_source_does_not_have_is_not_set(world):
+    """It would be written into a record that no rule reads, and the letter would come back as it was."""
+    world.crm.ask("POST", "bad", {"kind": "phone"})
+    world.tieline("run")
+    (letter,) = world.tieline("dead-letters", "--json").json
+    wrong, unlike = world.both(
+        ["dead-letters", "edit", str(letter["id"]), "--set", "fone=02 5550 0001", "--json"],
+        ["dead-letters", "edit", str(letter["id"]), "--set", "nofield=1"],
+    )
+    (after,) = world.tieline("dead-letters", "--json").json
+    right = world.tieline("dead-letters", "edit", str(letter["id"]), "--set", "phone=02 5550 0001")
+
+    assert (2, 2, 0) == (wrong.code, unlike.code, right.code)
+    assert "crm.leads: there is no field `fone`; nothing was changed" == wrong.json["error"]
+    assert wrong.json["next"].startswith("did you mean `phone`? it has: ")
+    assert "first_name" in wrong.json["next"]
+    assert "next it has: " in unlike.err
+    assert letter["record"] == after["record"]
+
+
+def test_a_delivery_that_is_no_letter_is_not_shown_as_one(refused):
+    letter = refused.tieline("dead-letters", "--json").json[0]
+    refused.mend()
+    refused.tieline("dead-letters", "redrive", str(letter["id"]))
+    (story,) = refused.tieline("explain", "crm", "leads", letter["source_id"], "--json").json
+    delivered = next(moment["delivery"] for moment in story["moments"] if moment["what"] == "delivered")
+    shown, was = refused.both(["dead-letters", "show", str(delivered)], ["dead-letters", "show", str(letter["id"])])
+
+    assert (2, 0) == (shown.code, was.code)
+    assert f"{delivered} is no dead letter, but a delivery of record {letter['source_id']}: delivered" in shown.err
+    assert f"next tieline explain crm leads {letter['source_id']}" in shown.err
+    assert f"dead letter {letter['id']}" in was.out
+
+
 def test_a_letter_shows_the_rule_as_it_stands_now(world):
     world.crm.ask("POST", "bad", {"kind": "phone"})
     world.tieline("run")

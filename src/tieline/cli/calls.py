@@ -21,6 +21,8 @@ from tieline.store.calls import Call, Search
 
 _SHOWN = 50
 _MOST_NAMED = 20
+_MOST_LINES, _MOST_WIDTH = 20, 1000
+"""Of a body, where many calls are shown; one by itself is shown whole."""
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -113,8 +115,8 @@ def _print_table(project: Tieline, search: Search, limit: int, *, bodies: bool, 
             project.hide_personal(call)
         _print_row(call)
         if call.body is not None:
-            _print_body("request", call.body.request_headers, call.body.request)
-            _print_body("answer", call.body.answer_headers, call.body.answer)
+            _print_body("request", call.body.request_headers, call.body.request, most=_MOST_LINES)
+            _print_body("answer", call.body.answer_headers, call.body.answer, most=_MOST_LINES)
     for line in _closing(project, number, exact, limit):
         output.print(line, style="dim")
 
@@ -232,15 +234,20 @@ def _line(label: str, text: str) -> None:
     output.console.print(f"  [dim]{label:7}[/] {escape(_printable(text))}", soft_wrap=True)
 
 
-def _print_body(label: str, headers: dict[str, str], body: str) -> None:
+def _print_body(label: str, headers: dict[str, str], body: str, *, most: int | None = None) -> None:
     for name, value in headers.items():
         output.console.print(f"  [dim]{label:7}[/] [dim]{escape(name)}: {escape(_printable(value))}[/]", soft_wrap=True)
     if not body:
         return
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         body = msgspec.json.format(encode_json(decode_json(body.encode())), indent=2).decode()
-    for line in body.splitlines():
+    lines = body.splitlines()
+    for line in lines[:most]:
+        if most is not None and len(line) > _MOST_WIDTH:  # a body that was cut when it was kept is no JSON any more, and one line
+            line = f"{line[:_MOST_WIDTH]}… {plural(len(line) - _MOST_WIDTH, 'more character')} (--json)"
         output.console.print(f"  [dim]{label:7}[/] {escape(_printable(line))}", soft_wrap=True)
+    if most is not None and len(lines) > most:
+        output.console.print(f"  [dim]{label:7} … {plural(len(lines) - most, 'more line')} (--json)[/]", soft_wrap=True)
 
 
 def _printable(text: str) -> str:

@@ -133,10 +133,14 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     """Show a dead letter whole."""
     with Tieline.open(folder) as project:
         letter = deadletters.get_letter(project.db, id)
+        if not deadletters.was_letter(letter):
+            raise TielineError(
+                f"{id} is no dead letter, but a delivery of record {letter.source_id}: {letter.state}", next_step=_history(project, letter)
+            )
         rule = project.rule_text(letter.integration, letter.field)
         call = calls.by_id(project.db, [letter.call]).get(letter.call) if letter.call is not None else None
         spec = project.project.integrations.get(letter.integration)
-        history = f"tieline explain {spec.source.replace('.', ' ')} {letter.source_id}" if spec is not None else None
+        history = _history(project, letter)
         if mask and spec is not None:
             body = (letter.why.get("request") or {}).get("body")
             output.hide(personal_values(project, letter.integration, [letter.record, letter.fields, body]))
@@ -165,6 +169,12 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
             output.console.print(f"  [dim]history[/] {escape(history)}")
         output.console.print(f"  [dim]next[/]    {escape(letter.next_step.replace(' NO ', f' {letter.id} '))}")
         return OK
+
+
+def _history(project: Tieline, letter: DeadLetter) -> str | None:
+    """Return the command that tells a record's history; None when its integration is not in the project any more."""
+    spec = project.project.integrations.get(letter.integration)
+    return f"tieline explain {spec.source.replace('.', ' ')} {letter.source_id}" if spec is not None else None
 
 
 def _print_rule(letter: DeadLetter, rule: tuple[str, str] | None) -> None:

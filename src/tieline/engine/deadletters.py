@@ -116,6 +116,11 @@ def get_letter(db: Database, id: int) -> DeadLetter:
     return _letter(runs.names(db)[found[0]], found[1])
 
 
+def was_letter(letter: DeadLetter) -> bool:
+    """Say whether a delivery needs a person, or did until it was settled; otherwise it was only on its way."""
+    return letters.was_letter(letter.state, letter.why)
+
+
 def get_open_letter(db: Database, id: int) -> DeadLetter:
     """Return one that still needs a person. Raises `TielineError` when there is none."""
     number, delivery = _open(db, id)

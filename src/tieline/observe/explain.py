@@ -10,13 +10,11 @@ import msgspec
 
 from tieline.model.records import decode_json
 from tieline.spec.integrations import Integration
-from tieline.store import calls, journal, links, outbox, runs
+from tieline.store import calls, journal, letters, links, outbox, runs
 from tieline.store.calls import Call
 from tieline.store.database import Database
 
 _LOOK_UPS = ("find", "get", "list")
-_PASSING = ("unreachable", "circuit-open", "unavailable", "rate-limited", "unauthorized", "halted", "never created")
-"""Kinds of reasons that leave a delivery owed, and make it no dead letter."""
 
 
 class Moment(msgspec.Struct):
@@ -120,11 +118,11 @@ def _resolved(deliveries: Sequence[outbox.Delivery]) -> list[Moment]:
     found: list[Moment] = []
     before: list[outbox.Delivery] = []
     for delivery in deliveries:
-        if delivery.state == "superseded" and delivery.reason and delivery.why.get("kind") not in _PASSING:
+        if delivery.state == "superseded" and letters.was_letter(delivery.state, delivery.why):
             before.append(delivery)
         elif delivery.state == "delivered" and before:
-            letters = ", ".join(str(letter.id) for letter in before)
-            text = f"dead letter {letters}: a later version of it arrived"
+            numbers = ", ".join(str(letter.id) for letter in before)
+            text = f"dead letter {numbers}: a later version of it arrived"
             found.append(Moment(delivery.settled_at or delivery.accepted_at, "resolved", text, delivery.settled_run, before[-1].id))
             before = []
     return found
@@ -168,7 +166,7 @@ def _moments(
             )
         )
     else:
-        undecided = delivery.operation == "none" and why is not None and why.get("kind") in _PASSING
+        undecided = delivery.operation == "none" and why is not None and why.get("kind") in letters.ON_ITS_WAY
         if what in ("superseded", "discarded") and why and why.get("message"):
             # It was set aside first; that stays part of the story.
             aside = "undecided" if undecided else "set aside"

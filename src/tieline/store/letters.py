@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,6 +20,8 @@ from tieline.store.outbox import Delivery
 STATES = ("dead", "held")
 SETTLED = "settled"
 """The kind of a letter of which a person has said what became of it."""
+ON_ITS_WAY = ("unreachable", "circuit-open", "unavailable", "rate-limited", "unauthorized", "halted", "never created")
+"""Kinds of reasons that leave a delivery owed, and make it no dead letter."""
 _PORTION = 200
 _SAID = "json_extract(CAST(reason AS TEXT), '$.{}')"
 
@@ -103,6 +105,11 @@ def read(db: Database, integration: int, chosen: Chosen = ALL) -> Iterator[Deliv
     while portion := ids(db, integration, chosen, after=after):
         after = portion[-1]
         yield from sorted(outbox.get_many(db, integration, portion), key=lambda delivery: delivery.id)
+
+
+def was_letter(state: str, why: Mapping[str, Any]) -> bool:
+    """Say whether a delivery in this state, for this reason, is a dead letter, or was one until it was settled."""
+    return state in (*STATES, "discarded") or (state == "superseded" and bool(why) and why.get("kind") not in ON_ITS_WAY)
 
 
 def settle(connection: sqlite3.Connection, integration: int, id: int, source_id: str) -> None:

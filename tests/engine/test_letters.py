@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
@@ -74,6 +75,19 @@ def test_letters_are_grouped_by_what_went_wrong(new_world):
     assert f"tieline dead-letters redrive --integration {NAME} --cause mapping --field rev" == groups[1].command
     assert groups[1].example.message == some[0].message
     assert 1 == len(some)
+
+
+@pytest.mark.parametrize("score", [{}, {"rev": None}, {"rev": "many"}, {"rev": [1]}, {"rev": {"a": Decimal("1.50")}}, {"rev": True}])
+def test_whatever_a_rule_can_not_work_with_parks_one_record(new_world, score):
+    """Absent, null or of another kind: the letter names the field, and the others arrive."""
+    world = new_world(map={"email": "email", "rev": {"expr": "rev + 1"}})
+    world.leads.add(email="odd@example.org", **score)
+    world.leads.add(email="ann@example.org", rev=1)
+    outcome = world.run()
+
+    assert ("attention", 1, 1) == (outcome.state, outcome.counts.created, outcome.counts.parked)
+    (letter,) = world.letters()
+    assert letter.message.startswith("rev: `rev` is ")
 
 
 def test_ten_thousand_letters_are_counted_by_the_database(new_world):

@@ -335,12 +335,14 @@ def test_a_failing_function_of_the_project_parks_the_record():
 
 def test_what_a_function_returns_is_made_fit_for_json():
     """A float would come back from the destination as a decimal and look like a change for ever."""
-    functions = {"m:float": lambda record: {"x": 0.1}, "m:set": lambda record: {1}}
+    functions = {"m:float": lambda record: {"x": 0.1}, "m:set": lambda record: {1}, "m:half": lambda record: ["ok", "Zoë \ud83d"]}
     values = compile_mapping({"a": rule(call="m:float")}, functions=functions)({})
 
     assert "{'a': {'x': Decimal('0.1')}}" == str(values)
     with pytest.raises(MappingError, match="a set, which has no order"):
         compile_mapping({"a": rule(call="m:set")}, functions=functions)({})
+    with pytest.raises(MappingError, match="holds half of a character"):
+        compile_mapping({"a": rule(call="m:half")}, functions=functions)({})
 
 
 def test_everything_that_is_wrong_with_a_mapping_is_told_at_once():

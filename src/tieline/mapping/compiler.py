@@ -86,8 +86,10 @@ class CompiledMapping:
             except Exception as cause:  # noqa: BLE001 - a project's function may raise anything
                 source = ", ".join(map(format_path, plan.addresses))
                 lookup = cause.lookup if isinstance(cause, (Unfit, MappingError)) else None
-                problem = _sentence(plan, cause)
-                return MappingError(plan.target, problem, source=source, value=_input(plan, record), lookup=lookup)
+                value = _input(plan, record)
+                return MappingError(
+                    plan.target, _sentence(plan, cause), source=source, value=None if value is ABSENT else value, lookup=lookup
+                )
         return MappingError("", f"failed once, and not when tried again: {type(error).__name__}: {error}"[:_MOST_TEXT])
 
     def _alone(self) -> list[Callable[[Record, Links], Any]]:

@@ -21,6 +21,8 @@ MAX_DIGITS: Final = 400
 INVISIBLE: Final = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 """Characters that people can't see and copied text brings along; Unicode calls them default ignorable."""
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
 
 class Unfit(Exception):
     """A value that can't become what is asked. `about` is the sentence's subject, the rule's source unless stated."""
@@ -111,7 +113,11 @@ def settled(value: Any) -> Any:
 
     A list or an object is copied: what a rule or a function keeps must not change with the record that it went into.
     """
-    if value is None or value is ABSENT or isinstance(value, (str, bool, int)):
+    if value is None or value is ABSENT or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        if not value.isascii() and _SURROGATE.search(value):
+            raise Unfit("holds half of a character (a surrogate), which no file and no request can hold")
         return value
     if isinstance(value, (Decimal, float)):
         return exact(value)

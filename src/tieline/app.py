@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tieline.dialects.rest import RestSystem
-from tieline.dialects.templates import Template
+from tieline.dialects.templates import Template, fill_header
 from tieline.engine import deadletters
 from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
@@ -421,12 +421,14 @@ class Tieline:
         folder, environ = self.project.folder, self._environ
         url = resolve(connector.environments[declared.environment], folder, environ)
         for variable, value in variables.items():
+            _check_line(name, f"the variable `{variable}`", value)
             url = url.replace("{" + variable + "}", value)
         if wrong := check_url(url):
             raise TielineError(
                 f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="mend the environment's URL in the connector"
             )
-        headers = {"Accept": "application/json", "User-Agent": "tieline", **connector.headers}
+        filled = {header: fill_header(text, variables) for header, text in connector.headers.items()}
+        headers = {"Accept": "application/json", "User-Agent": "tieline", **filled}
         version = connector.version
         if version is not None and version.send == "header" and version.param:
             headers[version.param] = version.name
@@ -435,11 +437,7 @@ class Tieline:
 
         def secret(text: str) -> str:
             value = resolve_secret(text, folder, environ)
-            if any(ord(char) < 32 or ord(char) == 127 for char in value.reveal()):
-                raise TielineError(
-                    f"connection `{name}`: what `{text}` stands for holds a line break or another control character: it was pasted badly",
-                    next_step="set it again, in one line",
-                )
+            _check_line(name, f"what `{text}` stands for", value.reveal())
             self.redactor.add(value)
             return value.reveal()
 
@@ -510,3 +508,12 @@ class _Lazily(Mapping[str, T]):
 
 def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _check_line(connection: str, what: str, value: str) -> None:
+    """Refuse what would break out of the header or the address that it goes into."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in value):
+        raise TielineError(
+            f"connection `{connection}`: {what} holds a line break or another control character: it was pasted badly",
+            next_step="set it again, in one line",
+        )

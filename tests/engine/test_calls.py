@@ -8,6 +8,7 @@ import pytest
 
 from engine.world import NAME, leads, members
 from tieline.model import events
+from tieline.model.errors import TielineError
 from tieline.store import calls
 from tieline.store.calls import Search
 from tieline.testing import REFUSED, UNANSWERED, Crash, Process, error, throttled
@@ -27,6 +28,32 @@ def about(world: Any, source_id: object) -> Search:
 
 def shown(call: calls.Call) -> tuple[str, str | None, int]:
     return call.operation, call.failure, call.attempt
+
+
+def test_variables_stand_in_headers_as_they_are(new_world):
+    """In those of every call and in those of one; an account named by its address would not be found percent-encoded."""
+
+    def speak(declared: dict[str, Any]) -> None:
+        declared["variables"] = {"account": "whose list it is"}
+        declared["headers"] = {"X-Account": "{account}"}
+        declared["resources"]["members"]["create"]["headers"] = {"X-For": "<{account}>"}
+
+    world = new_world(connector=speak, connection={"variables": {"account": "me@example.org"}})
+    fill(world, 1)
+    world.run()
+    asked = [exchange.request for exchange in world.network.exchanges if exchange.system == "mail"]
+
+    assert {"me@example.org"} == {request.headers["X-Account"] for request in asked}
+    assert ["<me@example.org>"] == [request.headers["X-For"] for request in asked if request.method == "POST"]
+
+
+def test_a_variable_with_a_line_break_is_refused(new_world):
+    """It would add a header of its own."""
+    world = new_world(
+        connector=lambda declared: declared.update(variables={"account": "whose"}), connection={"variables": {"account": "a\nb"}}
+    )
+    with pytest.raises(TielineError, match="the variable `account` holds a line break"):
+        world.run()
 
 
 def test_a_batch_names_every_record_of_it(new_world):

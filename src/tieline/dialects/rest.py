@@ -16,7 +16,7 @@ from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiti
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.reading import ListReader, Place, kind_of, text_id
 from tieline.dialects.results import read_results
-from tieline.dialects.templates import Template, encode
+from tieline.dialects.templates import Template, encode, fill_header
 from tieline.mapping.access import compile_get
 from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
 from tieline.model.paths import get, put
@@ -420,7 +420,7 @@ class _Call:
         self._base = base_url.rstrip("/")
         self._path = Template(declared.path, variables)
         self._params = [(encode(name), Template(value, variables)) for name, value in {**extra, **declared.params}.items()]
-        self.headers = {name: Template(value, variables).fill({}) for name, value in declared.headers.items()}
+        self.headers = {name: fill_header(value, variables) for name, value in declared.headers.items()}
         self.names = self._path.names + [name for _, template in self._params for name in template.names]
 
     def url(self, values: Mapping[str, Any], further: Mapping[str, str]) -> str:

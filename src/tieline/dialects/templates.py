@@ -15,6 +15,11 @@ def gaps(text: str) -> list[str]:
     return GAP.findall(text)
 
 
+def fill_header(text: str, variables: Mapping[str, str]) -> str:
+    """Return a header's value with the variables filled in as they are: nothing is percent-encoded there."""
+    return GAP.sub(lambda gap: variables.get(gap[1], gap[0]), text)
+
+
 class Template:
     """A text with gaps, cut up once. Connection variables are filled at once; what is left is filled per call."""
 

@@ -311,7 +311,7 @@ class Request(Declared):
     params: dict[str, str] = {}
     """Query parameters; variables are filled in."""
     headers: dict[str, str] = {}
-    """Further headers."""
+    """Further headers; variables are filled in."""
     cost: PositiveInt = 1
     """What the call takes from the limits."""
 
@@ -520,7 +520,7 @@ class Connector(Declared):
     variables: dict[str, str] = {}
     """Names that a connection must give, each with what it means: `{organizer}` in paths."""
     headers: dict[str, str] = {}
-    """Headers of every call."""
+    """Headers of every call; variables are filled in."""
     limits: tuple[RateLimit, ...] = ()
     """What the vendor accepts; all of them hold."""
     limit_headers: tuple[LimitHeaders, ...] = ()

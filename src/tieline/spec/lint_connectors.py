@@ -17,6 +17,8 @@ from tieline.spec.source import Key
 from tieline.spec.words import meant
 
 _GAP: Final = re.compile(r"(?<!\$)\{([^{}]*)\}")
+_FILLED: Final = {"path", "headers", "params", "constants", "body", "item"}
+"""Keys under which variables are filled in, or people may think so; references stand in `environments` alone."""
 Keys = tuple[Key, ...]
 
 
@@ -26,6 +28,7 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
     judge.environments()
     judge.version()
     judge.auth(written)
+    judge.references(written)
     for name, resource in connector.resources.items():
         judge.resource(("resources", name), resource)
     if connector.ping is not None:
@@ -82,6 +85,14 @@ class _Judge:
         for name, value in methods.items() if isinstance(methods, dict) else ():
             if value is None:
                 self._found.error(("auth", name), "says nothing, and so declares nothing", f"write `{name}: {{}}`")
+
+    def references(self, written: Mapping[str, Any]) -> None:
+        for keys, text in _texts(written):
+            if "${" in text and _FILLED.intersection(keys):
+                hint = "declare a variable, write `{NAME}` here, and give it in the connection: `variables: {NAME: ${env:NAME}}`"
+                if {"headers", "params"}.intersection(keys):
+                    hint += "; a key belongs under `auth`"
+                self._found.error(keys, "a reference is not resolved here", hint)
 
     def unused(self) -> None:
         for name, meaning in self._connector.variables.items():

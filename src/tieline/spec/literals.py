@@ -19,6 +19,9 @@ from tieline.spec.references import is_reference, misspelled
 from tieline.spec.source import Key, Source
 
 _MEND: Final = "put it into an environment variable and write ${env:NAME}"
+_MEND_CONNECTOR: Final = (
+    "a connector holds none: declare how it is sent under `auth`, or a variable, and give ${env:NAME} in the connection"
+)
 _IN_URL: Final = re.compile(r"://[^/\s:@?#]*:((?!\$\{|\{)[^/\s@]+)@")
 _GAP: Final = re.compile(r"\$?\{[^{}]*\}")
 _OPEN: Final = {"username"}
@@ -33,6 +36,7 @@ def literal_secrets(source: Source, *, credentials: bool = False) -> tuple[list[
     """Return what is wrong, and the texts that must not be shown. With `credentials`, the file holds connections."""
     complaints: list[Complaint] = []
     literals: list[str] = []
+    root = source.value if isinstance(source.value, dict) and not credentials else {}
     for keys, text in _texts(source.value, ()):
         problem = _problem(keys, text, credentials=credentials)
         wrong = misspelled(text)
@@ -41,7 +45,9 @@ def literal_secrets(source: Source, *, credentials: bool = False) -> tuple[list[
         if wrong:
             complaints.append(source.complaint(keys, wrong))
         elif problem:
-            complaints.append(source.complaint(keys, problem, _MEND))
+            # References in a connector are resolved in the environments' addresses alone.
+            resolved = "connector" not in root or keys[:1] == ("environments",)
+            complaints.append(source.complaint(keys, problem, _MEND if resolved else _MEND_CONNECTOR))
     return complaints, literals
 
 

@@ -9,7 +9,7 @@ from tieline.spec.meanings import meaning_of
 
 def test_the_docstring_below_a_key_is_its_meaning() -> None:
     """One description per field: complaints, schemas and pages all take it from there."""
-    assert "Headers of every call." == meaning_of(Connector, "headers")
+    assert "Headers of every call; variables are filled in." == meaning_of(Connector, "headers")
 
 
 def test_an_inherited_key_means_what_the_base_says() -> None:

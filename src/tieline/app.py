@@ -26,7 +26,7 @@ from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, observe
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
-from tieline.model.errors import StoreError, TielineError
+from tieline.model.errors import SpecError, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.model.secret import Redactor
@@ -39,7 +39,7 @@ from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
-from tieline.spec.reader import Project, find_project_folder, read_project
+from tieline.spec.reader import Project, find_project_folder, read_project, read_project_in_part
 from tieline.spec.references import check_url, resolve, resolve_secret
 from tieline.spec.words import meant
 from tieline.store import calls, state
@@ -81,9 +81,14 @@ class Tieline:
         """Called with what happens in runs."""
 
     @classmethod
-    def open(cls, folder: Path, *, transport: Transport | None = None, clock: Clock | None = None) -> Tieline:
-        """Open the project in this folder or the nearest one above it. Raises `SpecError` with everything that is wrong in its files."""
-        return cls(read_project(find_project_folder(folder)), transport=transport, clock=clock)
+    def open(cls, folder: Path, *, in_part: bool = False, transport: Transport | None = None, clock: Clock | None = None) -> Tieline:
+        """Open the project in this folder or the nearest one above it. Raises `SpecError` with everything that is wrong in its files.
+
+        With `in_part`, what can be read is used: `project.errors` says what is wrong, and an integration raises `SpecError` when it is
+        run although its own files are wrong.
+        """
+        read = read_project_in_part if in_part else read_project
+        return cls(read(find_project_folder(folder)), transport=transport, clock=clock)
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +137,7 @@ class Tieline:
 
     def names(self, name: str | None = None) -> list[str]:
         """Return the integration that is meant, or all. Raises `TielineError` for an unknown name."""
-        known = sorted(self.project.integrations)
+        known = sorted({*self.project.integrations, *self.project.unusable})
         if name is None:
             return known
         if name not in known:
@@ -143,10 +148,17 @@ class Tieline:
 
     def owner(self, name: str) -> str | None:
         """Return who must see it when an integration needs a person."""
-        return self.project.integrations[name].owner or self.project.file.owner
+        spec = self.project.integrations.get(name)
+        return (spec.owner if spec is not None else None) or self.project.file.owner
+
+    def check_usable(self, name: str) -> None:
+        """Raise `SpecError` when an integration's own files are wrong."""
+        if complaints := self.project.unusable.get(name):
+            raise SpecError([*complaints])
 
     def compiled(self, name: str) -> CompiledIntegration:
-        """Return an integration, ready to run."""
+        """Return an integration, ready to run. Raises `SpecError` when its own files are wrong."""
+        self.check_usable(name)
         spec = self.project.integrations[name]
         source, target = self._resource(spec.source), self._resource(spec.target)
         target_connection, _, target_resource = spec.target.partition(".")
@@ -229,10 +241,14 @@ class Tieline:
         now, down = self.clock.now(), self.outages()
         budgets = state.all_of(self.db, KIND, Allowance)
         found = []
-        for name, spec in sorted(self.project.integrations.items()):
-            status = status_of(self.db, name, spec, owner=self.owner(name), now=now, sides=self._sides(spec, budgets))
-            status.notices = [*status.notices, *self._endings(spec, now)]
-            connections = {place.partition(".")[0]: None for place in (spec.source, spec.target)}
+        for name in self.names():
+            spec, wrong = self.project.integrations.get(name), self.project.unusable.get(name, ())
+            sides = self._sides(spec, budgets) if spec is not None and not wrong else ()
+            status = status_of(self.db, name, spec, owner=self.owner(name), now=now, sides=sides)
+            status.wrong = [str(complaint) for complaint in wrong]
+            if spec is not None and not wrong:
+                status.notices = [*status.notices, *self._endings(spec, now)]
+            connections = {place.partition(".")[0]: None for place in ((spec.source, spec.target) if spec is not None else ())}
             status.outages = [
                 SystemDown(connection, outage.since, outage.until, outage.why)
                 for connection in connections
@@ -280,20 +296,28 @@ class Tieline:
     def hide_personal(self, call: Call) -> None:
         """Take the values of personal fields out of a call, so that it can be shown to others."""
         declared = self.project.connections.get(call.connection)
-        resource = self.project.connectors[declared.connector].resources.get(call.resource) if declared is not None else None
+        connector = self.project.connectors.get(declared.connector) if declared is not None else None
+        if connector is None and self.project.errors:
+            raise self._unknown_personal(call.connection)
+        resource = connector.resources.get(call.resource) if connector is not None else None
         fields = private_fields({address: field.personal for address, field in resource.fields.items()} if resource is not None else {})
         if fields:
             hide_in_call(call, fields)
 
     def _check_connection(self, connection: str) -> None:
-        if connection not in self.project.connections:
+        broken = self.project.broken
+        if connection not in self.project.connections and not {("connection", connection), ("connection", "*")} & broken:
             raise TielineError(
                 f"there is no connection `{connection}`", next_step=f"there are: {', '.join(sorted(self.project.connections))}"
             )
 
     def _check_place(self, connection: str, resource: str) -> None:
         self._check_connection(connection)
-        resources = self.project.connectors[self.project.connections[connection].connector].resources
+        declared = self.project.connections.get(connection)
+        connector = self.project.connectors.get(declared.connector) if declared is not None else None
+        if connector is None:
+            return  # its file is wrong, so that nobody can say what it has
+        resources = connector.resources
         if resource not in resources:
             raise TielineError(f"`{connection}` has no resource `{resource}`", next_step=f"it has: {', '.join(sorted(resources))}")
 
@@ -317,6 +341,7 @@ class Tieline:
         """Change fields of the source record that a dead letter keeps."""
         letter = deadletters.get_open_letter(self.db, id)
         (name,) = self.names(letter.integration)
+        self.check_usable(name)
         source = self.project.integrations[name].source
         if letter.record is not None:
             self._check_fields(source, letter.record, changes)
@@ -343,19 +368,29 @@ class Tieline:
 
     def page_of(self, place: str, id: str) -> str | None:
         """Return the address of a record in the vendor's own user interface, if the connector says where that is."""
-        declared = self.project.connections[place.partition(".")[0]]
-        page = self._resource(place).page
-        if page is None:
-            return None
-        return Template(page, self._variables(declared, self.project.connectors[declared.connector])).fill({"id": id})
+        connection, _, resource = place.partition(".")
+        declared = self.project.connections.get(connection)
+        connector = self.project.connectors.get(declared.connector) if declared is not None else None
+        if declared is None or connector is None or resource not in connector.resources:
+            return None  # its file is wrong
+        page = connector.resources[resource].page
+        return Template(page, self._variables(declared, connector)).fill({"id": id}) if page is not None else None
 
     def personal_fields(self, name: str) -> frozenset[str]:
         """Return the addresses of an integration's fields, on both sides, that are marked as personal data."""
+        if name in self.project.unusable:
+            raise self._unknown_personal(name)
         spec = self.project.integrations[name]
         sides = (self._resource(spec.source), self._resource(spec.target))
         return frozenset(address for side in sides for address, field in side.fields.items() if field.personal)
 
     # -- details
+
+    def _unknown_personal(self, name: str) -> TielineError:
+        return TielineError(
+            f"which fields are personal data can't be told while the files of `{name}` are wrong",
+            next_step="mend the files (`tieline check`)",
+        )
 
     def _observe(self, record: CallRecord) -> int | None:
         """Journal a call: with its run, or by itself when a connection is tried."""

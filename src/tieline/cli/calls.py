@@ -11,6 +11,7 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
+from tieline.cli.opening import opened
 from tieline.cli.output import OK, age, output, plain, plural, when
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
@@ -39,7 +40,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 def show_calls(folder: Path, what: str | None, wanted: Filter, *, limit: int | None, bodies: bool, mask: bool) -> int:
     """Search the journal of calls; `what` is an integration's name, or the number of one call."""
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         if what is not None and what.isdecimal():
             if wanted != Filter() or limit is not None:
                 raise TielineError("a number shows one call whole; no option chooses among calls then", next_step=f"tieline calls {what}")

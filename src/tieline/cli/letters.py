@@ -14,6 +14,7 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
+from tieline.cli.opening import opened
 from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
@@ -80,7 +81,7 @@ class Which(msgspec.Struct, frozen=True):
 
 def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
     """List what needs a person: the groups, then the oldest of each integration."""
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         if which.integration is not None:
             project.names(which.integration)
         groups = deadletters.group_letters(project.db, integration=which.integration, chosen=which.chosen)
@@ -131,7 +132,7 @@ def _print_table(letters: Iterator[DeadLetter]) -> None:
 
 def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     """Show a dead letter whole."""
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         letter = deadletters.get_letter(project.db, id)
         if not deadletters.was_letter(letter):
             raise TielineError(
@@ -217,7 +218,7 @@ def _cut(text: str) -> str:
 def redrive(folder: Path, which: Which, rate: str | None) -> int:
     """Decide dead letters again and send them."""
     pace = _pace(rate) if rate is not None else None
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         which.check(project, "redrive")
         return _run(project, which, which.by_integration(project), pace=pace)
 
@@ -232,7 +233,7 @@ def resolve(folder: Path, which: Which, settlement: Settlement) -> int:
             "what became of it?",
             next_step="--as ID: it is this record of the destination; --not-done: it was never made; --keep source or target: whose values hold",
         )
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         if settlement.keep is not None and not named and not which.ids and which.cause is None:
             which = msgspec.structs.replace(which, cause="conflict")
         which.check(project, "resolve")
@@ -283,7 +284,7 @@ def _run(
 
 def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
     """Mend the record that a dead letter keeps."""
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         if assignments:
             changes = dict(_assignment(text) for text in assignments)
         else:
@@ -305,7 +306,7 @@ def discard(folder: Path, which: Which, reason: str) -> int:
     """Give up on dead letters."""
     if not reason.strip():
         raise TielineError("a reason is needed", next_step='--reason "a test record"')
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         which.check(project, "discard")
         now = project.clock.now()
         if which.ids:

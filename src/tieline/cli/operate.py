@@ -10,12 +10,13 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
+from tieline.cli.opening import warn_of_files
 from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, value_text
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine.planning import PlannedWrite
 from tieline.engine.run import Outcome, Wanted
-from tieline.model.errors import TielineError
+from tieline.model.errors import SpecError, TielineError
 from tieline.spec.reader import find_project_folder, read_project_with_complaints
 
 
@@ -74,8 +75,10 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
     """Show what a run would write. Returns 4 when a brake would hold it."""
     if out is not None and (wanted.limit is not None or wanted.only is not None):
         raise TielineError("a part of a plan can't be carried out by itself: --out goes with neither --limit nor --only")
-    with Tieline.open(folder) as project:
+    with Tieline.open(folder, in_part=True) as project:
         project.names(name)
+        project.check_usable(name)
+        warn_of_files(project)
 
         async def work() -> int:
             with await project.plan(name, wanted) as made:
@@ -138,8 +141,12 @@ def run(folder: Path, name: str | None, wanted: Wanted, *, plan: Path | None) ->
         )
     if wanted.full and wanted.only is not None:
         raise TielineError("--full reads everything, --only one record", next_step="give one of them")
-    with Tieline.open(folder) as project:
+    with Tieline.open(folder, in_part=True) as project:
         names = project.names(name)
+        if project.project.errors:
+            if not {*names} - {*project.project.unusable}:
+                raise SpecError([*(project.project.errors if name is None else project.project.unusable[name])])
+            warn_of_files(project, but=names)
         if not names:
             raise TielineError(
                 "there is no integration in this project", next_step="describe one in integrations/NAME.yaml, or see `tieline init`"

@@ -9,7 +9,8 @@ from typing import Any
 from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, age, output, plain, value_text, when
+from tieline.cli.opening import opened
+from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, output, plain, value_text, when
 from tieline.cli.running import tried_again
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
@@ -30,7 +31,7 @@ _MOMENT_STYLES = {
 
 def status(folder: Path, name: str | None) -> int:
     """Say how each integration is doing."""
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         names = project.names(name)
         found = [entry for entry in project.status() if entry.integration in names]
         if output.json_mode:
@@ -40,6 +41,8 @@ def status(folder: Path, name: str | None) -> int:
                 _print_status(entry)
             if not found:
                 output.print("there is no integration in this project")
+        if any(entry.wrong for entry in found):
+            return WRONG
         if any(entry.needs_someone for entry in found):
             return ACT
         return OWED if any(entry.owed or entry.state in ("owed", "waiting") for entry in found) else OK
@@ -48,6 +51,9 @@ def status(folder: Path, name: str | None) -> int:
 def _print_status(entry: IntegrationStatus) -> None:
     style = STATE_STYLES.get(entry.state, "")
     output.console.print(f"[bold]{escape(entry.integration)}[/] [{style}]{entry.state}[/]  [dim]{escape(entry.purpose or '')}[/]")
+    if entry.wrong:
+        more = f", and {len(entry.wrong) - 1} more" if len(entry.wrong) > 1 else ""
+        output.console.print(f"  [red]files     can't be used, so it does not run: {escape(entry.wrong[0])}{more}[/]")
     if entry.running:
         output.print(f"  running   by {entry.running}")
     if entry.last_run is None:
@@ -138,7 +144,7 @@ def _what_to_do(entry: IntegrationStatus) -> str:
 
 def explain(folder: Path, connection: str, resource: str, id: str, *, mask: bool) -> int:
     """Tell everything that happened to one record."""
-    with Tieline.open(folder) as project:
+    with opened(folder) as project:
         stories = project.explain(connection, resource, id)
         if mask:
             for story in stories:
@@ -149,6 +155,8 @@ def explain(folder: Path, connection: str, resource: str, id: str, *, mask: bool
             return OK
         if not stories:
             output.print(f"{connection}.{resource} {id}: no integration has met this record")
+            if unread := sorted({*project.project.unusable} - {*project.project.integrations}):
+                output.print(f"what {', '.join(unread)} did is not known: it can't be read from where to where it goes", style="dim")
             output.print(
                 "it was never read, or its history is older than `retention: history`; `tieline run --only` reads it now", style="dim"
             )

@@ -61,6 +61,8 @@ class IntegrationStatus(msgspec.Struct):
     outages: list[SystemDown] = []
     """Its systems that are down: what is owed waits, and goes when they are back."""
 
+    wrong: list[str] = []
+    """What is wrong in its files, so that it can't be run."""
     next_try_at: float | None = None
     """When the first of what is owed is tried again; None when nothing is owed, or it is due already."""
     waiting: list[WaitingFor] = []
@@ -73,19 +75,20 @@ class IntegrationStatus(msgspec.Struct):
     @property
     def needs_someone(self) -> bool:
         """Whether a person must act."""
-        return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0
+        return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0 or bool(self.wrong)
 
 
 def status_of(
-    db: Database, name: str, spec: Integration, *, owner: str | None, now: float, sides: Sequence[Side] = ()
+    db: Database, name: str, spec: Integration | None, *, owner: str | None, now: float, sides: Sequence[Side] = ()
 ) -> IntegrationStatus:
-    """Return how an integration is doing; `sides` are its connections, with their limits."""
+    """Return how an integration is doing; `sides` are its connections, with their limits. Without `spec`, as the store knows it."""
+    purpose, promise = (spec.purpose, spec.freshness) if spec is not None else (None, None)
     known = runs.state_of(db, name)
     if known is None:
         return IntegrationStatus(
-            integration=name, state="never run", purpose=spec.purpose, owner=owner, running=None, last_run=None, last_run_at=None,
+            integration=name, state="never run", purpose=purpose, owner=owner, running=None, last_run=None, last_run_at=None,
             last_run_seconds=None, counts={}, error=None, linked=0, open={}, owed=0, parked=0, held=0, delivered=0, success_rate=None,
-            calls={}, watermark=None, freshness_age=None, freshness_promise=spec.freshness,
+            calls={}, watermark=None, freshness_age=None, freshness_promise=promise,
             waiting=waits_of(sides, now, "backfill", owed=False), limits=use_of(sides, now, {}, None),
         )  # fmt: skip
     latest = runs.latest(db, known.id)
@@ -121,17 +124,17 @@ def status_of(
     waiting = waits_of(sides, now, "live" if known.complete_at is not None else "backfill", owed=state == "owed")
     if state == "owed" and waiting:
         state = "waiting"
-    late = age is not None and spec.freshness is not None and age > spec.freshness
+    late = age is not None and promise is not None and age > promise
     if state in ("green", "owed", "waiting") and late:
         state = "late"
     return IntegrationStatus(
-        integration=name, state=state, purpose=spec.purpose, owner=owner, running=running,
+        integration=name, state=state, purpose=purpose, owner=owner, running=running,
         last_run=run.id if run else None, last_run_at=run.started_at if run else None,
         last_run_seconds=max(0.0, run.ended_at - run.started_at) if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
         linked=links.count_linked(db, known.id), open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},
-        watermark=watermark, freshness_age=age, freshness_promise=spec.freshness,
+        watermark=watermark, freshness_age=age, freshness_promise=promise,
         waiting=waiting, advice=advice(db, known.id, sides),
         limits=use_of(sides, now, calls.waits(db, [run.id]) if run else {}, (run.ended_at or now) - run.started_at if run else None),
         notices=notes_of(sides), next_try_at=outbox.next_due(db, known.id, now) if owed else None,

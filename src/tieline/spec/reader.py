@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -33,6 +34,7 @@ from tieline.spec.source import Key, Source, dotted, read_source
 from tieline.spec.words import NAME_WORDS
 
 PROJECT_FILES: Final = ("tieline.yaml", "tieline.yml")
+CONNECTION_FILES: Final = ("connections.yaml", "connections.yml")
 _MOST: Final = 100
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -55,7 +57,12 @@ class Project:
     sources: Mapping[tuple[Kind, str], tuple[Source, tuple[Key, ...]]] = field(repr=False)
     """The file of each thing, and the keys under which it stands there."""
     broken: frozenset[tuple[Kind, str]] = frozenset()
-    """What is there but could not be read; nothing is said about those who refer to it. Empty in a project that is used."""
+    """What is there but could not be read; nothing is said about those who refer to it. Empty in a project that was read whole."""
+    errors: tuple[Complaint, ...] = ()
+    """What is wrong in its files, of a project that was read in part."""
+    unusable: Mapping[str, tuple[Complaint, ...]] = field(default_factory=dict)
+    """Integrations that can't be run because of that, each with what is wrong. Of one that could be read at all, `integrations` has what
+    could be read."""
 
     def where(self, kind: Kind, name: str, *keys: Key) -> tuple[str, int]:
         """Return file and line of a key, or of its nearest parent: `where("integration", "leads", "map", "email")`."""
@@ -89,6 +96,23 @@ def read_project(folder: Path, *, check: bool = True, environ: Mapping[str, str]
     if errors:
         raise SpecError(errors)
     return project
+
+
+def read_project_in_part(folder: Path, environ: Mapping[str, str] | None = None) -> Project:
+    """Read and judge a project of which some files may be wrong: it has what can be used, its `errors`, and what those make `unusable`.
+
+    Raises `SpecError` when not even the store can be found.
+    """
+    reading = _Reading(folder)
+    project = reading.read()
+    if not reading.literals:
+        reading.complaints += _judge(project, environ)
+    errors = [complaint for complaint in reading.finished() if complaint.severity == "error"]
+    if not errors:
+        return project
+    from tieline.spec.partly import in_part  # it reads projects, and is seldom needed
+
+    return in_part(project, errors, reading.claims, all_=bool(reading.literals))
 
 
 def read_project_with_complaints(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Project | None, list[Complaint]]:
@@ -138,6 +162,8 @@ class _Reading:
         self.complaints: list[Complaint] = []
         self.literals: set[str] = set()
         """Secrets that stand in the files: never shown, whatever else is complained of."""
+        self.claims: defaultdict[tuple[Kind, str], set[str]] = defaultdict(set)
+        """The files in which a connector or an integration is declared, by name; more than one is an error."""
         self._redactor = Redactor()
 
     def read(self) -> Project:
@@ -189,6 +215,7 @@ class _Reading:
         seen: dict[str, str] = {}
         for path in self._files("connectors"):
             source = self._source(path)
+            self.claims["connector", path.stem].add(path.relative_to(self._folder).as_posix())
             if source is None:
                 self._broken.add(("connector", path.stem))
                 continue
@@ -196,6 +223,7 @@ class _Reading:
             self.complaints += wrong
             written = source.value.get("connector") if isinstance(source.value, dict) else None
             name = written if isinstance(written, str) else path.stem
+            self.claims["connector", name].add(source.name)
             if name in seen:
                 what = f"`{name}` is declared in {seen[name]} too"
                 self.complaints.append(source.complaint(("connector",), what, "keep one, or rename one"))
@@ -214,6 +242,7 @@ class _Reading:
         if not path.is_file():
             return
         source, wrong = read_source(path, f"tieline/connectors/{path.name}")
+        self.claims["connector", name].add(f"tieline/connectors/{path.name}")
         connector = None
         if source is not None:
             connector, more = read_as(Connector, source, (), source.value, self._mask)
@@ -226,7 +255,7 @@ class _Reading:
             yield name, connector
 
     def _connections(self) -> Iterator[tuple[str, Connection]]:
-        path = self._only("connections.yaml", "connections.yml")
+        path = self._only(*CONNECTION_FILES)
         if path is None:
             return
         source = self._source(path, credentials=True)
@@ -254,6 +283,7 @@ class _Reading:
             name = path.stem
             source = self._source(path)
             shown = f"integrations/{path.name}"
+            self.claims["integration", name].add(shown)
             if not _NAME.fullmatch(name):
                 wrong = f"the file's name is the integration's: expected {NAME_WORDS}"
                 self.complaints.append(Complaint(shown, 1, "", wrong, "rename the file"))
@@ -326,4 +356,4 @@ def _holds_yaml(path: Path) -> bool:
         return False
 
 
-__all__ = ["Kind", "Project", "dotted", "find_project_folder", "read_project", "read_project_with_complaints"]
+__all__ = ["Kind", "Project", "dotted", "find_project_folder", "read_project", "read_project_in_part", "read_project_with_complaints"]

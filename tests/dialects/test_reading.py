@@ -247,6 +247,35 @@ def test_a_page_that_is_repeated_for_ever_is_an_error():
         reader.read()
 
 
+@pytest.mark.parametrize("style", ["page", "offset", "keyset"])
+def test_a_vendor_that_shows_less_than_it_is_asked_for_is_read_to_the_end(style):
+    """A short page is not the last one: vendors cap their pages without a word."""
+
+    def unaware(declared: dict[str, Any]) -> None:
+        declared["list"]["paging"] |= {"size": 10, "size_param": "per_page"}
+
+    reader = filled(Reader(collection(paging=style, page_size=3, order="changed", changed_since="time"), connector=unaware), 8)
+
+    assert 8 == len(set(reader.read()))
+
+
+@pytest.mark.parametrize("last_again", [True, False])
+def test_a_keyset_goes_on_from_the_last_record_on_a_page(last_again):
+    """Where records are wrapped, where the last entry is no record, and where the vendor begins with the last record instead of after it."""
+
+    def wrapped(declared: dict[str, Any]) -> None:
+        declared["list"]["record"] = "r"
+
+    reader = Reader(collection(paging="keyset", page_size=2, order="changed", changed_since="time"), connector=wrapped)
+    one, two, three = (b'{"r": {"id": %d, "updated_at": "2026-01-01T00:00:0%dZ"}}' % (id, id) for id in (1, 2, 3))
+    for page in ([one, b"null"], [b"null", two], [three], [three] if last_again else []):
+        reader.network.strike(entries(b'{"data": [' + b", ".join(page) + b"]}"))
+
+    assert ["1", "2", "3", "3"][: 4 if last_again else 3] == reader.read()
+    asked = [request.url.partition("?")[2] for request in (e.request for e in reader.network.exchanges)]
+    assert ["", "1", "2", "3"] == [query.partition("after_id=")[2].partition("&")[0] for query in asked]
+
+
 # -- totals
 
 

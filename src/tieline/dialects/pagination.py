@@ -40,7 +40,7 @@ class Pager(Protocol):
         last: Record | None,
         last_id: str | None,
     ) -> Step | None:
-        """What to ask for after this answer; None when it was the last."""
+        """What to ask for after this answer; None when it was the last. `last` is the last entry of the page that is a record."""
 
 
 def pager(paging: Paging | None) -> Pager:
@@ -244,6 +244,8 @@ class _LinkHeader:
 class _Keyset:
     def __init__(self, paging: Keyset) -> None:
         self._paging, self._marks = paging, _Marks()
+        self._place: str | None = None
+        """Where the page before ended."""
 
     def first(self) -> Step:
         return Step(_size(self._paging))
@@ -258,12 +260,17 @@ class _Keyset:
         last_id: str | None,
     ) -> Step | None:
         paging = self._paging
-        if not entries or len(entries) < paging.size or last is None:
+        if not entries or (paging.until == "short" and len(entries) < paging.size):
             return None
-        time = get(last, paging.time)
+        if last is None and len(entries) < paging.size:
+            return None  # nothing but entries that are no records, which were there when the page before was read
+        time = get(last, paging.time) if last is not None else ABSENT
         if time in (ABSENT, None, "") or last_id is None:
             raise Undecodable(f"the last record of a page has no `{paging.time}` or no id: the next page can't be asked for")
-        self._marks.check(f"{time}\n{last_id}")
+        place = f"{time}\n{last_id}"
+        if place == self._place and len(entries) == 1:
+            return None  # a vendor that begins with the last record, not after it, has nothing more to show
+        self._place = self._marks.check(place)
         return Step({paging.time_param: str(time), paging.id_param: last_id, **_size(paging)})
 
 

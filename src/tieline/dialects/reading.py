@@ -193,7 +193,7 @@ class ListReader:
                 self._keep_tag(response, asked_at)
             answer, entries = self._place.entries(response, what)
             tracker.see_page(response, asked_at, self._place.now())
-            page, digest, last_id = self._page(number, response, entries, walk)
+            page, digest, last, last_id = self._page(number, response, entries, walk)
             print_ = hash(tuple(digest) if any(digest) else response.body)
             repeats = repeats + 1 if entries and print_ in seen_prints else 0
             if repeats:
@@ -213,7 +213,6 @@ class ListReader:
             if total is not None and countable:
                 walk.total = total
                 walk.totals.add(total)
-            last = entries[-1] if entries and isinstance(entries[-1], dict) else None
             following = pager_.after(url, response, answer, entries, last, last_id)
             if windows is not None:
                 most = windows.ceiling.records
@@ -232,8 +231,10 @@ class ListReader:
                 return
             step = following
 
-    def _page(self, number: int, response: HttpResponse, entries: list[Any], walk: _Walk) -> tuple[Page, list[Any], str | None]:
-        """Return a page, what it is known by, and the id of its last record."""
+    def _page(
+        self, number: int, response: HttpResponse, entries: list[Any], walk: _Walk
+    ) -> tuple[Page, list[Any], Record | None, str | None]:
+        """Return a page, what it is known by, its last record, and the id of that."""
         listing, tracker, windows, id_at = self._listing, self._tracker, self._windows, self._place.id_at
         bad: list[Unreadable] = []
         records: list[Any] = [get(entry, listing.record) for entry in entries] if listing.record else entries
@@ -254,7 +255,7 @@ class ListReader:
         if windows is not None:
             walk.places += [place for record in records if (place := windows.place(record)) is not None]
         deleted: list[str] = []
-        last_id = ids[-1] if ids else None
+        last, last_id = (records[-1], ids[-1]) if ids else (None, None)
         if (gone := listing.tombstone) is not None:
             buried = [get(record, gone.field) == gone.equals for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
@@ -266,7 +267,7 @@ class ListReader:
             )
             next_step = "correct `list.records` or `list.record` in the connector"
             raise self._place.misread(response, Undecodable(why, next_step=next_step))
-        return Page(number, records, ids, deleted, again=self._again, unreadable=bad), digest, last_id
+        return Page(number, records, ids, deleted, again=self._again, unreadable=bad), digest, last, last_id
 
     # -- marks and conditions
 

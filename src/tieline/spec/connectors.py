@@ -266,6 +266,9 @@ class Keyset(Declared):
     """Records asked for per page."""
     size_param: str | None = "limit"
     """Query parameter of the page size."""
+    until: Literal["empty", "short"] = "empty"
+    """The last page is the first that brings nothing new, or the first that is `short` of `size`. `short` saves a call, and loses records where
+    the vendor caps its pages below `size` without a word."""
 
 
 Paging = Annotated[PageNumber | Offset | CursorInBody | NextUrl | LinkHeader | Keyset, Declare(discriminator="style")]

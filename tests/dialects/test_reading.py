@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.lists import STYLES, Reader
+from tieline.dialects.pagination import next_link
 from tieline.dialects.reading import ListReader
 from tieline.dialects.since import SinceTracker
 from tieline.model.errors import Incomplete, RemoteError, Undecodable, Unsettled
@@ -274,6 +275,23 @@ def test_a_keyset_goes_on_from_the_last_record_on_a_page(last_again):
     assert ["1", "2", "3", "3"][: 4 if last_again else 3] == reader.read()
     asked = [request.url.partition("?")[2] for request in (e.request for e in reader.network.exchanges)]
     assert ["", "1", "2", "3"] == [query.partition("after_id=")[2].partition("&")[0] for query in asked]
+
+
+@pytest.mark.parametrize(
+    ("header", "target"),
+    [
+        ('<https://x/?page=2>; rel="next"', "https://x/?page=2"),
+        ("<https://x/?a=1,2;3>;rel=next", "https://x/?a=1,2;3"),
+        ('<a>; rel="prev first", <b>; title="then, \\"c\\"; rel=last"; REL="last NEXT"', "b"),
+        ('<a>; title="x; rel=next", <b>; rel="last"', None),
+        ('<a>; rel=last; rel=next, <b>; rel="https://x/next"', None),
+        ("<a>; crossorigin; rel=next; type=text", "a"),
+        ("", None),
+    ],
+)
+def test_a_link_header_is_read_as_its_standard_says(header, target):
+    """RFC 8288, 3: relations in one list, in any case, with quotes or without; a link that is overlooked ends the list too early."""
+    assert target == next_link(header)
 
 
 # -- totals

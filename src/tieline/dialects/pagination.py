@@ -206,15 +206,16 @@ class _NextUrl:
         return Step(url=self._marks.check(_resolve(url, following)))
 
 
-_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*(?:=\s*(?:"[^"]*"|[^\s;,]+))?)*)')
-_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,]+))', re.IGNORECASE)
+_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s=;,]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,]*))?)*)')
+_PARAMETER = re.compile(r';\s*([^\s=;,]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,]*)))?')
 
 
 def next_link(header: str) -> str | None:
     """Return the target of `rel="next"` in a Link header (RFC 8288), or None."""
     for target, parameters in _LINK.findall(header):
-        relation = _REL.search(parameters)
-        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+        # Of several `rel` the first counts; and what stands in another parameter's quotes is none.
+        named = (quoted or bare for name, quoted, bare in _PARAMETER.findall(parameters) if name.lower() == "rel")
+        if "next" in next(named, "").lower().split():
             return str(target)
     return None
 

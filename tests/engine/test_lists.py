@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.world import NAME, World, leads, members, plain, told
 from tieline.engine.remembered import Remembered
+from tieline.model.records import decode_json, encode_json
 from tieline.store import runs
 from tieline.testing import LOST
 from tieline.testing.faults import answering, slow
@@ -24,6 +25,37 @@ def cursor(world: World) -> str | None:
     with world.store() as db:
         known = runs.state_of(db, NAME)
         return known.cursor if known is not None else None
+
+
+# -- what comes twice
+
+
+@pytest.mark.parametrize(
+    ("unmatched", "anew", "what"), [("create", False, "created"), ("create", True, "updated"), ("ignore", False, "filtered")]
+)
+def test_a_record_on_two_pages_is_decided_once(new_world, unmatched, anew, what):
+    """At a first meeting, after the mapping has changed, and when what was ignored is looked at again: nothing is sent that says nothing new."""
+    world = new_world(leads(paging="cursor", page_size=2), unmatched=unmatched)
+    start(world, 4)
+    if anew:
+        world.run()
+        world.declare(map={"email": "email", "name": {"from": "name", "as": "upper"}, "rev": "rev"})
+    handle = world.crm.handle
+    shown: list[Any] = []
+
+    def once_more(request: Any) -> Any:
+        response = handle(request)
+        page = decode_json(response.body)
+        page["data"] += shown
+        shown.append(page["data"][0])
+        response.body = encode_json(page)
+        return response
+
+    world.crm.handle = once_more  # type: ignore[method-assign]
+
+    assert {"green": 5, what: 4, "unchanged": 1} == told(world.run())
+    assert (0 if unmatched == "ignore" else 4) == len(world.calls(method="POST"))
+    assert (4 if anew else 0) == len(world.calls(method="PATCH"))
 
 
 # -- what could not be read

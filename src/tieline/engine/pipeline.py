@@ -290,10 +290,8 @@ class Pipeline:
         """Return the records that are not as they were when they were last seen."""
         if not by_id:
             return []
-        db, integration, project = self._db, self._ledger.integration, self._job.project
-        seen = links.shadows_of(db, integration, list(by_id), mapped_anew=self.compare_all, look_again=self.look_again)
-        if repeated and (self.compare_all or self.look_again):  # what this run has decided needs no second decision
-            seen |= links.decided_in(db, integration, self._ledger.run, list(by_id))
+        db, integration, run, project = self._db, self._ledger.integration, self._ledger.run, self._job.project
+        seen = links.shadows_of(db, integration, run, list(by_id), mapped_anew=self.compare_all, look_again=self.look_again)
         changes = []
         for source_id, record in by_id.items():
             shadow = encode_json(project(record))

@@ -31,14 +31,19 @@ _COLUMNS = "source_id, target_id, match_key, source_shadow, target_shadow, verdi
 
 
 def shadows_of(
-    db: Database, integration: int, source_ids: Sequence[str], *, mapped_anew: bool = False, look_again: bool = False
+    db: Database, integration: int, run: int, source_ids: Sequence[str], *, mapped_anew: bool = False, look_again: bool = False
 ) -> dict[str, bytes | None]:
     """Return {source id: source shadow} of the records that are known: all that an unchanged one needs.
 
-    None where the same shadow does not mean that nothing is to be done: the record was deleted; it was ignored for want of a counterpart, and
-    the destination is to be asked again (`look_again`); or, when all is `mapped_anew`, what was made of it came from an older mapping.
+    None where the same shadow does not mean that nothing is to be done: the record was deleted; or, unless this very run has decided it,
+    it was ignored for want of a counterpart, and the destination is to be asked again (`look_again`), or all is `mapped_anew`, and what was
+    made of it came from an older mapping.
     """
-    holds = "verdict = 'noted'" if mapped_anew else "verdict NOT IN ('deleted', 'ignored')" if look_again else "verdict != 'deleted'"
+    holds = (
+        f"verdict = 'noted' OR verdict != 'deleted' AND seen_run = {run:d}" if mapped_anew
+        else f"verdict NOT IN ('deleted', 'ignored') OR verdict = 'ignored' AND seen_run = {run:d}" if look_again
+        else "verdict != 'deleted'"
+    )  # fmt: skip
     # A list in one parameter is taken apart in C; one parameter for each id is bound under the interpreter's lock.
     rows = db.read(
         f"""SELECT source_id, CASE WHEN {holds} THEN source_shadow END
@@ -77,15 +82,6 @@ def of_match_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[s
     for key, source_id in rows:
         found.setdefault(key, []).append(source_id)
     return found
-
-
-def decided_in(db: Database, integration: int, run: int, source_ids: Sequence[str]) -> dict[str, bytes | None]:
-    """Return {source id: source shadow} of those that a run has decided already."""
-    rows = db.read(
-        f"SELECT source_id, source_shadow FROM link WHERE integration = ? AND seen_run = ? AND source_id IN ({marks(len(source_ids))})",
-        (integration, run, *source_ids),
-    )
-    return dict(rows)
 
 
 def targets_of(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from cli.world import MEMBERS, NAME, until
+from tieline.cli import commands
 
 
 def said(result, *words):
@@ -25,6 +26,41 @@ def test_no_project_here(world, tmp_path):
 
     assert 2 == result.code
     assert [] == said(result, "tieline.yaml", "tieline init")
+
+
+def test_a_project_folder_that_is_misspelt_is_not_the_one_around_it(world):
+    """A run of another project than was named would be a disaster."""
+    result = world.tieline("run", "--project", "prodction")
+
+    assert 2 == result.code
+    assert [] == said(result, "prodction, and there is no such folder")
+
+
+@pytest.mark.parametrize("command", [["schema", "--out"], ["init", "--template", "blank"], ["demo", "--folder"]])
+def test_a_folder_that_can_not_be_made_is_named(world, command):
+    result = world.tieline(*command, "tieline.yaml/inside", "--json")
+
+    assert 2 == result.code
+    assert {"error": "tieline.yaml/inside can't be written: Not a directory", "next": "choose another folder"} == result.json
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_error_in_tieline_itself_says_so(monkeypatch, capsys, as_json):
+    """In a script's language too."""
+    monkeypatch.setattr(commands, "app", lambda **_: [][0])
+    monkeypatch.setattr(commands.output, "json_mode", False)
+    monkeypatch.setattr(sys, "argv", ["tieline", "status", *(["--json"] if as_json else [])])
+    code = commands.run_command_line()
+    said = capsys.readouterr()
+
+    assert 5 == code
+    told = json.loads(said.out)["error"] if as_json else said.err
+    assert "error in tieline itself" in told
+    assert "IndexError: list index out of range" in told
+
+
+def test_schemas_that_are_written_are_listed_as_json_too(world):
+    assert {"files": ["new/tieline.schema.json"]} == world.tieline("schema", "tieline", "--out", "new", "--json").json
 
 
 def test_an_integration_that_does_not_exist(world):

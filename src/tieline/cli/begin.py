@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -59,7 +61,8 @@ def copy_template(template: str, folder: Path, names: dict[str, str] | None = No
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TielineError(f"{folder} is there already and not empty", next_step="choose another folder; nothing was written")
     source = resources.files("tieline.templates") / template
-    with resources.as_file(source) as path:
+    with resources.as_file(source) as path, _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # before the copy, which tells many errors as one text
         shutil.copytree(path, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "__init__.py"))
     file = folder / "tieline.yaml"
     text = file.read_text("utf-8")
@@ -72,6 +75,15 @@ def copy_template(template: str, folder: Path, names: dict[str, str] | None = No
     file.write_text(text, "utf-8")
 
 
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Tell of a folder in which nothing can be written."""
+    try:
+        yield
+    except OSError as error:
+        raise TielineError(f"{folder} can't be written: {error.strerror or error}", next_step="choose another folder") from None
+
+
 def schema(kind: str | None, out: Path | None) -> int:
     """Print JSON Schemas, or write them into a folder."""
     from tieline.spec.schema import schemas
@@ -81,10 +93,15 @@ def schema(kind: str | None, out: Path | None) -> int:
         raise TielineError(f"there is no kind of file `{kind}`", next_step=f"there are: {', '.join(found)}")
     chosen = {kind: found[kind]} if kind is not None else found
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, value in chosen.items():
-            path = out / f"{name}.schema.json"
-            path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        paths = {name: out / f"{name}.schema.json" for name in chosen}
+        with _writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for name, path in paths.items():
+                path.write_text(json.dumps(chosen[name], indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if output.json_mode:
+            output.json({"files": [str(path) for path in paths.values()]})
+            return OK
+        for path in paths.values():
             output.print(str(path))
         output.print("in an editor with a YAML language server, the first line of a file names its schema:", style="dim")
         output.print(f"# yaml-language-server: $schema={out / 'integration.schema.json'}", style="dim")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from tieline.cli.output import BROKEN, INTERRUPTED, output, spoken_errors
 
@@ -394,7 +395,12 @@ def run_command_line() -> int:
             return int(getattr(error, "exit_code", 2))
         if "TIELINE_TRACE" in os.environ:
             raise
-        output.stderr.print(f"[red]error in tieline itself[/] {type(error).__name__}: {error}", markup=True)
-        output.stderr.print(" [dim]next[/] run again with TIELINE_TRACE=1 for the whole trace, and report it")
+        told, next_step = f"{type(error).__name__}: {error}", "run again with TIELINE_TRACE=1 for the whole trace, and report it"
+        if "--json" in sys.argv:
+            output.json_mode = True
+            output.json({"error": f"an error in tieline itself: {told}", "next": next_step})
+        else:
+            output.stderr.print(f"[red]error in tieline itself[/] {escape(told)}", markup=True)
+            output.stderr.print(f" [dim]next[/] {next_step}")
         return BROKEN
     return code if isinstance(code, int) else 0

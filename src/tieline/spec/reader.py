@@ -80,6 +80,8 @@ class Project:
 def find_project_folder(start: Path) -> Path:
     """Return the folder with a `tieline.yaml`: this one or the nearest above it. Raises `SpecError`."""
     start = Path(os.path.abspath(start))  # noqa: PTH100 - resolve() would follow a link out of the folder somebody is in
+    if not start.exists():  # a folder whose name is misspelt must not become the project around it
+        raise _no_project(start, "there is no such folder")
     for folder in (start, *start.parents):
         if any((folder / name).exists() for name in PROJECT_FILES):
             return folder
@@ -134,8 +136,9 @@ def _judge(project: Project, environ: Mapping[str, str] | None) -> list[Complain
     return lint(project, os.environ if environ is None else environ)
 
 
-def _no_project(folder: Path) -> SpecError:
-    error = SpecError([Complaint("tieline.yaml", None, "", f"there is none in {folder}, nor in a folder above it")])
+def _no_project(folder: Path, why: str = "") -> SpecError:
+    told = f"is looked for in {folder}, and {why}" if why else f"there is none in {folder}, nor in a folder above it"
+    error = SpecError([Complaint("tieline.yaml", None, "", told)])
     error.next_step = "go to a project's folder, or begin one here with `tieline init`"
     return error
 

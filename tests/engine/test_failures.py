@@ -10,7 +10,7 @@ import pytest
 from engine.world import leads, members, told
 from tieline.engine.failures import FAILURES, Reaction, as_table, reaction_to
 from tieline.model import errors
-from tieline.testing import LOST, REFUSED, UNANSWERED, answering, error
+from tieline.testing import LOST, REFUSED, UNANSWERED, answering, error, throttled
 
 
 def start(world: Any, count: int = 3) -> None:
@@ -104,14 +104,38 @@ def test_a_run_soon_after_an_outage_waits_for_the_probe_and_goes_on(new_world):
     back = world.run()
 
     assert ("owed", "owed") == (down.state, again.state)
-    assert "no connection to mail" in str(again.error)
     (waiting,) = again.waiting
+    assert "no connection to mail" in str(again.error)
     assert ("mail", True, "no connection to mail") == (waiting.connection, waiting.down, waiting.why)
     assert began < waiting.until < began + 60
     assert ("green", 4) == (back.state, len(world.members.records))
     probe = [e for e in world.network.exchanges if e.system == "mail"][before]
     assert waiting.until == pytest.approx(probe.sent_at + world.clock.now() - world.clock.monotonic(), abs=0.1)
     assert [] == back.waiting
+
+
+def test_a_system_that_comes_back_and_makes_everybody_wait_has_said_so(new_world):
+    """The probe is answered with a wait of hours: what is owed stays so, and what has changed meanwhile is accepted all the same."""
+    world = new_world(freshness="1d")
+    start(world)
+    world.run()
+    world.leads.add(email="new@example.com", name="New", rev=0)
+    world.network.strike(REFUSED, system="mail", times=10_000)
+    world.run()
+    world.network.strikes_end()
+    world.network.strike(throttled(7200.0), system="mail")
+    world.leads.add(email="newer@example.com", name="Newer", rev=0)
+
+    outcome = world.run()
+
+    assert {"owed": 5, "unchanged": 4, "owed_": 1} == {
+        outcome.state: outcome.counts.read, "unchanged": outcome.counts.unchanged, "owed_": outcome.counts.owed
+    }, "and reading goes on"  # fmt: skip
+    assert "429" in str(outcome.error)
+    assert [("mail", False)] == [(waiting.connection, waiting.down) for waiting in outcome.waiting]
+    assert 7200 == pytest.approx(outcome.waiting[0].until - world.clock.now(), abs=5)
+    world.clock.advance(7201)
+    assert ("green", 5) == (world.run().state, len(world.members.records))
 
 
 def test_a_restart_neither_hurries_nor_forgets_the_next_attempt(new_world):

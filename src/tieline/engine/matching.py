@@ -8,17 +8,17 @@ every record, and destinations that can't search.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Page, System
 from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.remembered import Remembered
 from tieline.mapping import compile_get
-from tieline.model.errors import Undecodable
+from tieline.model.errors import RemoteError, Undecodable
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import links
 from tieline.sync.decide import Candidate
@@ -82,11 +82,12 @@ class Matcher:
             for key, rows in found.items()
         }
 
-    async def is_back(self, keys: Mapping[str, Any]) -> bool:
-        """Ask a destination that is down as soon as it may be probed, by one call for any of these keys; return whether it answers.
+    async def ask_again(self, keys: Mapping[str, Any], why: RemoteError) -> RemoteError | None:
+        """Ask a destination that is down as soon as it may be probed, by one call for any of these keys; return why it does not answer yet.
 
         Gives up when it has been down for long, when it has been asked in vain as often as `retry` says, or when that would take longer
-        than a run waits between two attempts. Raises `RemoteError` for an answer that is no search result.
+        than a run waits between two attempts; `why` it was not asked is the answer then. Raises `RemoteError` for a failure that does not
+        pass by itself.
         """
         target, retry = self._target, self._job.spec.retry
         one = dict([next(iter(keys.items()))])
@@ -95,12 +96,17 @@ class Matcher:
             if waiting is not None and waiting.down:
                 too_late = waiting.until - self._ledger.clock.now() > retry.most
                 if too_late or (attempt and target.is_down_for_long):
-                    return False
+                    break
             await target.until_it_may_pass()
-            with contextlib.suppress(*TRANSIENT):
+            try:
                 await self.candidates(one, dict, fresh=True)
-                return True
-        return False
+            except PASSING as error:
+                why = error
+                if not isinstance(error, TRANSIENT):
+                    break
+            else:
+                return None
+        return why
 
     def searched_value(self, record: Record) -> Any:
         """Return the value that `find` is asked for."""

@@ -483,11 +483,12 @@ class Pipeline:
             try:
                 return await self._matcher.candidates(keys, whose, fresh=again)
             except RemoteError as error:
-                if isinstance(error, CircuitOpen) and await self._matcher.is_back(keys):
+                why = await self._matcher.ask_again(keys, error) if isinstance(error, CircuitOpen) else error
+                if why is None:
                     continue
-                if not self.accept_undecided or not isinstance(error, PASSING):
-                    raise
-                self.unanswered = error
+                if not self.accept_undecided or not isinstance(why, PASSING):
+                    raise why from None
+                self.unanswered = why
         return None
 
     def _leave_undecided(self, page: _Page, change: _Change) -> None:

@@ -404,7 +404,7 @@ class Write(Request):
     gone: tuple[int, ...] = (404, 410)
     """Statuses that mean the record is not there any more."""
     whole: bool = False
-    """An update sends all mapped fields (for PUT), not only the changed ones."""
+    """An update sends all mapped fields, not only the changed ones: for a PUT, and where objects inside a record are replaced as a whole."""
 
 
 class Upsert(Write):

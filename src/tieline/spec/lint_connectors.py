@@ -226,6 +226,9 @@ class _Judge:
     def _write(self, at: Keys, write: Write) -> None:
         if write.id.body is not None and write.id.header is not None:
             self._found.error((*at, "id"), "the id is in the body or in a header: one of `body` and `header`")
+        if at[-1] == "update" and write.method == "PUT" and "whole" not in write.model_fields_set:
+            hint = "`whole: true` sends all mapped fields; `whole: false` says that this vendor changes only what is sent"
+            self._found.warning((*at, "method"), "most vendors take a PUT for the whole record, and empty what is not sent", hint)
         for keys, text in _texts(write.constants):
             if gaps(text):
                 self._found.warning((*at, "constants", *keys), f"`{text}` is sent as it stands: nothing is filled in here")

@@ -186,6 +186,8 @@ def test_a_bad_entry_is_parked_alone_and_once(new_world):
     letters = world.letters()
     assert ["unreadable", "unreadable"] == [letter.cause for letter in letters]
     assert {"unreadable": '"what?"'} in [letter.record for letter in letters]
+    assert {"attention": 2, "parked": 2} == told(world.run(redrive=tuple(letter.id for letter in letters)))
+    assert [letter.id for letter in letters] == [letter.id for letter in world.letters()], "redriven, they are the letters that they were"
 
 
 def test_a_record_that_was_deleted_and_made_anew_within_one_read_stays(new_world):

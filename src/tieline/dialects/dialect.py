@@ -86,6 +86,8 @@ class Features(msgspec.Struct, frozen=True):
     idempotency: bool
     whole_update: bool
     """An update sends all mapped fields."""
+    update_by: str | None
+    """The field by which the vendor recognises the record in an update, where an upsert does it: it can't be changed."""
     batch: dict[str, int]
     """Most records of a call, by operation."""
 

@@ -72,18 +72,21 @@ class RestSystem:
     def features(self, resource: str) -> Features:
         """Say what a resource can do."""
         r = self._resources[resource]
-        batch = {name: b.size for name in ("create", "update", "upsert", "delete") if (b := getattr(r.batch, name)) is not None}
+        batch = {name: b.size for name in ("create", "update", "upsert", "delete") if (b := getattr(r.batch, _way(r, name))) is not None}
+        upsert = r.upsert.by if r.upsert else (r.id if r.batch.upsert else None)
+        by_upsert = _way(r, "update") == "upsert"
         return Features(
             list=r.list is not None,
             changed_since=r.list is not None and r.list.changed_since is not None,
             get=r.get is not None,
             find=frozenset(r.find),
-            create=r.create is not None or "create" in batch,
-            update=r.update is not None or "update" in batch,
-            upsert=r.upsert.by if r.upsert else (r.id if "upsert" in batch else None),
+            create=r.create is not None or upsert is not None or "create" in batch,
+            update=r.update is not None or upsert is not None or "update" in batch,
+            upsert=upsert,
             delete=r.delete is not None or "delete" in batch,
             idempotency=self._connector.idempotency is not None,
-            whole_update=r.update is not None and r.update.whole,
+            whole_update=by_upsert or (r.update is not None and r.update.whole),
+            update_by=upsert if by_upsert else None,
             batch=batch,
         )
 
@@ -240,6 +243,7 @@ class RestSystem:
     async def write(self, resource: str, operation: str, item: Item) -> Receipt:
         """Create, update, upsert or delete one record, once."""
         r = self._resources[resource]
+        operation = _way(r, operation)
         declared: Write | None = getattr(r, operation)
         if declared is None:
             return (await self.write_many(resource, operation, [item]))[0]
@@ -270,6 +274,7 @@ class RestSystem:
     async def write_many(self, resource: str, operation: str, items: Sequence[Item]) -> list[Receipt]:
         """Write many records in one call; one receipt each, in order."""
         r = self._resources[resource]
+        operation = _way(r, operation)
         declared: Batch = getattr(r.batch, operation)
         call = self._call(declared)
         plain = operation == "create" and declared.item is None
@@ -334,7 +339,7 @@ class RestSystem:
     def _entry(self, declared: Batch, r: Resource, item: Item, operation: str) -> Any:
         if declared.item is not None:
             return self._shape(declared.item, item)
-        if item.id is None or operation == "create":
+        if item.id is None or operation == "create" or (operation == "upsert" and r.upsert is not None and r.upsert.by != r.id):
             return item.record
         if operation == "delete":
             return item.id
@@ -432,6 +437,13 @@ class _Call:
         if not query:
             return address
         return f"{address}{'&' if '?' in address else '?'}{query}"
+
+
+def _way(r: Resource, operation: str) -> str:
+    """Return the call that does it: where neither one record nor many can be created, or updated, an upsert does."""
+    if operation not in ("create", "update") or getattr(r, operation) is not None or getattr(r.batch, operation) is not None:
+        return operation
+    return "upsert" if r.upsert is not None or r.batch.upsert is not None else operation
 
 
 def _key_of(items: Sequence[Item]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Features
@@ -19,6 +19,7 @@ from tieline.mapping import (
     normalise_key,
 )
 from tieline.mapping.checks import Problem
+from tieline.model.paths import parse_path
 from tieline.model.records import Record, Values, encode_json
 from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
@@ -70,6 +71,7 @@ class CompiledIntegration:
         """The vendor itself matches: no look-up before a create is needed."""
         self.only_create = frozenset(target for target, rule in spec.map.items() if isinstance(rule, Rule) and rule.only == "create")
         """Destination fields that are left alone once the record is there."""
+        self._lists = _entries_of_lists(self.mapping.writes)
         self._times = {
             address: field.precision or 0.0
             for address, field in target.fields.items()
@@ -80,6 +82,25 @@ class CompiledIntegration:
                 [self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match, functions_text]
             )
         ).hexdigest()[:16]
+
+    def whole_lists(self, write: Values, known: Values) -> Values:
+        """Return what must be written, with what is `known` of the other entries of the same lists: a list is replaced as a whole."""
+        if not self._lists:
+            return write
+        others = {other for address in write for other in self._lists.get(address, ())}
+        return {
+            **write,
+            **{other: known[other] for other in self.mapping.writes if other in others and other not in write and other in known},
+        }
+
+    def cannot_update(self, write: Values, before: Values) -> str | None:
+        """Say why these fields of a record that is there can't be written; None when they can."""
+        if not self.target.update:
+            return f"`{self.spec.target}` has it already, and the connector declares no `update` for it"
+        by = self.target.update_by
+        if by is not None and by in write and by in before and not same(write[by], before[by]):
+            return f"`{by}`, by which the vendor knows the record, has changed: without `update` in the connector it would become another record"
+        return None
 
     def old_values(self, shadow: Values) -> Values:
         """Return the flat fields of a stored source shadow."""
@@ -105,6 +126,17 @@ class CompiledIntegration:
     def target_key(self, record: Record) -> str | None:
         """Return the match key of a destination record, None when a part of it is missing."""
         return _key(self._target_parts, record)
+
+
+def _entries_of_lists(addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return, for each field inside a list, all fields inside the same list, if there are others."""
+    lists: dict[Any, list[str]] = {}
+    for address in addresses:
+        parts = parse_path(address)
+        index = next((number for number, part in enumerate(parts) if isinstance(part, int)), None)
+        if index is not None:
+            lists.setdefault(tuple(parts[:index]), []).append(address)
+    return {address: tuple(group) for group in lists.values() if len(group) > 1 for address in group}
 
 
 def _key(parts: list[Callable[[Record], Any]], record: Record) -> str | None:

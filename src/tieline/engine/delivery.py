@@ -277,6 +277,9 @@ class Sender:
             if delivery.target_id is None and delivery.operation != "create":
                 await self._nothing_there(delivery)
                 continue
+            if delivery.operation == "update" and (why := self._job.cannot_update(delivery.fields, {})) is not None:
+                await self._park(delivery, Rejected(why, next_step="declare `update` in the connector, then redrive it"))
+                continue
             ready.append(delivery)
         if doubtful := [delivery for delivery in ready if delivery.doubt]:
             # Looked for one by one, and what is left to be written goes together again.
@@ -515,6 +518,7 @@ class Sender:
             self._confirm([(delivery, delivery.target_id or "", delivery.call)])
         else:
             if delivery.operation == "update" and not self._job.target.whole_update:
+                differs = self._job.whole_lists(differs, there)
                 delivery.values, delivery.changed = differs, encode_json(differs)
             await self._try_again([delivery], error)
 

@@ -106,4 +106,4 @@ class Doubts:
         """Return the fields that a record which is there does not have yet; none where its own values are to stay."""
         if not self._job.target.update or self._job.spec.conflict not in (None, "source"):
             return {}
-        return changed_fields(delivery.fields, there.values)
+        return self._job.whole_lists(changed_fields(delivery.fields, there.values), there.values)

@@ -39,6 +39,8 @@ _SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting", "deleted")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""
 _AT_REST = ("linked", "noted")
 """Verdicts of records that have no delivery on its way, and no doubt about one. An earlier version of any other may be."""
+_PARKED_NEXT = "mend the rule or the record; a later version of the record is tried by itself, or `tieline dead-letters redrive`"
+_UNREADABLE_NEXT = "have it mended where it comes from, which brings it anew, then `tieline dead-letters discard` this"
 _CALLS_TOGETHER = 100
 """So many calls of pages on which nothing changed are journaled in one commit."""
 _DELETIONS_TOGETHER = 1000
@@ -258,7 +260,7 @@ class Pipeline:
                         # A creation whose answer was lost may have been found already, though nothing is confirmed yet.
                         target_id = target_id or earlier.target_id
             if isinstance(policy, Archive):
-                values = {**agreed, **policy.archive} if self._job.target.whole_update else dict(policy.archive)
+                values = {**agreed, **policy.archive} if self._job.target.whole_update else self._job.whole_lists(policy.archive, agreed)
                 delivery = self._delivery(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
             else:
                 delivery = self._delivery(link.source_id, "delete", target_id, {}, agreed, agreed)
@@ -333,7 +335,8 @@ class Pipeline:
         if known:
             page.parked += 1
         else:
-            self._park(page, _Change(source_id, record, b"{}", None), kind, message, {})
+            change = _Change(source_id, record, b"{}", None)
+            self._park(page, change, kind, message, next_step=_UNREADABLE_NEXT if kind == "unreadable" else _PARKED_NEXT)
 
     async def _decide(self, todo: list[_Change], page: _Page, again: bool) -> None:
         job = self._job
@@ -550,6 +553,9 @@ class Pipeline:
         self, page: _Page, change: _Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values
     ) -> None:
         link = change.link
+        if operation == "update" and write and (why := self._job.cannot_update(write, before)) is not None:
+            self._park(page, change, "no-update", why)
+            return
         if link is not None and link.verdict in _SET_ASIDE:
             page.reopened.append(change.source_id)
         if operation == "update" and not write:
@@ -558,8 +564,9 @@ class Pipeline:
             if link is not None and link.source_shadow != change.shadow:
                 page.events.append(self._ledger.event(change.source_id, "changed, but nothing to send"))
             return
-        if operation == "update" and self._job.target.whole_update:
-            write = {**before, **write}  # what is left out would be cleared
+        if operation == "update":
+            # What is left out would be cleared.
+            write = {**before, **write} if self._job.target.whole_update else self._job.whole_lists(write, {**agreed, **before})
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
         delivery.behind = link is not None and link.verdict not in _AT_REST
@@ -609,12 +616,20 @@ class Pipeline:
         self._set_aside(page, change, "held", verdict, outbox.reason(kind, message, next_step, **more))
 
     def _park(
-        self, page: _Page, change: _Change, kind: str, message: str, detail: Any = None, *, problem: str | None = None, value: Any = None
+        self,
+        page: _Page,
+        change: _Change,
+        kind: str,
+        message: str,
+        *,
+        problem: str | None = None,
+        value: Any = None,
+        next_step: str = _PARKED_NEXT,
     ) -> None:
         page.parked += 1
         file, line = self._job.where(problem) if problem else (None, None)
         why = outbox.reason(
-            kind, message, "mend the rule or the record; a later version of the record is tried by itself, or `tieline dead-letters redrive`",
+            kind, message, next_step,
             field=problem, rule=f"{file}:{line}" if file else None, value=value,
         )  # fmt: skip
         self._set_aside(page, change, "dead", "parked", why)

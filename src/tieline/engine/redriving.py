@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from tieline.dialects.decoding import Unreadable
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
@@ -165,10 +166,14 @@ class Redriver:
         if not deliveries:
             return
         ledger, resource = self._ledger, self._job.source_resource
+        events = [ledger.event(delivery.source_id, why, delivery=delivery.id) for delivery in deliveries] if why else []
+        # An entry that could not be read is no record yet: it stays the letter that it is.
+        entries = [d for d in deliveries if d.why.get("kind") == "unreadable"]
+        unreadable = [Unreadable(str(decode_json(d.record or b"{}").get("unreadable")), str(d.why.get("message"))) for d in entries]
+        deliveries = [d for d in deliveries if d.why.get("kind") != "unreadable"]
         records: list[Record] = [decode_json(delivery.record or b"{}") for delivery in deliveries]
         ids = [self._source.id_of(resource, record) for record in records]
-        events = [ledger.event(delivery.source_id, why, delivery=delivery.id) for delivery in deliveries] if why else []
-        await self._pipeline.take(records, ids, again=True, events=events)
+        await self._pipeline.take(records, ids, again=True, unreadable=unreadable, events=events)
         renamed = [d for d, id in zip(deliveries, ids, strict=True) if id is not None and id != d.source_id]
         if renamed:
             # It had no id, and got one by hand: it goes on under that.

@@ -1,0 +1,77 @@
+"""By which calls a record is written, when the vendor does not have all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.world import members, told
+from tieline.model.records import decode_json
+from tieline.testing import Collection
+
+LISTED = {"email": {"type": "string"}, "tags[0].name": {"type": "any"}, "tags[1].name": {"type": "any"}}
+
+
+def bodies(world: Any) -> list[Any]:
+    return [decode_json(e.request.body) for e in world.network.exchanges if e.system == "mail" and e.request.method in ("PATCH", "PUT")]
+
+
+@pytest.mark.parametrize("batch", [None, {"upsert": 10}])
+@pytest.mark.parametrize("match", [{"email": "email"}, {"name": "name"}])
+def test_an_upsert_creates_and_updates_where_the_vendor_has_nothing_else(new_world, batch, match):
+    """All fields are sent, because nobody knows what an upsert does with the others; but never another value of the field it goes by."""
+    world = new_world(target=members(upsert="email", creates=False, update=None, batch=batch), match=match)
+    ann = world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    bob = world.leads.add(email="bob@example.org", name="Bob", rev=1)
+
+    assert {"green": 2, "created": 2} == told(world.run())
+    world.leads.change(ann, rev=2)
+    world.leads.change(bob, email="rob@example.org")
+    assert {"attention": 2, "updated": 1, "parked": 1} == told(world.run())
+    assert {("ann@example.org", 2), ("bob@example.org", 1)} == {(member["email"], member["rev"]) for member in world.members.records}
+    (letter,) = world.letters()
+    assert letter.message.startswith("`email`, by which the vendor knows the record, has changed")
+
+
+def test_what_can_not_be_updated_is_parked(new_world):
+    """An archive or a log takes records and never changes them. The others go on, and nothing is sent that can't arrive."""
+    world = new_world(target=members(update=None))
+    ann = world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    world.run()
+    world.leads.change(ann, rev=2)
+    world.leads.add(email="bob@example.org", name="Bob", rev=1)
+
+    assert {"attention": 2, "created": 1, "parked": 1} == told(world.run())
+    assert ["`mail.members` has it already, and the connector declares no `update` for it"] == [
+        letter.message for letter in world.letters()
+    ]
+
+
+def test_the_entries_of_a_list_are_sent_together(new_world):
+    """A vendor replaces a list as a whole (RFC 7396): of an entry that was left out nothing would remain."""
+    target = Collection("members", LISTED, find=("email",))
+    world = new_world(target=target, map={"email": "email", "tags[0].name": "name", "tags[1].name": "rev"})
+    ann = world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    world.run()
+    world.leads.change(ann, rev=2)
+    world.run()
+    world.leads.change(ann, name="Anna")
+    world.run()
+    world.leads.change(ann, email="anna@example.org")
+    world.run()
+
+    lists = [[{"name": "Ann"}, {"name": 2}], [{"name": "Anna"}, {"name": 2}]]
+    assert [{"tags": lists[0]}, {"tags": lists[1]}, {"email": "anna@example.org"}] == bodies(world)
+
+
+@pytest.mark.parametrize(("conflict", "tags"), [("source", ["Ann", 1]), ("fill_empty", ["old", 1])])
+def test_the_entries_of_a_list_that_stay_are_sent_as_they_are_there(new_world, conflict, tags):
+    """Where the destination's values are kept, the list that is sent must not bring others."""
+    target = Collection("members", LISTED, find=("email",))
+    world = new_world(target=target, map={"email": "email", "tags[0].name": "name", "tags[1].name": "rev"}, conflict=conflict)
+    target.add(email="ann@example.org", tags=[{"name": "old"}])
+    world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    world.run()
+
+    assert [{"tags": [{"name": name} for name in tags]}] == bodies(world)

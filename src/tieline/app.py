@@ -24,12 +24,14 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, observe
+from tieline.engine.verifying import Verification, verify
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import SpecError, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.model.secret import Redactor
+from tieline.model.verified import Verified
 from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
 from tieline.observe.limits import Side
@@ -50,8 +52,9 @@ from tieline.store.runs import names as integration_names
 from tieline.store.runs import state_of
 from tieline.transport.allowance import Allowance
 from tieline.transport.breaker import Outage
-from tieline.transport.caller import Account, Caller
+from tieline.transport.caller import READ_RETRIES, Account, Caller
 from tieline.transport.ports import Transport
+from tieline.transport.priority import PRIORITY
 from tieline.transport.recording import CallRecord, Keeping, Said, private_fields
 
 
@@ -239,13 +242,13 @@ class Tieline:
     def status(self) -> list[IntegrationStatus]:
         """Return how each integration is doing."""
         now, down = self.clock.now(), self.outages()
-        budgets = state.all_of(self.db, KIND, Allowance)
+        budgets, verified = state.all_of(self.db, KIND, Allowance), state.all_of(self.db, _VERIFIED, Verified)
         found = []
         for name in self.names():
             spec, wrong = self.project.integrations.get(name), self.project.unusable.get(name, ())
             sides = self._sides(spec, budgets) if spec is not None and not wrong else ()
             status = status_of(self.db, name, spec, owner=self.owner(name), now=now, sides=sides)
-            status.wrong = [str(complaint) for complaint in wrong]
+            status.wrong, status.verified = [str(complaint) for complaint in wrong], verified.get(name)
             if spec is not None and not wrong:
                 status.notices = [*status.notices, *self._endings(spec, now)]
             connections = {place.partition(".")[0]: None for place in ((spec.source, spec.target) if spec is not None else ())}
@@ -256,6 +259,26 @@ class Tieline:
             ]
             found.append(status)
         return found
+
+    async def verify(self, name: str, *, progress: Callable[[Verified], None] = lambda verified: None) -> Verification:
+        """Read both systems whole and account for every record; nothing is written. Use the result as a context."""
+        job = self.compiled(self.names(name)[0])
+        urgency, retries = PRIORITY.set("live"), READ_RETRIES.set(job.spec.retry)
+        source, target = self.system(job.source_connection), self.system(job.target_connection)
+        try:
+            verification = await verify(job, source, target, self.db, self.clock, progress=progress)
+        finally:
+            PRIORITY.reset(urgency)
+            READ_RETRIES.reset(retries)
+        self.db.write(lambda store: state.put(store, _VERIFIED, name, verification.verified))
+        return verification
+
+    async def mend(
+        self, name: str, verification: Verification, *, allow: int | None = None, progress: Callable[[Counts], None] = lambda counts: None
+    ) -> Outcome:
+        """Send again what a verification found to be changed or gone in the destination; `allow` is the most that may be gone."""
+        most = self.project.integrations[name].brakes.deletes if allow is None else allow
+        return await self.engine().run(name, Wanted(mend=verification.mending(most)), progress=progress)
 
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""
@@ -520,6 +543,7 @@ def _block(lines: Sequence[str]) -> list[str]:
 T = TypeVar("T")
 _NOTICE_DAYS = 183
 _BREAKER = "breaker"
+_VERIFIED = "verified"
 
 
 class _Lazily(Mapping[str, T]):

@@ -18,6 +18,7 @@ from tieline.app import Tieline
 from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record
+from tieline.model.verified import Finding, Verified
 from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, throttled
 from tieline.transport.ports import HttpRequest
 
@@ -303,6 +304,22 @@ class Simulation:
         written = [f"{r.method} {r.url} {r.body!r}" for r in self.world.mail.writes[before:]]
         if written:
             raise Broken(f"a further run writes: {written}")
+        self._check_verification()
+
+    def _check_verification(self) -> None:
+        """What `verify` says of both systems agrees with what is true of them."""
+
+        async def work(tieline: Tieline) -> tuple[Verified, list[Finding]]:
+            with await tieline.verify(NAME) as verification:
+                return verification.verified, list(verification.findings())
+
+        v, findings = self.world.within(work)
+        here = v.in_sync + v.differing + v.missing + v.excluded + v.unreadable
+        there = v.counterparts + v.left_over + v.only_there + v.target_unreadable
+        if v.source_read != here or (v.target_read is not None and v.target_read != there):
+            raise Broken(f"a verification does not add up: {v}")
+        if astray := [finding for finding in findings if finding.why not in ("parked", "held")]:
+            raise Broken(f"a verification finds {astray}, of {v}")
 
     def _change_the_mapping(self) -> None:
         self.constants = {"origin": "crm"}

@@ -140,6 +140,33 @@ def status(integration: Integration = None, project: Folder = HERE, json: Json =
 
 
 @app.command()
+def verify(
+    integration: OneIntegration,
+    repair: Annotated[bool, typer.Option("--repair", help="Send again what was changed, or is gone, in the destination.")] = False,
+    allow: Annotated[
+        int | None,
+        typer.Option(
+            help="With --repair: the most records that may be gone, in place of `brakes: {deletes: N}`.",
+            min=0,
+            max=MOST,
+            show_default=False,
+        ),
+    ] = None,
+    show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
+    mask: Mask = False,
+    log: Log = "off",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Read both systems whole and account for every record on either side. Nothing is written without --repair."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import verifying
+
+    with spoken_errors():
+        raise SystemExit(verifying.verify(project, integration, repair=repair, allow=allow, show=show, mask=mask))
+
+
+@app.command()
 def explain(
     connection: Annotated[str, typer.Argument(help="The connection, either side.")],
     resource: Annotated[str, typer.Argument(help="The resource.")],

@@ -163,6 +163,9 @@ class Story:
         """Compare both systems and say what was found. Return whether they agree."""
         _heading("Do both systems agree?")
         self.run("status", _NAME)
+        output_text()
+        output_text("Both are read whole now, and compared record by record, field by field.")
+        self.run("verify", _NAME)
         qualified = [str(lead["email"]).lower() for lead in self._systems.records(CRM) if lead["status"] == "qualified"]
         members = [member["email_address"] for member in self._systems.records(POSTBOX) if member["list_id"] == "nurture"]
         agree = sorted(qualified) == sorted(members)

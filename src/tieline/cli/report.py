@@ -14,6 +14,7 @@ from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, output, 
 from tieline.cli.running import tried_again
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
+from tieline.model.verified import Verified
 from tieline.observe.explain import Moment, Story
 from tieline.observe.limits import LimitUse
 from tieline.observe.status import IntegrationStatus
@@ -76,6 +77,8 @@ def _print_status(entry: IntegrationStatus) -> None:
     output.console.print(f"  freshness [{'red' if late else 'green' if entry.watermark else 'dim'}]{words}[/]")
     if entry.watermark is not None:
         output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
+    if entry.verified is not None:
+        output.console.print(f"  verified  {when(entry.verified.at)}: {_verified_in_words(entry.verified)}")
     calls = entry.calls
     if calls.get("calls"):
         waited = calls["mean_waited_seconds"]
@@ -99,6 +102,11 @@ def _print_status(entry: IntegrationStatus) -> None:
         output.console.print(f"  [yellow]notice    {escape(notice)}[/]")
     if entry.state in ("attention", "failed", "halted", "late"):
         output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")
+
+
+def _verified_in_words(verified: Verified) -> str:
+    wrong = f"[yellow]{verified.wrong:,} not as they should be[/]" if verified.wrong else "none astray"
+    return f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, {wrong}"
 
 
 def _limit_in_words(limit: LimitUse) -> str:

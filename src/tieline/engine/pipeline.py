@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -22,6 +22,7 @@ from tieline.engine.destination import Destination
 from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger, tell_set_aside
+from tieline.engine.lookups import Lookups
 from tieline.engine.matching import Matcher
 from tieline.model.errors import CircuitOpen, MappingError, RemoteError, SafetyStop
 from tieline.model.records import Record, Values, decode_json, encode_json
@@ -68,13 +69,11 @@ class Pipeline:
         matcher: Matcher,
         sender: Destination,
         *,
-        lookups: dict[str, int],
         guard: Guard | None = None,
     ) -> None:
-        """`lookups` gives the store's number of each integration whose links the mapping uses."""
         self._job, self._source, self._ledger, self._matcher, self._sender = job, source, ledger, matcher, sender
-        self._lookups, self._guard = lookups, guard
         self._db: Database = ledger.db
+        self.lookups, self._guard = Lookups(ledger.db, job), guard
         self.note_only = False
         """`start: now`: what is seen for the first time is only noted."""
         self.look_again = False
@@ -340,7 +339,7 @@ class Pipeline:
 
     async def _decide(self, todo: list[_Change], page: _Page, again: bool) -> None:
         job = self._job
-        found_links = self._find_lookups(todo)
+        found_links = self.lookups.of(change.record for change in todo)
         unlinked: list[_Change] = []
         for change in todo:
             link = change.link
@@ -376,28 +375,9 @@ class Pipeline:
         if unlinked:
             await self._meet(unlinked, page, again)
 
-    def _find_lookups(self, todo: Iterable[_Change]) -> dict[tuple[str, str], str | int]:
-        wanted = {
-            (lookup.integration, id)
-            for lookup in self._job.mapping.lookups
-            for change in todo
-            if (id := lookup.wants(change.record)) is not None
-        }
-        return self.linked(wanted) if wanted else {}
-
     def mapped(self, record: Record) -> Values:
         """Return the destination's fields of a record. Raises `MappingError`."""
-        return self._job.mapping(record, self._find_lookups([_Change("", record, b"", None)]))
-
-    def linked(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str | int]:
-        """Return the counterparts of (integration, source id), of those that have one."""
-        found: dict[tuple[str, str], str | int] = {}
-        for integration, number in self._lookups.items():
-            ids = [id for name, id in wanted if name == integration]
-            if ids:
-                for source_id, target_id in links.targets_of(self._db, number, ids).items():
-                    found[integration, source_id] = target_id
-        return found
+        return self._job.mapping(record, self.lookups.of([record]))
 
     async def _meet(self, unlinked: list[_Change], page: _Page, again: bool) -> None:
         job, spec = self._job, self._job.spec

@@ -79,7 +79,7 @@ class Redriver:
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("held", "owed"), after=after):
             after = chunk[-1].id
             waiting = [(d, tuple(d.why["lookup"])) for d in chunk if d.record and d.why.get("kind") == "waiting"]
-            there = self._pipeline.linked({lookup for _, lookup in waiting})
+            there = self._pipeline.lookups.linked({lookup for _, lookup in waiting})
             ready = [delivery for delivery, lookup in waiting if lookup in there]
             await self._again(ready, "the record that it waited for is there")
             # What was reopened by a process that died stays owed under the same reason, and is on its way already.

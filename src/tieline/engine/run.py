@@ -19,6 +19,7 @@ from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.failures import PASSING, needs_a_person
 from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger, about
 from tieline.engine.matching import Matcher
+from tieline.engine.mending import Mender, Mending
 from tieline.engine.pipeline import Braked, Guard, Pipeline
 from tieline.engine.redriving import Redriver, Settlement
 from tieline.model import events
@@ -99,6 +100,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Read the whole source, whatever was read before."""
     allow_deletes: int | None = None
     """The most deletions of this run, in place of `brakes: {deletes: N}`."""
+    mend: Mending | None = None
+    """Send again what a verification found to have gone astray, and read nothing."""
 
 
 EVERYTHING = Wanted()
@@ -311,8 +314,7 @@ class _Pass:
             if wanted.send
             else Nowhere()
         )
-        lookups = {name: known.id for lookup in job.mapping.lookups if (known := runs.state_of(db, name := lookup.integration)) is not None}
-        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, lookups=lookups, guard=guard)
+        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, guard=guard)
         self._redriver = Redriver(
             job,
             source,
@@ -322,6 +324,9 @@ class _Pass:
             self.sender,
             check_stopped=self._check_stopped,
             progress=lambda: progress(ledger.counts),
+        )
+        self._mender = Mender(
+            job.name, ledger, self._pipeline, self.sender, check_stopped=self._check_stopped, progress=lambda: progress(ledger.counts)
         )
         # Also when no run was complete yet: its links may be of an older mapping.
         self._pipeline.compare_all = state.mapping != job.fingerprint
@@ -350,6 +355,10 @@ class _Pass:
                 if owed:
                     await self._check_kept()
                 await self._redriver.redrive(wanted.redrive, pace=wanted.pace, limit=wanted.limit, settlement=wanted.settlement)
+            elif wanted.mend is not None:
+                if owed:
+                    await self._check_kept()
+                await self._mender.mend(wanted.mend)
             else:
                 await self._redriver.take_waiting()
                 if owed:
@@ -619,7 +628,7 @@ def _priority(wanted: Wanted, state: runs.State, job: CompiledIntegration) -> Pr
     """Whose calls go first: a person's, then what keeps both systems alike, then what fills up what was there before."""
     if not wanted.send or wanted.only is not None or (wanted.redrive and isinstance(wanted.redrive, tuple)):
         return "interactive"
-    if wanted.redrive:
+    if wanted.redrive or wanted.mend is not None:
         return "live"  # all of a cause may be a great many
     return "backfill" if state.complete_at is None or state.mapping != job.fingerprint else "live"
 

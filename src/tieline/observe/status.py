@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tieline.model.holder import has_ended
+from tieline.model.verified import Verified
 from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of, use_of, waits_of
 from tieline.spec.integrations import Integration
 from tieline.store import calls, links, outbox, runs
@@ -69,6 +70,8 @@ class IntegrationStatus(msgspec.Struct):
     """Its connections from which nothing leaves for now, each with the end of that."""
     limits: list[LimitUse] = []
     """What its connections may call, and how much of that is used."""
+    verified: Verified | None = None
+    """What the last `tieline verify` found."""
     advice: list[str] = []
     """What would help, where limits are hit again and again."""
 

@@ -174,6 +174,17 @@ def part(connection: sqlite3.Connection, integration: int, source_ids: Sequence[
     )
 
 
+def see(connection: sqlite3.Connection, integration: int, says: Sequence[tuple[str, bytes]]) -> None:
+    """Note what destination records were seen to say: (source id, fields as JSON). The next decision of their records starts from there."""
+    update_from(
+        connection,
+        "UPDATE link SET target_shadow = v.column2 FROM ({values}) AS v WHERE link.integration = ?1 AND link.source_id = v.column1",
+        2,
+        says,
+        (integration,),
+    )
+
+
 def set_aside(connection: sqlite3.Connection, integration: int, source_id: str, verdict: str) -> None:
     """Set the verdict of a record of which a delivery was set aside; one that is gone from the source stays so."""
     connection.execute(

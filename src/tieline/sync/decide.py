@@ -85,3 +85,19 @@ def identify(source_id: str, key: str | None, twin: str | None, candidates: Sequ
         owner = candidates[0].linked_to
         return Identity("held", reason=f"its counterpart {ids} is linked to source record {owner} already")
     return Identity("held", reason=f"{len(candidates)} records of the destination have the same match key: {ids}")
+
+
+def differing(values: Values, there: Values, agree: Callable[[str, Any, Any], bool]) -> dict[str, tuple[Any, Any]]:
+    """Return {address: (the mapping's value, the destination's)} of the fields that do not say the same.
+
+    Empty is empty, whether it is told as null, as no text or not at all. What the destination does not say is `ABSENT`.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for address, value in values.items():
+        current = there.get(address, ABSENT)
+        if not agree(address, value, current) and not (value in _EMPTY and current in _EMPTY):
+            found[address] = value, current
+    return found
+
+
+_EMPTY = (None, "", ABSENT)

@@ -1,0 +1,162 @@
+"""`tieline verify`: do both systems say the same?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.markup import escape
+
+from tieline.app import Tieline
+from tieline.cli.output import ACT, OK, OWED, age, output, plain, plural, value_text
+from tieline.cli.report import personal_values
+from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.model.errors import TielineError
+from tieline.model.verified import Finding, Verified
+
+_MOST_FIELDS = 6
+_STYLES = {"differing": "yellow", "missing": "red", "left over": "magenta"}
+
+
+def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: int, mask: bool) -> int:
+    """Compare both systems, and mend what has gone astray with `repair`. Returns 1 when someone must act, 3 when it mends itself."""
+    if allow is not None and not repair:
+        raise TielineError("--allow goes with --repair", next_step=f"tieline verify {name} --repair --allow {allow}")
+    with Tieline.open(folder) as project:
+        project.names(name)
+
+        async def work() -> int:
+            stop_gently(project)
+            with _progress_of(name) as progress:
+                verification = await project.verify(name, progress=progress)
+            with verification:
+                verified, findings = verification.verified, list(verification.findings(show))
+                if mask:
+                    output.hide(
+                        personal_values(
+                            project,
+                            name,
+                            [dict(zip(f.fields, v, strict=True)) for f in findings for v in zip(*f.fields.values(), strict=True)],
+                        )
+                    )
+                code = code_of_verified(verified)
+                if not output.json_mode:
+                    _print(project, verified, findings)
+                if not repair:
+                    if output.json_mode:
+                        output.json({**plain(verified), "findings": plain(findings)})
+                    return code
+                with progress_of(name) as progressing:
+                    outcome = await project.mend(name, verification, allow=allow, progress=progressing)
+            if output.json_mode:
+                output.json({**plain(verified), "findings": plain(findings), "repair": outcome_json(outcome)})
+            else:
+                output.print()
+                print_outcome(outcome)
+            mended = verified.why.get("differing: changed there", 0) + verified.why.get("missing: gone there", 0)
+            left = ACT if verified.wrong_for_someone > mended else OWED if verified.wrong > mended else OK
+            return max(code_of(outcome), left, key=gravity)
+
+        return within(project, work)
+
+
+def code_of_verified(verified: Verified) -> int:
+    """Return the exit code of what was found."""
+    return ACT if verified.wrong_for_someone else OWED if verified.wrong else OK
+
+
+@contextmanager
+def _progress_of(name: str) -> Iterator[Callable[[Verified], None]]:
+    if not output.stderr.is_terminal or output.json_mode or output.log != "off":
+        yield lambda verified: None
+        return
+    with output.stderr.status(f"[bold]{escape(name)}[/]") as status:
+        shown = 0.0
+
+        def progress(verified: Verified) -> None:
+            nonlocal shown
+            if time.monotonic() - shown > 0.1:
+                shown = time.monotonic()
+                there = f"{verified.target_read:,} read there · " if verified.target_read is not None else ""
+                status.update(f"[bold]{escape(name)}[/] {there}{verified.source_read:,} read here")
+
+        yield progress
+
+
+def _print(project: Tieline, verified: Verified, findings: list[Finding]) -> None:
+    spec = project.project.integrations[verified.integration]
+    output.console.print(f"[bold]{escape(verified.integration)}[/]: both systems read in {age(verified.seconds)}")
+    output.print(f"  {verified.source_read:,} in {spec.source}")
+    rows = [
+        ("in sync", verified.in_sync, _but(verified)),
+        ("differing", verified.differing, _whys(verified, "differing")),
+        ("missing", verified.missing, _whys(verified, "missing")),
+        ("excluded", verified.excluded, _whys(verified, "excluded")),
+        ("unreadable", verified.unreadable, "no records, or without an id"),
+    ]
+    _rows(rows)
+    if verified.target_read is None:
+        output.print(f"  {spec.target} can't be listed: counterparts were asked for one by one")
+    else:
+        output.print(f"  {verified.target_read:,} in {spec.target}")
+        _rows(
+            [
+                ("counterparts", verified.counterparts, ""),
+                ("left over", verified.left_over, _whys(verified, "left over") + ", gone from the source" if verified.left_over else ""),
+                ("only there", verified.only_there, "tieline knows nothing of them"),
+                ("unreadable", verified.target_unreadable, "no records, or without an id"),
+            ]
+        )
+    if verified.fields:
+        output.console.print("  by field: " + escape(", ".join(f"{address} {number}" for address, number in verified.fields.items())))
+    if verified.not_shown:
+        output.print(f"  not compared, because {spec.target} never shows them: {', '.join(verified.not_shown)}")
+    for finding in findings:
+        style = _STYLES[finding.kind]
+        target = f" → {finding.target_id}" if finding.target_id else ""
+        output.console.print(f"  [{style}]{finding.kind}[/] {escape(finding.source_id)}{escape(target)}: {finding.why}")
+        for address, (here, there) in list(finding.fields.items())[:_MOST_FIELDS]:
+            output.console.print(f"      {escape(address)}: {escape(value_text(here))} by the mapping, {escape(value_text(there))} there")
+        if len(finding.fields) > _MOST_FIELDS:
+            output.print(f"      … and {plural(len(finding.fields) - _MOST_FIELDS, 'field')} more")
+    if (more := verified.wrong - len(findings)) > 0:
+        output.print(f"  … and {more:,} more (--show, --json)", style="dim")
+    if verified.running:
+        output.print(f"  {verified.running} was running it meanwhile: what it had on its way counts as owed")
+    for line in _next_steps(verified):
+        output.console.print(f"  [dim]next: {escape(line)}[/]")
+    if not verified.wrong:
+        output.print("  every record is accounted for, on both sides", style="green")
+
+
+def _rows(rows: list[tuple[str, int, str]]) -> None:
+    for label, number, text in rows:
+        if number or label in ("in sync", "counterparts"):
+            output.print(f"    {number:>9,} {label}" + (f": {text}" if text else ""))
+
+
+def _whys(verified: Verified, kind: str) -> str:
+    found = {why.partition(": ")[2]: number for why, number in verified.why.items() if why.startswith(f"{kind}: ")}
+    return next(iter(found)) if len(found) == 1 else ", ".join(f"{number:,} {why}" for why, number in found.items())
+
+
+def _but(verified: Verified) -> str:
+    parts = [
+        (verified.respelled, "spelled differently"),
+        (verified.kept, "with fields that the destination was to keep, or that were sent by hand"),
+    ]
+    return ", ".join(f"{number:,} {text}" for number, text in parts if number)
+
+
+def _next_steps(verified: Verified) -> list[str]:
+    name, why = verified.integration, verified.why
+    steps = []
+    if why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
+        steps.append(f"`tieline verify {name} --repair` sends again what was changed or is gone there; `tieline explain` tells its history")
+    if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("parked", "held")):
+        steps.append(f"`tieline dead-letters list {name}` shows what is parked or held")
+    if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("owed", "not read yet")):
+        steps.append(f"`tieline run {name}` reads and sends what has not been yet")
+    return steps

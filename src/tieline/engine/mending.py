@@ -1,0 +1,96 @@
+"""Sending what has gone astray in the destination: a run over what a verification found there.
+
+A record that was changed there gets those fields again; one that is gone meets the destination anew. Both go the way of every change, so
+they are matched, checked, paced and journaled as such.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from tieline.engine.destination import Destination
+from tieline.engine.ledger import Ledger
+from tieline.engine.pipeline import Pipeline
+from tieline.model.errors import SafetyStop
+from tieline.model.records import Record
+from tieline.store import links
+
+
+class Mend(msgspec.Struct):
+    """A record to be sent again."""
+
+    source_id: str
+    record: Record
+    shadow: bytes | None
+    """JSON: the mapped fields, as the destination says them now; None of a record that is gone there."""
+    fields: list[str] = []
+    """The fields that differ."""
+
+
+class Mending(msgspec.Struct, frozen=True):
+    """All that is to be mended, in portions."""
+
+    gone: int
+    changed: int
+    most_gone: int
+    """The brake: more than so many records that are gone are not believed."""
+    portions: Callable[[], Iterator[list[Mend]]]
+
+
+class Mender:
+    """Mends within a run."""
+
+    def __init__(
+        self,
+        name: str,
+        ledger: Ledger,
+        pipeline: Pipeline,
+        sender: Destination,
+        *,
+        check_stopped: Callable[[], None],
+        progress: Callable[[], None],
+    ) -> None:
+        """`check_stopped` raises when the run shall end; `progress` is called when counts have moved."""
+        self._name, self._ledger, self._pipeline, self._sender = name, ledger, pipeline, sender
+        self._check_stopped, self._progress = check_stopped, progress
+
+    async def mend(self, wanted: Mending) -> None:
+        """Decide the records again and hand them over. Raises `SafetyStop` when more are gone than the brake allows: nothing is sent then."""
+        if wanted.gone > wanted.most_gone:
+            raise SafetyStop(
+                f"{self._name}: {wanted.gone} records are gone from the destination, more than the {wanted.most_gone} that the brake allows: "
+                "nothing was mended",
+                next_step=f"find out why they are gone; if they are to be made again, `tieline verify {self._name} --repair --allow {wanted.gone}`",
+            )
+        ledger = self._ledger
+        ledger.counts.total = wanted.gone + wanted.changed
+        for portion in wanted.portions():
+            await self._prepare(portion)
+            events = [
+                ledger.event(
+                    mend.source_id, "mended", why="gone there" if mend.shadow is None else "changed there", fields=mend.fields or None
+                )
+                for mend in portion
+            ]
+            await self._pipeline.take([mend.record for mend in portion], [mend.source_id for mend in portion], again=True, events=events)
+            await self._pipeline.settle()
+            self._progress()
+            self._check_stopped()
+            if self._sender.halted is not None:
+                return
+
+    async def _prepare(self, portion: list[Mend]) -> None:
+        ledger = self._ledger
+        gone = [mend.source_id for mend in portion if mend.shadow is None]
+        changed = [(mend.source_id, mend.shadow) for mend in portion if mend.shadow is not None]
+
+        def unit(connection: sqlite3.Connection) -> None:
+            if gone:
+                links.part(connection, ledger.integration, gone)
+            if changed:
+                links.see(connection, ledger.integration, changed)
+
+        await ledger.commit(unit)

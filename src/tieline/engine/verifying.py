@@ -1,0 +1,393 @@
+"""Proof of completeness: both systems are read whole, and every record of either side is accounted for.
+
+The destination is read first. Then each record of the source is compared with its counterpart, field by field, by what the mapping makes of
+it now. Nothing is written: `engine.mending` sends what has gone astray. What is read is kept in a temporary file, so memory does not grow.
+
+A record that changes while both are read can't be told from one that went astray, unless something of it is on its way, or arrived
+meanwhile: a finding of a busy system is worth a second look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tieline.dialects.dialect import Page, System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.lookups import Lookups
+from tieline.engine.mending import Mend, Mending
+from tieline.mapping import normalise_key
+from tieline.model.clock import Clock
+from tieline.model.errors import MappingError, TielineError
+from tieline.model.holder import has_ended
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.verified import ON_PURPOSE, Finding, Verified
+from tieline.spec.integrations import Archive
+from tieline.store import journal, links, outbox, runs
+from tieline.store.database import Database
+from tieline.store.links import Link
+from tieline.sync.decide import differing
+
+_TOGETHER: Final = 500
+_GIVEN_UP: Final = "given up by hand"
+_MEANT: Final = {
+    "filtered": "`when` leaves it out",
+    "noted": "it was there at the start",
+    "ignored": "it has no counterpart",
+    "discarded": _GIVEN_UP,
+}
+"""Verdicts of records that are left out on purpose."""
+
+
+class Verification:
+    """A finished verification. Use as a context: it holds a temporary file."""
+
+    def __init__(self, verified: Verified, found: sqlite3.Connection) -> None:
+        self.verified, self._found = verified, found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._found.close()
+
+    def findings(self, limit: int = -1) -> Iterator[Finding]:
+        """Yield what is not as it should be, what needs someone first; at most `limit`."""
+        for row in self._found.execute(
+            """SELECT kind, why, source_id, target_id, fields FROM found
+               ORDER BY why IN ('owed', 'not read yet'), kind, why, number LIMIT ?""",
+            (limit,),
+        ):
+            kind, why, source_id, target_id, fields = row
+            yield Finding(
+                kind, why, source_id, target_id, {address: (here, there) for address, (here, there) in decode_json(fields).items()}
+            )
+
+    def mending(self, most_gone: int) -> Mending:
+        """Return what can be mended: what was changed or is gone in the destination. At most `most_gone` may be gone."""
+        gone, changed = (
+            self._found.execute("SELECT count(*) FROM found WHERE why = ?", (why,)).fetchone()[0] for why in ("gone there", "changed there")
+        )
+        return Mending(gone, changed, most_gone, self._mends)
+
+    def _mends(self) -> Iterator[list[Mend]]:
+        rows = self._found.execute(
+            "SELECT source_id, record, shadow, fields FROM found WHERE why IN ('gone there', 'changed there') ORDER BY number"
+        )
+        while portion := rows.fetchmany(_TOGETHER):
+            yield [Mend(id, decode_json(record), shadow, sorted(decode_json(fields))) for id, record, shadow, fields in portion]
+
+
+async def verify(
+    job: CompiledIntegration,
+    source: System,
+    target: System,
+    db: Database,
+    clock: Clock,
+    *,
+    progress: Callable[[Verified], None] = lambda verified: None,
+) -> Verification:
+    """Read both systems and compare. Raises `RemoteError` when one of them can't be read to the end."""
+    features = job.target
+    if not features.list and not features.get:
+        raise TielineError(
+            f"{job.spec.target} can neither be listed nor asked for a record by its id: nothing can be compared",
+            next_step="declare `list` or `get` for it in the connector",
+        )
+    found = sqlite3.connect("")  # a file of its own that vanishes with the connection
+    try:
+        sweep = _Sweep(job, source, target, db, clock, found, progress)
+        if features.list:
+            await sweep.read_target()
+        await sweep.read_source()
+        if features.list:
+            sweep.account_for_the_rest()
+        return Verification(sweep.finished(), found)
+    except BaseException:
+        found.close()
+        raise
+
+
+class _Sweep:
+    def __init__(
+        self,
+        job: CompiledIntegration,
+        source: System,
+        target: System,
+        db: Database,
+        clock: Clock,
+        found: sqlite3.Connection,
+        progress: Callable[[Verified], None],
+    ) -> None:
+        self._job, self._source, self._target, self._db, self._clock, self._found = job, source, target, db, clock, found
+        self._progress, self._started = progress, clock.monotonic()
+        self._lookups = Lookups(db, job)
+        known = runs.state_of(db, job.name)
+        self._integration = known.id if known is not None else -1
+        self._mapped = known is not None and known.mapping == job.fingerprint
+        """What is there was made by the mapping as it is now."""
+        self._result = Verified(job.name, clock.now(), target_read=0 if job.target.list else None)
+        if known is not None and known.holder and known.lease_until > self._result.at and not has_ended(known.holder):
+            self._result.running = known.holder
+        self._why: Counter[str] = Counter()
+        self._fields: Counter[str] = Counter()
+        self._shown: set[str] = set()
+        self._gate = asyncio.Semaphore(target.concurrency)
+        found.executescript(
+            """CREATE TABLE there (id TEXT PRIMARY KEY, fields BLOB NOT NULL, seen INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+               CREATE TABLE here (id TEXT PRIMARY KEY) WITHOUT ROWID;
+               CREATE TABLE found (number INTEGER PRIMARY KEY, kind TEXT, why TEXT, source_id TEXT, target_id TEXT, fields BLOB,
+                                   record BLOB, shadow BLOB);"""
+        )
+
+    async def read_target(self) -> None:
+        job, result = self._job, self._result
+        async for page in self._target.read(job.target_resource, None, strict=True):
+            rows = []
+            for id, record in zip(page.ids, page.records, strict=True):
+                if id is None:
+                    result.target_unreadable += 1
+                    continue
+                fields = job.project_target(record)
+                self._shown.update(fields)
+                rows.append((id, encode_json(fields)))
+            result.target_unreadable += len(page.unreadable) if not page.again else 0
+            self._found.executemany("INSERT INTO there (id, fields) VALUES (?, ?) ON CONFLICT DO UPDATE SET fields = excluded.fields", rows)
+            listed = self._found.execute("SELECT count(*) FROM there").fetchone()[0]
+            result.target_read = listed + result.target_unreadable
+            self._progress(result)
+
+    async def read_source(self) -> None:
+        job, result = self._job, self._result
+        async for page in self._source.read(job.source_resource, None, strict=True):
+            if not page.again:
+                result.unreadable += len(page.unreadable) + page.ids.count(None)
+            records = self._new_of(page)
+            for start in range(0, len(records), _TOGETHER):
+                await self._compare(dict(list(records.items())[start : start + _TOGETHER]))
+            result.source_read += len(records)
+            self._progress(result)
+        result.source_read += result.unreadable
+
+    def account_for_the_rest(self) -> None:
+        """Say of each record of the destination that is nobody's counterpart so far what it is."""
+        after = ""
+        while rows := self._found.execute(
+            "SELECT id FROM there WHERE seen = 0 AND id > ? ORDER BY id LIMIT ?", (after, _TOGETHER)
+        ).fetchall():
+            after = rows[-1][0]
+            owners = links.of_targets(self._db, self._integration, [row[0] for row in rows])
+            self._result.only_there += len(rows) - len(owners)
+            for target_id, link in owners.items():
+                self._result.left_over += 1
+                why = self._why_left_over(link)
+                self._why[f"left over: {why}"] += 1
+                if why not in ON_PURPOSE:
+                    self._note("left over", why, link.source_id, target_id)
+
+    def finished(self) -> Verified:
+        result = self._result
+        result.seconds = self._clock.monotonic() - self._started
+        result.why, result.fields = dict(sorted(self._why.items())), dict(self._fields.most_common())
+        result.counterparts = self._found.execute("SELECT count(*) FROM there WHERE seen = 1").fetchone()[0]
+        if result.target_read:
+            result.not_shown = [address for address in self._job.mapping.writes if address not in self._shown]
+        return result
+
+    # -- one record after the other
+
+    def _new_of(self, page: Page) -> dict[str, Record]:
+        """Return the records that have not been met before: a list that is read again shows some twice."""
+        records = {id: record for id, record in zip(page.ids, page.records, strict=True) if id is not None}
+        for id in list(records):
+            if not self._found.execute("INSERT OR IGNORE INTO here VALUES (?)", (id,)).rowcount:
+                del records[id]
+        return records
+
+    async def _compare(self, records: dict[str, Record]) -> None:
+        known = links.of_sources(self._db, self._integration, list(records))
+        there = await self._there([link.target_id for link in known.values() if link.target_id is not None])
+        found_links = self._lookups.of(records.values())
+        for id, record in records.items():
+            link = known.get(id)
+            try:
+                self._judge(id, record, link, there, found_links)
+            except MappingError:
+                kind = "missing" if link is None or link.target_id is None else "differing"
+                self._set_apart(kind, self._state_of(id) or "not read yet", id, link)
+
+    async def _there(self, ids: Sequence[str]) -> dict[str, Values]:
+        """Return the destination's records by id, those that are there."""
+        if self._job.target.list:
+            rows = self._found.execute(
+                "SELECT there.id, there.fields FROM json_each(?) AS wanted CROSS JOIN there ON there.id = wanted.value",
+                (encode_json(ids).decode(),),
+            ).fetchall()
+            self._found.executemany("UPDATE there SET seen = 1 WHERE id = ?", [(id,) for id, _ in rows])
+            return {id: decode_json(fields) for id, fields in rows}
+
+        async def ask(id: str) -> Record | None:
+            async with self._gate:
+                return await self._target.get(self._job.target_resource, id)
+
+        asked = [asyncio.ensure_future(ask(id)) for id in ids]
+        try:
+            answers = await asyncio.gather(*asked)
+        except BaseException:
+            for one in asked:
+                one.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+            raise
+        return {id: self._job.project_target(record) for id, record in zip(ids, answers, strict=True) if record is not None}
+
+    def _judge(
+        self, id: str, record: Record, link: Link | None, there: dict[str, Values], found_links: dict[tuple[str, str], str | int]
+    ) -> None:
+        job = self._job
+        if (reason := self._left_out(record, link)) is not None:
+            self._exclude(reason)
+            return
+        if link is None or link.target_id is None:
+            state = self._state_of(id) if link is not None else None
+            if state == _GIVEN_UP:  # though it is not known whether an earlier version arrived
+                self._exclude(state)
+            else:
+                self._set_apart("missing", state or "not read yet", id, link)
+            return
+        values = {address: value for address, value in job.mapping(record, found_links).items() if address not in job.only_create}
+        fields = there.get(link.target_id)
+        if fields is None:
+            state = self._state_of(id)
+            self._set_apart("missing", state if state and state != _GIVEN_UP else "gone there", id, link, record=record)
+            return
+        shown = self._shown if job.target.list else fields.keys()
+        differs = differing({a: v for a, v in values.items() if a in shown}, fields, job.agree)
+        respelled = [address for address, (here, says) in differs.items() if _is_respelled(here, says)]
+        for address in respelled:
+            del differs[address]
+        kept = self._kept(link, differs) if differs else []
+        for address in kept:
+            del differs[address]
+        if not differs:
+            self._result.in_sync += 1
+            self._result.respelled += bool(respelled)
+            self._result.kept += bool(kept)
+            return
+        read = self._mapped and self._shadow(record) == link.source_shadow
+        if (state := self._state_of(id)) == _GIVEN_UP and read:
+            self._exclude(state)
+            return
+        why = state if state and state != _GIVEN_UP else "changed there" if read else "not read yet"
+        self._fields.update(differs.keys())
+        shadow = {**values, **{address: says for address, (_, says) in differs.items()}}
+        self._set_apart("differing", why, id, link, differs, record=record, shadow={a: v for a, v in shadow.items() if v is not ABSENT})
+
+    def _left_out(self, record: Record, link: Link | None) -> str | None:
+        """Return why a record is left out on purpose, if it is."""
+        job = self._job
+        if link is None:
+            return _MEANT["filtered"] if job.when is not None and not job.when(record, None) else None
+        same = self._shadow(record) == link.source_shadow
+        if link.verdict in _MEANT and same:
+            return _MEANT[link.verdict]
+        if not same and job.when is not None and not job.when(record, job.old_values(decode_json(link.source_shadow))):
+            return _MEANT["filtered"]
+        return None
+
+    def _shadow(self, record: Record) -> bytes:
+        return encode_json(self._job.project(record))
+
+    def _state_of(self, source_id: str) -> str | None:
+        """Return what becomes of a record that is not settled: owed, parked or held, or given up by hand; None of one that is."""
+        deliveries = outbox.of_record(self._db, self._integration, source_id)
+        states = {delivery.state for delivery in deliveries}
+        if states & {"owed", "sending", "unknown"} or any(
+            (d.settled_at or 0.0) >= self._result.at for d in deliveries if d.state == "delivered"
+        ):
+            return "owed"
+        if "dead" in states or "held" in states:
+            return "parked" if "dead" in states else "held"
+        return _GIVEN_UP if deliveries and deliveries[-1].state == "discarded" else None
+
+    def _kept(self, link: Link, differs: dict[str, tuple[Any, Any]]) -> list[str]:
+        """Return the fields that are to differ: never written since both records met and kept theirs, or as a person sent them."""
+        kinds = {event.kind for event in journal.events_of(self._db, self._integration, link.source_id)}
+        met, by_hand = kinds & {"matched", "settled by hand"}, kinds & {"edited by hand", "redriven by hand", "settled by hand"}
+        if not met and not by_hand:
+            return []
+        written: dict[str, Any] = {}
+        for delivery in outbox.of_record(self._db, self._integration, link.source_id):
+            if delivery.state == "delivered":
+                written |= delivery.fields
+        return [
+            address
+            for address, (_, says) in differs.items()
+            if (met and address not in written) or (by_hand and address in written and self._job.agree(address, written[address], says))
+        ]
+
+    def _why_left_over(self, link: Link) -> str:
+        policy = self._job.spec.deletes
+        state = self._state_of(link.source_id)
+        if policy == "ignore":
+            return "deletions are ignored"
+        if state is not None:
+            return state
+        return "archived" if isinstance(policy, Archive) and link.verdict == "deleted" else "not read yet"
+
+    # -- noting
+
+    def _exclude(self, reason: str) -> None:
+        self._result.excluded += 1
+        self._why[f"excluded: {reason}"] += 1
+
+    def _set_apart(
+        self,
+        kind: str,
+        why: str,
+        id: str,
+        link: Link | None,
+        fields: dict[str, tuple[Any, Any]] | None = None,
+        *,
+        record: Record | None = None,
+        shadow: Values | None = None,
+    ) -> None:
+        if kind == "missing":
+            self._result.missing += 1
+        else:
+            self._result.differing += 1
+        self._why[f"{kind}: {why}"] += 1
+        self._note(kind, why, id, link.target_id if link is not None else None, fields, record=record, shadow=shadow)
+
+    def _note(
+        self,
+        kind: str,
+        why: str,
+        source_id: str,
+        target_id: str | None,
+        fields: dict[str, tuple[Any, Any]] | None = None,
+        *,
+        record: Record | None = None,
+        shadow: Values | None = None,
+    ) -> None:
+        both = {address: [None if value is ABSENT else value for value in values] for address, values in (fields or {}).items()}
+        mendable = why in ("gone there", "changed there")
+        self._found.execute(
+            "INSERT INTO found (kind, why, source_id, target_id, fields, record, shadow) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                kind, why, source_id, target_id, encode_json(both),
+                encode_json(record) if mendable and record is not None else None,
+                encode_json(shadow) if mendable and shadow is not None else None,
+            ),
+        )  # fmt: skip
+
+
+def _is_respelled(here: Any, there: Any) -> bool:
+    with contextlib.suppress(TypeError):
+        key = normalise_key(here)
+        return key is not None and key == normalise_key(there)
+    return False

@@ -25,6 +25,7 @@ COMMANDS = {
     f"plan {NAME} --only ID": 0,
     "run": 1,
     "status": 1,
+    f"verify {NAME}": 1,
     "explain crm leads ID": 0,
     "dead-letters": 1,
     "dead-letters list --cause mapping": 1,
@@ -156,6 +157,32 @@ def test_a_parked_record_is_explained_mended_and_redriven(parked):
     assert 0 == after.code
     assert "+61255500001" == member["merge_fields"]["PHONE"]
     assert re.search(f"is not a phone number.*edited by hand.*delivered  create of {member['id']} confirmed", whole.out, re.DOTALL)
+
+
+def test_what_went_astray_is_found_and_sent_again(world):
+    world.tieline("run", NAME)
+    changed, *gone = world.email.records[-8:]
+    world.email.edit(changed, vip=not changed["vip"])
+    for member in gone:
+        world.email.ask("DELETE", f"records/{member['id']}")
+    found = world.tieline("verify", NAME, "--json")
+    refused = world.tieline("verify", NAME, "--repair", "--allow", "6")
+    mended = world.tieline("verify", NAME, "--repair", "--allow", "7")
+    after, status = world.both(["verify", NAME], ["status", NAME])
+
+    assert (1, 1, 7) == (found.code, found.json["differing"], found.json["missing"])
+    assert {"vip": [changed["vip"], not changed["vip"]]} == found.json["findings"][0]["fields"]
+    assert 4 == refused.code
+    assert "7 records are gone" in refused.said
+    assert "--repair --allow 7" in refused.said
+    assert 0 == mended.code, mended.said
+    assert "8 read = 7 created + 1 updated" in mended.out
+    assert 0 == after.code
+    assert f"{QUALIFIED} in sync" in after.out
+    assert "every record is accounted for" in after.out
+    assert "verified" in status.out
+    assert world.qualified == world.members
+    assert 2 == world.tieline("verify", NAME, "--allow", "3").code
 
 
 def test_a_record_is_explained_from_either_side(world):

@@ -77,6 +77,9 @@ class Simulation:
         rates = [0.2, 0.3] if rough else [0.0, 0.05, 0.2]
         self.weather = Weather(seed, rate=chance.choice(rates), storms=chance.choice([0.0, 0.0, 0.03]))
         world.network.weather = self._weather
+        roads = random.Random(f"roads {seed}")
+        world.network.doubles = roads.choice([0.0, 0.05, 0.4])
+        world.network.latency = roads.choice([(0.001, 0.02), (0.001, 0.02), (0.001, 3.0)])
         self._moods = random.Random(f"moods {seed}")
         self.strict = self._moods.choice([0.0, 0.0, 0.02])
         """Share of requests that are told to wait for longer than a run does."""
@@ -121,7 +124,7 @@ class Simulation:
             f"source {habits}",
             f"target {there} idempotency={self.world.mail.idempotency} rate={self.world.mail.rate} declared={self.world.mail.declared_rate} told={self.world.mail.limit_headers} backoff={self.world.mail.backoff}",
             f"integration match={spec.match} when={spec.when} deletes={spec.deletes} attempts={spec.retry.attempts}",
-            f"faults {self.weather.rate} storms {self.weather.storms} mortality {self.mortality} disk {self.bad_disk} restless {self.restless}",
+            f"faults {self.weather.rate} storms {self.weather.storms} mortality {self.mortality} disk {self.bad_disk} restless {self.restless} doubled {self.world.network.doubled}",
             *self.log,
         ]
         return "\n  ".join(lines)
@@ -289,7 +292,8 @@ class Simulation:
             while chance.random() < 0.6:
                 self.people.act()
                 clock.advance(61.0)
-        self.weather.calm, self.bad_disk = True, 0.0
+        self.weather.calm, self.bad_disk, self.world.network.doubles = True, 0.0, 0.0
+        self.world.network.late_ones_arrive()
         clock.advance(_LONG_WAIT_SECONDS + 400.0)
         for _ in range(6):
             outcome = self._run(0.0)
@@ -476,6 +480,8 @@ class Simulation:
                 continue
             if self.people.gave_up(id):
                 continue
+            if self.target.update == "put" and id in set_aside and set_aside[id].fields.get("name") == BAD:
+                continue  # whoever archives by writing the whole record writes its name too, which is refused
             for copy in there.get(id, []):
                 if self.deletes == "delete" or (self.deletes == "archive" and not copy.get("archived")):
                     raise Broken(f"lead {id} was deleted, and its counterpart is {copy}")
@@ -504,10 +510,11 @@ def _tidy(record: Record) -> Record:
     return tidy
 
 
-def simulate(seed: int, folder: Path) -> None:
-    """Run a seed. Raises `Broken`, with all that happened."""
+def simulate(seed: int, folder: Path) -> Simulation:
+    """Run a seed and return what was lived through. Raises `Broken`, with all that happened."""
     simulation = Simulation(seed, folder)
     try:
         simulation.go()
     except Broken as error:
         raise Broken(f"seed {seed}: {error}\n  {simulation}\n\nreplay it: make simulate SEEDS={seed}-{seed}") from error
+    return simulation

@@ -4,6 +4,7 @@ A seed decides the vendors' habits, the edits, the weather and the deaths. A hun
 `TIELINE_SEEDS=17-17` replays one.
 """
 
+import itertools
 import os
 from pathlib import Path
 
@@ -23,6 +24,21 @@ def _seeds() -> range:
 def test_everything_arrives_once_whatever_happens(seed: int, swift_path: Path) -> None:
     """Promises 1, 2, 3 and 5, in a world made by chance."""
     simulate(seed, swift_path)
+
+
+def test_the_network_doubles_requests_and_answers_them_in_another_order(swift_path: Path) -> None:
+    """What no world has in it, no seed can notice."""
+    doubled = overtaken = 0
+    for seed in range(20):
+        folder = swift_path / str(seed)
+        folder.mkdir()
+        network = simulate(seed, folder).world.network
+        doubled += network.doubled
+        answered = [(e.sent_at, e.ended_at or 0.0) for e in network.exchanges if e.system == "mail" and e.response is not None]
+        overtaken += sum(later[1] < earlier[1] for earlier, later in itertools.pairwise(answered))
+
+    assert doubled > 30
+    assert overtaken > 20
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)

@@ -1,6 +1,12 @@
 """The way to the vendors and back: takes virtual time, loses requests and answers as it is told, and remembers what passed.
 
-A request whose caller gives up or dies while it is on its way has left all the same: it arrives, or it does not.
+A request whose caller gives up or dies while it is on its way has left all the same: it arrives, or it does not. Of calls that are made at
+the same time, any may be answered first.
+
+Some requests arrive twice, as behind a proxy that has sent them on again: only those that HTTP allows to be repeated (GET, PUT, DELETE), and
+others that carry an idempotency key which the vendor knows. A creation without a key that the network doubles makes two records, and no
+client can help it. For the same reason a late copy arrives before the next write of ours: whoever overwrites by no condition can't know
+that an older write overtakes a newer one.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from tieline.spec.connectors import Timeouts
 from tieline.testing.clock import ManualClock
 from tieline.testing.faults import Fault
 from tieline.testing.process import Process
-from tieline.testing.vendor import FakeSystem
+from tieline.testing.vendor import KEY, FakeSystem, Headers
 from tieline.transport.ports import HttpRequest, HttpResponse
 
 Trouble = Callable[[str, HttpRequest, float], Fault | None]
@@ -51,8 +57,16 @@ class Network:
         """`latency` is the shortest and the longest way in one direction, in seconds."""
         self.clock, self.systems = clock, {system.name: system for system in systems}
         self._hosts = {urlsplit(system.url).hostname: system for system in systems}
-        self._random, self._latency = random.Random(seed), latency  # noqa: S311 - repeatable on purpose
+        self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
+        self.latency = latency
         self._strikes: list[_Strike] = []
+        self.doubles = 0.0
+        """Share of the requests that may be repeated which arrive twice: at once, or once more after the answer has left."""
+        self.doubled = 0
+        """How many have arrived twice."""
+        # A draw of its own, so that what is doubled does not change how long the others take.
+        self._doubling = random.Random(f"doubles {seed}")  # noqa: S311 - repeatable on purpose
+        self._late: list[tuple[FakeSystem, HttpRequest]] = []
         self.weather: Trouble = lambda system, request, now: None
         """Asked about each request that no strike is meant for."""
         self.exchanges: list[Exchange] = []
@@ -69,6 +83,13 @@ class Network:
     def strikes_end(self) -> None:
         """Let nothing more go wrong than the weather does."""
         self._strikes.clear()
+
+    def late_ones_arrive(self, system: FakeSystem | None = None) -> None:
+        """Let the late copies of requests arrive that are still on their way, at one system or at all."""
+        late, self._late = self._late, [one for one in self._late if system not in (None, one[0])]
+        for to, request in late:
+            if system in (None, to):
+                to.handle(request)
 
     def connect(self, process: Process | None = None) -> Connected:
         """Return the transport of a process."""
@@ -104,7 +125,7 @@ class Network:
             if arrives and self._random.random() < 0.5:
                 system.handle(request)
             raise
-        own = system.handle(request) if arrives else None
+        own = self._arrives(system, request) if arrives else None
         process.step(f"after {request.method} {urlsplit(request.url).path}")
         if fault is not None and fault.answer is None:
             await self.clock.sleep(min(timeouts.read, timeouts.total))
@@ -121,8 +142,23 @@ class Network:
         exchange.response = response
         return response
 
+    def _arrives(self, system: FakeSystem, request: HttpRequest) -> HttpResponse:
+        if request.method != "GET":
+            self.late_ones_arrive(system)
+        own = system.handle(request)
+        if self.doubles and _may_be_repeated(system, request) and self._doubling.random() < self.doubles:
+            self.doubled += 1
+            if self._doubling.random() < 0.5:
+                self._late.append((system, request))
+            else:
+                again = system.handle(request)
+                # Of a request that was done nobody is told that it was turned away.
+                if again.status < 500 and again.status != 429 and self._doubling.random() < 0.5:
+                    return again
+        return own
+
     def _way(self) -> float:
-        return self._random.uniform(*self._latency)
+        return self._random.uniform(*self.latency)
 
     def _fault(self, system: str, request: HttpRequest) -> Fault | None:
         for strike in self._strikes:
@@ -147,3 +183,7 @@ class Connected:
 
     async def close(self) -> None:
         """Let go of all connections."""
+
+
+def _may_be_repeated(system: FakeSystem, request: HttpRequest) -> bool:
+    return request.method in ("GET", "PUT", "DELETE") or (system.idempotency and KEY in Headers(request.headers))

@@ -21,7 +21,7 @@ from tieline.model.records import decode_json, encode_json
 from tieline.testing.collection import Collection, Entry, Refusal
 from tieline.transport.ports import HttpRequest, HttpResponse
 
-_KEY: Final = "Idempotency-Key"
+KEY: Final = "Idempotency-Key"
 
 
 class Headers(dict[str, str]):
@@ -113,7 +113,7 @@ class FakeSystem:
             "resources": {name: collection.declaration() for name, collection in self.collections.items()},
         }
         if self.idempotency:
-            declared["idempotency"] = {"header": _KEY}
+            declared["idempotency"] = {"header": KEY}
         if self.backoff is not None:
             declared["limit_headers"] = [{"backoff": "Backoff"}]
         if self.declared_rate is not None:
@@ -137,14 +137,14 @@ class FakeSystem:
             return answer(401, {"error": "who are you?"})
         if (throttled := self._throttled()) is not None:
             return throttled
-        key = headers.get(_KEY) if self.idempotency and request.method != "GET" else None
+        key = headers.get(KEY) if self.idempotency and request.method != "GET" else None
         if key:
             asked = request.method, request.url, decode_json(request.body) if request.body else None
             if key in self._answers:
                 before, again = self._answers[key]
                 if before != asked:
                     self.misused_keys.append(key)
-                    return answer(400, {"error": f"{_KEY} {key} was used for another request"})
+                    return answer(400, {"error": f"{KEY} {key} was used for another request"})
                 return again
             done = self._handle(request, key)
             if done.status < 500:

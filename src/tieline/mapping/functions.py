@@ -78,7 +78,7 @@ def _whole(value: Any, function: str, most: int) -> int:
     raise Unfit(f"wants a whole number up to {most}", about=f"{function}()")
 
 
-@_declare("len", 1, 1)
+@_declare("len", 1, 1, numeric=True)
 def _len(value: Any) -> int:
     if isinstance(value, (str, list, dict)):
         return len(value)

@@ -420,9 +420,14 @@ def test_after_a_lost_answer_to_a_batch_what_is_left_to_be_written_goes_in_batch
     assert 3 + 3 == len(world.calls(method="POST"))
 
 
-def test_one_record_that_a_batch_always_fails_with_is_left_alone_in_the_end(new_world):
+@pytest.mark.parametrize("attempts", [1, 2, 6])
+def test_one_record_that_a_batch_always_fails_with_is_left_alone_in_the_end(new_world, attempts):
     """Promise 6: whose batch answers 500 whenever it is among them must not keep the others waiting, run after run."""
-    world = new_world(target=members(batch={"create": 50}), connector=lambda declared: declared.update(breaker={"failures": 100}))
+    world = new_world(
+        target=members(batch={"create": 50}),
+        retry={"attempts": attempts},
+        connector=lambda declared: declared.update(breaker={"failures": 100}),
+    )
     start(world, 20)
     world.network.weather = lambda system, request, now: (
         error(500) if system == "mail" and request.method == "POST" and b"p7@" in (request.body or b"") else None

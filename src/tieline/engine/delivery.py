@@ -473,15 +473,18 @@ class Sender:
             )
             delivery.due_at = due_at
         again = [delivery for delivery in deliveries if delivery.tries < policy.attempts]
+        if not again and len(deliveries) > 1:
+            again = list(deliveries)  # none of them has been tried without the others, and one may be why all of them fail
         if self._target.is_down_for_long or (len(again) < len(deliveries) and self._target.is_down):
             self.halt(error)
         if self.halted is not None:
             again = []
         if len(again) < len(deliveries):
-            await self._leave_owed([d for d in deliveries if not again or d.tries >= policy.attempts], error)
-        # A batch goes again as it is, then in halves, and the last time each record alone: one of them may be why all of them fail.
+            going = {delivery.id for delivery in again}
+            await self._leave_owed([delivery for delivery in deliveries if delivery.id not in going], error)
+        # A batch goes again as it is, then in halves, and the last time each record alone; past that in halves until they are.
         tries, size = max((delivery.tries for delivery in again), default=0), len(again)
-        size = 1 if tries + 1 >= policy.attempts else (size + 1) // 2 if tries > 1 else size
+        size = 1 if tries + 1 == policy.attempts else (size + 1) // 2 if tries > 1 or tries >= policy.attempts else size
         for start in range(0, len(again), max(1, size)):
             await self._wait(again[start : start + size], error, wait(), apart=size < self._batch_size(again[0].operation))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.world import NAME, World, leads, members, told
-from tieline.testing.faults import REFUSED
+from tieline.testing.faults import REFUSED, UNANSWERED
 
 BAD = "refuse me"
 
@@ -176,3 +176,25 @@ def test_a_source_that_is_down_does_not_hide_that_somebody_must_act(new_world):
     assert "attention" == outcome.state
     assert outcome.error is not None
     assert "the next run goes on" in outcome.next_step
+
+
+def test_a_deletion_reaches_a_creation_in_doubt_whose_later_version_was_filtered(new_world):
+    """It was made, the answer was lost, it moved out of sight of `when`, and then it was deleted, all while nobody could look."""
+    source = leads(changed_since="version", order="changed", tombstones=True)
+    world = new_world(source=source, deletes="delete", when="new.rev < 5", retry={"attempts": 1})
+    lead = world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    world.run()
+    world.network.strike(REFUSED, system="mail", times=1000)
+    world.leads.change(lead, rev=7)
+    filtered = world.run()
+    world.clock.advance(100)
+    world.leads.remove(lead)
+    world.run()
+    world.network.strikes_end()
+    world.clock.advance(10_000)
+    world.run()
+
+    assert 1 == filtered.counts.filtered
+    assert [] == world.arrived
+    assert ["delivered", "delivered"] == [delivery.state for delivery in world.deliveries(lead)]

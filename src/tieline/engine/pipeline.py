@@ -204,8 +204,10 @@ class Pipeline:
         if repeated:
             fresh = [source_id for source_id in fresh if source_id in known and known[source_id].verdict != "deleted"]
         gone = [link for link in known.values() if link.verdict != "deleted"]
-        # One whose creation is on its way or in doubt may have a counterpart: its deletion goes in line behind it.
-        there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")]
+        # One whose creation is on its way or in doubt may have a counterpart, whatever became of later versions: its deletion goes behind it.
+        perhaps = [link.source_id for link in gone if link.target_id is None and link.verdict not in ("queued", "unknown")]
+        perhaps = outbox.may_be_made(self._db, ledger.integration, perhaps) if perhaps and policy != "ignore" else []
+        there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")] + perhaps
         if policy == "ignore":
             there = []
             # What is open of these stays so: ignored is the deletion, not what came before it.
@@ -252,7 +254,7 @@ class Pipeline:
         for link in known.values():
             agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
             target_id = link.target_id
-            if link.verdict == "queued":
+            if link.verdict == "queued" or target_id is None:
                 for earlier in outbox.of_record(self._db, ledger.integration, link.source_id):
                     if earlier.state in ("owed", "sending", "unknown"):
                         agreed |= earlier.fields

@@ -251,6 +251,18 @@ def of_record(db: Database, integration: int, source_id: str) -> list[Delivery]:
     ]
 
 
+def may_be_made(db: Database, integration: int, source_ids: Sequence[str]) -> list[str]:
+    """Return those of these records of which something is on its way, or may have been done."""
+    return [
+        row[0]
+        for row in db.read(
+            f"""SELECT DISTINCT source_id FROM delivery
+                WHERE integration = ? AND source_id IN ({marks(len(source_ids))}) AND state IN ('sending', 'unknown')""",
+            (integration, *source_ids),
+        )
+    ]
+
+
 def get(db: Database, id: int) -> tuple[int, Delivery] | None:
     """Return (integration, delivery)."""
     rows = db.read(f"SELECT integration, {_COLUMNS} FROM delivery WHERE id = ?", (id,))

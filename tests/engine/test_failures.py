@@ -420,6 +420,16 @@ def test_after_a_lost_answer_to_a_batch_what_is_left_to_be_written_goes_in_batch
     assert 3 + 3 == len(world.calls(method="POST"))
 
 
+def test_where_nothing_can_be_searched_one_listing_settles_the_doubts_of_a_batch(new_world):
+    world = new_world(target=members(find=(), batch={"create": 50}, page_size=20))
+    start(world, 50)
+    world.network.strike(UNANSWERED, system="mail", method="POST", times=1)
+
+    assert {"green": 50, "created": 50} == told(world.run())
+    assert 50 == len(world.members.records)
+    assert 1 + 3 >= world.calls(method="GET").count(("GET", "members"))  # the survey of nothing, and one listing of three pages
+
+
 @pytest.mark.parametrize("attempts", [1, 2, 6])
 def test_one_record_that_a_batch_always_fails_with_is_left_alone_in_the_end(new_world, attempts):
     """Promise 6: whose batch answers 500 whenever it is among them must not keep the others waiting, run after run."""

@@ -235,17 +235,11 @@ class Sender:
                 waiter.set_result(None)
 
     async def _side_by_side(self, work: Callable[[Delivery], Awaitable[bool]], deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Do something with each, as many at once as there may be calls; return those for which it says yes.
+        """Do something with each, at the same time, so that they can share what they look at; return those for which it says yes.
 
         When one fails, the others are given up: none may outlive the run.
         """
-        gate = asyncio.Semaphore(self._target.concurrency)
-
-        async def one(delivery: Delivery) -> bool:
-            async with gate:
-                return await work(delivery)
-
-        tasks = [asyncio.create_task(one(delivery)) for delivery in deliveries]
+        tasks = [asyncio.ensure_future(work(delivery)) for delivery in deliveries]
         try:
             said = await asyncio.gather(*tasks)
         except BaseException:

@@ -28,13 +28,22 @@ _SURVEY_FROM = 200
 """So many unlinked records on hand make a listing cheaper than searching for each."""
 
 
+class _Asked:
+    """Somebody waits for the destination's records with a key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.found: dict[str, Values] | None = None
+
+
 class Matcher:
     """Answers: which destination records have this match key?"""
 
     def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger) -> None:
         self._job, self._target, self._ledger = job, target, ledger
         self._surveyed = self._surveyed_some = False
-        self._surveying = asyncio.Lock()
+        self._surveying, self._listing = asyncio.Lock(), asyncio.Lock()
+        self._asked: list[_Asked] = []
         self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
         self._searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
         self._gate = asyncio.Semaphore(target.concurrency)
@@ -122,15 +131,34 @@ class Matcher:
                 await self._ledger.clock.sleep(lag)
             found = {key: (await self._search(key, values.get(self._find_field), fresh=True))[1]}
         else:
-            there: dict[str, Values] = {}  # a list that is read again shows a record again
-            async for page in self._target.read(self._job.target_resource, None, strict=True):
-                self._check_readable(page)
-                for id, record in zip(page.ids, page.records, strict=True):
-                    if id is not None and self._job.target_key(record) == key:
-                        there[id] = self._job.project_target(record)
-            found = {key: list(there.items())}
+            found = {key: list((await self._listed(key)).items())}
         owners = links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
         return [Candidate(id, fields, owners[id].source_id if id in owners else None) for id, fields in found[key]]
+
+    async def _listed(self, key: str) -> dict[str, Values]:
+        """Return the records with a key, by id, from a listing that begins after this was asked; those that ask together share one."""
+        asked = _Asked(key)
+        self._asked.append(asked)
+        try:
+            async with self._listing:
+                if asked.found is None:
+                    await asyncio.sleep(0)  # whoever asks at the same time comes along
+                    await self._list_for([*self._asked])
+        finally:
+            self._asked.remove(asked)
+        assert asked.found is not None
+        return asked.found
+
+    async def _list_for(self, asked: Sequence[_Asked]) -> None:
+        job = self._job
+        there: dict[str | None, dict[str, Values]] = {one.key: {} for one in asked}
+        async for page in self._target.read(job.target_resource, None, strict=True):
+            self._check_readable(page)
+            for id, record in zip(page.ids, page.records, strict=True):
+                if id is not None and (mine := there.get(job.target_key(record))) is not None:
+                    mine[id] = job.project_target(record)  # a list that is read again shows a record again
+        for one in asked:
+            one.found = there[one.key]
 
     async def _search_for(self, source_id: str | None, key: str, value: Any, fresh: bool) -> tuple[str, list[tuple[str, Values]]]:
         with about(records=[source_id] if source_id is not None else ()):

@@ -641,3 +641,23 @@ def _look(db) -> None:
     assert not doubled, f"more than one letter: {doubled} of {rows}"
     older = [source_id for id, source_id in letters if id != newest[source_id]]
     assert not older, f"not the newest version: {older} of {rows}"
+
+
+def test_a_mended_creation_whose_answer_was_lost_leaves_the_shadow_of_what_it_wrote(new_world):
+    """The destination rewrites a field, so that what is found there differs; the rest of the mended version is agreed upon all the same."""
+    target = refusing(normalise=lambda record: {**record, "email": record["email"].lower()})
+    world = new_world(target=target, retry={"attempts": 1})
+    lead = world.leads.add(email="Ann@example.org", name=BAD, rev=1)
+    world.run()
+    (letter,) = world.letters()
+    world.within(lambda tieline: _sync(tieline.edit_letter, letter.id, {"name": "Mended"}))
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    world.run(redrive=(letter.id,))
+    world.clock.advance(100)
+    world.run()
+    settled = world.arrived
+    world.leads.change(lead, rev=2)
+    world.run()
+
+    assert [{"email": "ann@example.org", "name": "Mended", "rev": 1}] == settled == world.arrived
+    assert ["rejected"] == [letter.cause for letter in world.letters()]

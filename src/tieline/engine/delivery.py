@@ -516,7 +516,7 @@ class Sender:
         else:
             if delivery.operation == "update" and not self._job.target.whole_update:
                 differs = self._job.whole_lists(differs, there)
-                delivery.values, delivery.changed = differs, encode_json(differs)
+                self._narrow(delivery, differs)
             await self._try_again([delivery], error)
 
     async def _find_again(self, delivery: Delivery, error: RemoteError) -> None:
@@ -758,8 +758,13 @@ class Sender:
             return False
         delivery.operation, delivery.target_id = "update", there.id
         if not self._job.target.whole_update:
-            delivery.values, delivery.changed = differs, encode_json(differs)
+            self._narrow(delivery, differs)
         return True
+
+    def _narrow(self, delivery: Delivery, differs: dict[str, Any]) -> None:
+        """Let a delivery write only what the destination does not say yet. What both agree on then is still all that it was to write."""
+        self._agreed(delivery)
+        delivery.values, delivery.changed = differs, encode_json(differs)
 
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)

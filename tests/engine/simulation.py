@@ -45,6 +45,11 @@ class Simulation:
         """All that can go wrong does so often: every fourth world is like that."""
         chance = self.chance
         self.source, self.deletes = self._source(), "ignore"
+        self._work = random.Random(f"work {seed}")
+        self.busy = self._work.random() < 0.5 and self.source.changed_since in ("time", "version") and self.source.ceiling is None
+        """While the source's list is read, what it has shown changes, and then what it will show: its largest time is no safe mark."""
+        if self.busy:
+            self.source.order, self.source.paging, self.source.counted_marks, self.source.page_size = "made", "cursor", False, 2
         self.target, mail = self._target()
         if self.source.tombstones:
             self.deletes = chance.choice(["ignore", "delete", "archive"])
@@ -124,7 +129,7 @@ class Simulation:
             f"source {habits}",
             f"target {there} idempotency={self.world.mail.idempotency} rate={self.world.mail.rate} declared={self.world.mail.declared_rate} told={self.world.mail.limit_headers} backoff={self.world.mail.backoff}",
             f"integration match={spec.match} when={spec.when} deletes={spec.deletes} attempts={spec.retry.attempts}",
-            f"faults {self.weather.rate} storms {self.weather.storms} mortality {self.mortality} disk {self.bad_disk} restless {self.restless} doubled {self.world.network.doubled}",
+            f"faults {self.weather.rate} storms {self.weather.storms} mortality {self.mortality} disk {self.bad_disk} restless {self.restless} busy {self.busy} doubled {self.world.network.doubled}",
             *self.log,
         ]
         return "\n  ".join(lines)
@@ -256,8 +261,20 @@ class Simulation:
             for _ in range(self.chance.randint(1, 3)):
                 self._edits += 1
                 self._edit()
+        if exchange.system == "crm" and self.busy and "after=" in exchange.request.url and self._edits < _MOST_EDITS:
+            self._edit_both_ends()
         if self.chance.random() < self.impatient:
             self._stop()
+
+    def _edit_both_ends(self) -> None:
+        """Edit a record that the list has shown, and later, by its times, one that it has not."""
+        listed = [entry for entry in self.source.listed() if not entry.deleted]
+        if len(listed) > 1 and self._work.random() < 0.7:
+            for entry in (listed[self._work.randrange(len(listed) // 2)], listed[-1]):
+                tag = "b" if entry.record["tag"] == "a" else "a"
+                self.source.change(entry.id, tag=tag, rev=entry.record["rev"] + 1)
+                self.world.clock.advance(1.1 * self.source.precision)
+                self._edits += 1
 
     # -- the course of things
 

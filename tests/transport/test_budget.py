@@ -142,6 +142,29 @@ def test_a_pause_is_obeyed_by_all_processes_and_after_a_restart(limits: tuple[Ra
     assert all(30.0 <= at < 31.5 for at in times), times
 
 
+def test_a_pause_that_another_process_was_told_holds_what_was_granted_before() -> None:
+    """Whoever learns of it, asking for one priority, does not spend on another what was granted before it was told."""
+    two = Two(limit(50, 1))
+
+    async def work() -> float:
+        clock = two.clock
+        PRIORITY.set("backfill")
+        for _ in range(30):
+            await two.second.take()
+        await two.first.take()
+        await two.first.throttled(30.0, lesson=False)
+        PRIORITY.set("live")
+        asking = asyncio.create_task(two.second.take())
+        await clock.sleep(0.02)  # it has asked, and was told
+        PRIORITY.set("backfill")
+        await two.second.take()
+        at = clock.monotonic()
+        await asking
+        return at
+
+    assert 30.0 <= two.run(work()) < 32.0
+
+
 def test_a_wait_goes_on_where_a_restart_found_it() -> None:
     two = Two()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template, fill_header
@@ -42,7 +43,7 @@ from tieline.spec.fields import Fields
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project, find_project_folder, read_project, read_project_in_part
-from tieline.spec.references import check_url, resolve, resolve_secret
+from tieline.spec.references import check_url, is_loopback, resolve, resolve_secret
 from tieline.spec.words import meant
 from tieline.store import calls, state
 from tieline.store.calls import Call, Search
@@ -175,6 +176,7 @@ class Tieline:
             self.project.functions,
             lambda field: self.project.where("integration", name, *(("map", field) if field in spec.map else (field,))),
             self._functions_text(spec),
+            (self._end(spec.source), self._end(spec.target)),
         )
 
     def system(self, connection: str) -> RestSystem:
@@ -464,6 +466,15 @@ class Tieline:
                         f"version {version.name} of {connection}'s API {when} ({version.retires.isoformat()}): move the connector to a newer one"
                     )
         return notices
+
+    def _end(self, place: str) -> str:
+        """Say which records are meant, as the files do: whoever changes one of these words means other records, as a rule."""
+        connection, _, resource = place.partition(".")
+        declared = self.project.connections[connection]
+        host = urlsplit(self.project.connectors[declared.connector].environments[declared.environment]).hostname or ""
+        variables = "".join(f", {name} {value}" for name, value in sorted(declared.variables.items()))
+        at = "" if not host or "{" in host or is_loopback(host) else f" at {host}"
+        return f"{declared.connector}.{resource} of `{declared.environment}`{at}{variables}"
 
     def _resource(self, place: str) -> Resource:
         connection, _, resource = place.partition(".")

@@ -1,4 +1,4 @@
-"""By which calls a record is written, when the vendor does not have all of them."""
+"""By which calls a record is written, when the vendor does not have all of them, and in which system."""
 
 from __future__ import annotations
 
@@ -75,3 +75,34 @@ def test_the_entries_of_a_list_that_stay_are_sent_as_they_are_there(new_world, c
     world.run()
 
     assert [{"tags": [{"name": name} for name in tags]}] == bodies(world)
+
+
+def test_links_of_a_sandbox_are_not_taken_for_links_of_production(new_world):
+    """What was tried in a sandbox has ids there. In production they would be other records, or nobody's, and all would look done."""
+
+    def two_places(declared: dict[str, Any]) -> None:
+        declared["environments"]["sandbox"] = declared["environments"]["production"]
+
+    world = new_world(connector=two_places, connection={"environment": "sandbox"})
+    world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    world.run()
+    before = len(world.network.exchanges)
+    world.declare(connection={"environment": "production"})
+    refused = world.run()
+
+    assert "halted" == refused.state
+    assert "`to` was mail.members of `sandbox`" in (refused.error or "")
+    assert "--moved" in refused.next_step
+    assert before == len(world.network.exchanges), "not a call is made"
+
+    assert {"green": 1, "unchanged": 1} == told(world.run(moved=True))
+    assert {"green": 1, "unchanged": 1} == told(world.run()), "it is remembered"
+
+
+def test_a_system_may_be_declared_otherwise_while_nothing_is_linked(new_world):
+    world = new_world(connector=lambda declared: declared["environments"].update(sandbox=declared["environments"]["production"]))
+    world.run()
+    world.declare(connection={"environment": "sandbox"})
+    world.leads.add(email="ann@example.org", name="Ann", rev=1)
+
+    assert {"green": 1, "created": 1} == told(world.run())

@@ -84,8 +84,10 @@ class World:
         self.database: Callable[[SimulatedDatabase], None] = lambda db: None
         """Called with the store of each process before it is used."""
 
-    def declare(self, **integration: Any) -> None:
-        """Write the integration anew."""
+    def declare(self, *, connection: Mapping[str, Any] | None = None, **integration: Any) -> None:
+        """Write the integration anew, and the destination's `connection` where it is given."""
+        if connection is not None:
+            self._connection = dict(connection)
         declared = {NAME: plain(**integration), **{name: plain(**other) for name, other in self._others.items()}}
         described = self.mail.connector()
         self._connector(described)

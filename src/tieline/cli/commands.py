@@ -48,6 +48,7 @@ OfCause = Annotated[str | None, typer.Option(help="All of this cause.", show_def
 OfField = Annotated[str | None, typer.Option(help="All of this field.", show_default=False)]
 Most = Annotated[int | None, typer.Option(help="Only so many, the oldest: to try a few first.", min=1, max=MOST, show_default=False)]
 Full = Annotated[bool, typer.Option("--full", help="Read the whole source, whatever was read before; what was ignored is looked at again.")]
+Moved = Annotated[bool, typer.Option("--moved", help="A system is declared otherwise than before, and is the same: go on with its links.")]
 HERE = Path()
 
 
@@ -86,6 +87,7 @@ def plan(
     limit: Annotated[int | None, typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,
     only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
     full: Full = False,
+    moved: Moved = False,
     show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
     mask: Mask = False,
     log: Log = "off",
@@ -98,7 +100,7 @@ def plan(
     from tieline.engine.run import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full)
+        wanted = Wanted(limit=limit, only=only, full=full, moved=moved)
         raise SystemExit(operate.plan(project, integration, wanted, out=out, show=show, mask=mask))
 
 
@@ -111,6 +113,7 @@ def run(
     limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,
     only: Annotated[str | None, typer.Option(help="Only the record with this id.", show_default=False)] = None,
     full: Full = False,
+    moved: Moved = False,
     allow_deletes: Annotated[
         int | None,
         typer.Option(help="The most deletions of this run, in place of `brakes: {deletes: N}`.", min=0, max=MOST, show_default=False),
@@ -125,7 +128,7 @@ def run(
     from tieline.engine.run import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full, allow_deletes=allow_deletes)
+        wanted = Wanted(limit=limit, only=only, full=full, allow_deletes=allow_deletes, moved=moved)
         raise SystemExit(operate.run(project, integration, wanted, plan=plan))
 
 

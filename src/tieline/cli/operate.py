@@ -139,6 +139,8 @@ def run(folder: Path, name: str | None, wanted: Wanted, *, plan: Path | None) ->
             "--allow-deletes needs the integration's name: deletions are allowed one integration at a time",
             next_step=f"tieline run INTEGRATION --allow-deletes {wanted.allow_deletes}",
         )
+    if wanted.moved and name is None:
+        raise TielineError("--moved needs the integration's name", next_step="tieline run INTEGRATION --moved")
     if wanted.full and wanted.only is not None:
         raise TielineError("--full reads everything, --only one record", next_step="give one of them")
     with Tieline.open(folder, in_part=True) as project:

@@ -41,9 +41,13 @@ class CompiledIntegration:
         functions: Mapping[str, Callable[..., Any]],
         where: Callable[[str], tuple[str, int | None]],
         functions_text: str = "",
+        ends: tuple[str, str] = ("", ""),
     ) -> None:
-        """`where` gives file and line of the rule of a destination field; `functions_text` is what the functions look like."""
-        self.name, self.spec = name, spec
+        """`where` gives file and line of the rule of a destination field; `functions_text` is what the functions look like.
+
+        `ends` says of source and destination which system's records they are, in words: links are about those.
+        """
+        self.name, self.spec, self.ends = name, spec, ends
         self.source_connection, _, self.source_resource = spec.source.partition(".")
         self.target_connection, _, self.target_resource = spec.target.partition(".")
         self.target = target_features

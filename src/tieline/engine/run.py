@@ -28,6 +28,7 @@ from tieline.model.errors import Incomplete, Refused, RemoteError, SafetyStop, S
 from tieline.model.holder import has_ended, holder_name
 from tieline.model.records import Record
 from tieline.store import links, outbox, retention, runs
+from tieline.store import state as shared
 from tieline.store.database import Database
 from tieline.store.letters import Chosen
 from tieline.store.retention import Retention
@@ -54,6 +55,7 @@ def amend(call: int | None, failure: str | None, said: Said | None) -> None:
 _PATIENCE_SECONDS = 10.0
 _LAST_SECONDS = 2 * _PATIENCE_SECONDS
 """What a run gets to end in good order once it is over time."""
+_ENDS = "ends"
 _GOES_ON = "nothing was lost; the next run goes on where this one stopped"
 _RECORDS_AHEAD = 3000
 _RECORDS_TOGETHER = 1000
@@ -100,6 +102,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Read the whole source, whatever was read before."""
     allow_deletes: int | None = None
     """The most deletions of this run, in place of `brakes: {deletes: N}`."""
+    moved: bool = False
+    """The systems are those that the links are about, though they are declared otherwise now."""
     mend: Mending | None = None
     """Send again what a verification found to have gone astray, and read nothing."""
 
@@ -348,6 +352,7 @@ class _Pass:
 
     async def go(self) -> None:
         """Do it all."""
+        await self._check_ends()
         failure: TielineError | None = None
         try:
             wanted, owed = self._wanted, await self._send_owed()
@@ -451,6 +456,23 @@ class _Pass:
             await self.sender.put(chunk)
             self._check_stopped()
         return any_
+
+    async def _check_ends(self) -> None:
+        """Raise `SafetyStop` when the links are about another system: ids of a sandbox mean other records in production, or none."""
+        ledger, job = self._ledger, self._job
+        known, now = shared.peek(ledger.db, _ENDS, job.name, list[str]), list(job.ends)
+        if known == now:
+            return
+        if known is not None and not self._wanted.moved and links.is_any(ledger.db, ledger.integration):
+            changed = "; ".join(
+                f"`{key}` was {old}, and is {new}" for key, old, new in zip(("from", "to"), known, now, strict=True) if old != new
+            )
+            raise SafetyStop(
+                f"{job.name}: what is linked was linked elsewhere: {changed}",
+                next_step="another system needs a store of its own (`store` in tieline.yaml) or an integration of another name; "
+                f"if it is the same one, which has moved: `tieline run {job.name} --moved`",
+            )
+        await ledger.commit(lambda connection: shared.put(connection, _ENDS, job.name, now))
 
     async def _check_kept(self) -> None:
         """Raise `SafetyStop` when the destination has not taken something for too long, and does not take it now either."""

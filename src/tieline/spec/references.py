@@ -138,7 +138,7 @@ def check_url(url: str) -> str | None:
         return "the address names no host"
     if parts.username is not None or parts.password is not None:
         return "an address must not hold a user name or password: use the connection's `auth`"
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         return "plain http is only for this machine itself (127.0.0.1, ::1, localhost): write https"
     return None
 
@@ -150,7 +150,7 @@ def check_url_template(text: str) -> str | None:
     return check_url(re.sub(r"\{[^{}]*\}", "0", _REFERENCE.sub("0", text)))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

@@ -93,6 +93,11 @@ def targets_of(db: Database, integration: int, source_ids: Sequence[str]) -> dic
     return dict(rows)
 
 
+def is_any(db: Database, integration: int) -> bool:
+    """Return whether any source record is known."""
+    return bool(db.read("SELECT 1 FROM link WHERE integration = ? LIMIT 1", (integration,)))
+
+
 def count_linked(db: Database, integration: int) -> int:
     """Return how many source records have their counterpart."""
     return int(db.read("SELECT count(*) FROM link WHERE integration = ? AND target_id IS NOT NULL", (integration,))[0][0])

@@ -9,6 +9,7 @@ import pytest
 from engine.world import members, told
 from tieline.model.records import decode_json
 from tieline.testing import Collection
+from tieline.testing.faults import answering
 
 LISTED = {"email": {"type": "string"}, "tags[0].name": {"type": "any"}, "tags[1].name": {"type": "any"}}
 
@@ -75,6 +76,41 @@ def test_the_entries_of_a_list_that_stay_are_sent_as_they_are_there(new_world, c
     world.run()
 
     assert [{"tags": [{"name": name} for name in tags]}] == bodies(world)
+
+
+@pytest.mark.parametrize(
+    ("shown", "problem"),
+    [
+        (b'[{"id": 1}]', "comes without that field"),
+        (b'[{"id": 1, "email": null}, null]', "an entry of the answer is null, not an object"),
+        (b'["ann@example.org"]', "an entry of the answer is a text, not an object"),
+    ],
+)
+def test_a_search_whose_answer_can_not_be_compared_makes_nothing(new_world, shown, problem):
+    """A search that shows ids alone, or a connector that looks in the wrong place: taken for *nobody is there*, it would double everybody."""
+    world = new_world(target=members(find=("email",), lists=False))
+    world.leads.add(email="ann@example.org", name="Ann", rev=1)
+    world.network.strike(answering(200, b'{"data": %s, "meta": {}}' % shown), system="mail", method="GET")
+    outcome = world.run()
+
+    assert "failed" == outcome.state
+    assert problem in (outcome.error or "")
+    assert [] == world.calls(method="POST")
+    assert {"green": 1, "created": 1} == told(world.run())
+
+
+@pytest.mark.parametrize("find", [("email",), ()])
+def test_a_list_that_does_not_show_what_is_matched_proves_nothing(new_world, find):
+    """A list of summaries, with the rest to be had one by one: it is searched instead, and where it can't be, nothing is made."""
+    world = new_world(target=members(find=find))
+    world.members.add(email="ann@example.org", name="Ann", rev=1)
+    world.leads.add(email="ann@example.org", name="Ann", rev=2)
+    world.network.strike(answering(200, b'{"data": [{"id": "1001"}], "meta": {}}'), system="mail", method="GET")
+    outcome = world.run()
+
+    assert ("green" if find else "failed") == outcome.state
+    assert [] == world.calls(method="POST")
+    assert find or "no record of its list has `email`" in (outcome.error or "")
 
 
 def test_links_of_a_sandbox_are_not_taken_for_links_of_production(new_world):

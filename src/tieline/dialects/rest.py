@@ -176,15 +176,17 @@ class RestSystem:
             answer = self._decode(response, what)
             entries = self._entries(answer, declared, what, response)
             found = [get(entry, declared.record) if declared.record else entry for entry in entries]
-            records += [record for record in found if isinstance(record, dict)]
+            for record in found:
+                if not isinstance(record, dict):  # passed over, it could be the very one, and another would be made
+                    why = f"{self.name}: {what}: an entry of the answer is {kind_of(record)}, not an object"
+                    next_step = f"correct `find.{field}.records` or `record` in the connector"
+                    raise self._caller.misread(response, Undecodable(why, next_step=next_step))
+            records += found
             size = getattr(paging, "size", None)
             told = isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
             if not entries or not (told or (size is not None and len(entries) >= size)):
                 return records
-            last = entries[-1]
-            step = walk.after(
-                url, response, answer, entries, last, text_id(self._id_at[resource](last)) if isinstance(last, dict) else None
-            )
+            step = walk.after(url, response, answer, entries, found[-1], text_id(self._id_at[resource](found[-1])))
             if step is None:
                 return records
         raise Undecodable(

@@ -19,7 +19,8 @@ from tieline.engine.ledger import Ledger, about
 from tieline.engine.remembered import Remembered
 from tieline.mapping import compile_get
 from tieline.model.errors import RemoteError, Undecodable
-from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.model.paths import get
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.store import links
 from tieline.sync.decide import Candidate
 from tieline.transport.retry import TRANSIENT
@@ -41,7 +42,7 @@ class Matcher:
 
     def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger) -> None:
         self._job, self._target, self._ledger = job, target, ledger
-        self._surveyed = self._surveyed_some = False
+        self._surveyed = self._surveyed_some = self._survey_tells_nothing = False
         self._surveying, self._listing = asyncio.Lock(), asyncio.Lock()
         self._asked: list[_Asked] = []
         self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
@@ -66,8 +67,12 @@ class Matcher:
         """
         if not self.can_look or not keys:
             return {}
-        if self._surveyed or self._find_field is None or (self._job.target.list and (self.first_meeting or len(keys) >= _SURVEY_FROM)):
+        listing = (
+            self._surveyed or self._find_field is None or (self._job.target.list and (self.first_meeting or len(keys) >= _SURVEY_FROM))
+        )
+        if listing:
             await self._survey()
+        if listing and not self._survey_tells_nothing:
             if not self._surveyed_some:
                 return {}
             found = {
@@ -175,6 +180,11 @@ class Matcher:
         began, mark = self._ledger.clock.now(), memory.mark if memory is not None else 0
         async with self._gate:
             records = await self._target.find(self._job.target_resource, self._find_field, value)
+        if any(records) and all(get(record, self._find_field) is ABSENT for record in records):
+            raise Undecodable(
+                f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field: nobody can tell whether it is the counterpart",
+                next_step="have the search answer with it (some vendors want a parameter for that); or take `find` out, and the list is looked through",
+            )
         found = self._mine(key, records)
         if memory is not None and len(found) == 1:
             id_of, resource = self._target.id_of, self._job.target_resource
@@ -194,16 +204,28 @@ class Matcher:
                 return
             job, ledger = self._job, self._ledger
             await ledger.commit(lambda connection: links.clear_directory(connection, ledger.integration))
+            shown = told = False
             async for page in self._target.read(job.target_resource, None, strict=True):
                 self._check_readable(page)
+                shown = shown or bool(page.records)
                 rows = []
                 for id, record in zip(page.ids, page.records, strict=True):
                     key = job.target_key(record)
                     if key is not None and id is not None:
                         rows.append((key, id, encode_json(job.project_target(record))))
+                told = told or bool(rows) or any(get(record, field) is not ABSENT for record in page.records for field, _ in job.match)
                 if rows:
                     self._surveyed_some = True
                     await ledger.commit(_fill(ledger.integration, rows))
+            # A list of summaries must not be taken for a list without the record.
+            self._survey_tells_nothing = shown and not told
+            if self._survey_tells_nothing and self._find_field is None:
+                fields = ", ".join(f"`{field}`" for field, _ in job.match)
+                raise Undecodable(
+                    f"{job.spec.target}: no record of its list has {fields}: nobody can tell which of them is the counterpart",
+                    next_step="have the list answer with it (some vendors want a parameter for that), or declare `find` in the connector; "
+                    "`match: {}` if the destination can't have any of the records yet",
+                )
             self._surveyed = True
 
     def _check_readable(self, page: Page) -> None:

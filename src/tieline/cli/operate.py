@@ -17,7 +17,7 @@ from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, p
 from tieline.engine.planning import PlannedWrite
 from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import SpecError, TielineError
-from tieline.spec.reader import find_project_folder, read_project_with_complaints
+from tieline.spec.reader import find_project_folder, read_project_in_part, read_project_with_complaints
 
 
 def check(folder: Path, *, live: bool) -> int:
@@ -44,7 +44,7 @@ def check(folder: Path, *, live: bool) -> int:
         mark = "[red]failed [/]" if call["error"] else "[green]ok     [/]"
         output.console.print(f"{mark} {escape(call['connection'])}: {escape(call['error'] or call['asked'])}")
     if project is None or errors:
-        output.print(f"{plural(len(errors), 'error')}: nothing can run before they are mended", style="red")
+        output.print(f"{plural(len(errors), 'error')}: {_what_can_not_run(home)} before they are mended", style="red")
         return WRONG
     examples = sum(len(spec.tests) for spec in project.integrations.values())
     output.print(
@@ -55,6 +55,18 @@ def check(folder: Path, *, live: bool) -> int:
         style="green" if not failed else None,
     )
     return code
+
+
+def _what_can_not_run(home: Path) -> str:
+    """Say what the errors of a project stop."""
+    try:
+        partly = read_project_in_part(home)
+    except SpecError:
+        return "nothing can run"
+    stopped = sorted(partly.unusable)
+    if not {*partly.integrations} - {*stopped}:
+        return "nothing can run"
+    return f"{', '.join(f'`{name}`' for name in stopped)} can't run" if stopped else "the integrations can run, but look at them"
 
 
 async def _ping(project: Tieline) -> list[dict[str, Any]]:

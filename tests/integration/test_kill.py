@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIG
 
 
 class ByKey:
-    """Into lists of members: single creations, each under its key; no search, no list."""
+    """Into lists of members: single creations, each under its key; no search, no list, only a look at a record whose id is known."""
 
     systems: ClassVar[tuple[str, ...]] = ("email", "--members", "0")
     target = "email.members"
@@ -54,7 +54,7 @@ class ByKey:
     def connector() -> dict[str, Any]:
         """Return the destination's connector."""
         connector = _template("postbox")
-        for what in ("list", "find", "get", "batch"):
+        for what in ("list", "find", "batch"):
             connector["resources"]["members"].pop(what)
         return connector
 
@@ -218,6 +218,7 @@ def test_whatever_instant_it_is_killed_at(lives: Lives) -> None:
     lives.calm_down()
     again = lives.world.tieline("run", "copy", "--json")
     [status] = lives.world.tieline("status", "--json").json
+    verified = lives.world.tieline("verify", "copy", "--json")
 
     missing, wrong = lives.missing_and_wrong()
     assert ([], []) == (missing, wrong), lives.stories(missing + wrong)
@@ -225,6 +226,7 @@ def test_whatever_instant_it_is_killed_at(lives: Lives) -> None:
     assert (0, 0, 0) == tuple(again.json[0]["counts"][name] for name in ("created", "updated", "carried_delivered"))
     assert (0, 0, 0) == tuple(status["open"].get(name, 0) for name in ("owed", "held", "dead"))
     assert len(lives.leads) == status["linked"]
+    assert (0, len(lives.leads)) == (verified.code, verified.json.get("in_sync")), verified.said
     assert "ok" == lives._ask("PRAGMA integrity_check")[0][0]
     assert all(lives.killed[when] for when in ("while it started", "while it read", "while it wrote")), lives.killed
 

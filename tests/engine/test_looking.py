@@ -61,3 +61,19 @@ def test_what_stays_undecided_is_not_said_to_be_decided(new_world):
 
     assert ["a later version took its place"] == before
     assert ["a later version took its place", "it could be decided"] == after
+
+
+def test_a_story_names_the_record_that_each_delivery_was_about(new_world):
+    """Deleted by somebody and made again on request, it has another id: the first creation was not of that one."""
+    world = new_world()
+    lead = world.leads.add(email="a@example.com", name="Ann", rev=0)
+    world.run()
+    (first,) = world.members.records
+    world.members.remove(first["id"])
+    world.leads.change(lead, name="Anna")
+    world.run()
+    world.run(redrive=tuple(letter.id for letter in world.letters()))
+    (second,) = world.members.records
+
+    confirmed = [moment.text for moment in world.story(lead).moments if moment.what == "delivered"]
+    assert [f"create of {first['id']} confirmed", f"create of {second['id']} confirmed"] == confirmed

@@ -73,8 +73,8 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     settling = calls.by_id(db, [d.call for d in deliveries if d.call is not None])
     moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
     target_id = (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None)
-    for delivery, successor in itertools.zip_longest(deliveries, deliveries[1:]):
-        moments += _moments(delivery, target_id, settling, successor)
+    for delivery, successor, of in itertools.zip_longest(deliveries, deliveries[1:], _targets(deliveries, target_id)):
+        moments += _moments(delivery, of, settling, successor)
     moments += _resolved(deliveries)
     # A call that a delivery names is told with it; what is left are the attempts before, and what was looked up.
     told = {moment.call.id for moment in moments if moment.call is not None}
@@ -85,6 +85,18 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
         link.verdict if link else "deleted",
         decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_id and link.target_shadow else None, moments,
     )  # fmt: skip
+
+
+def _targets(deliveries: Sequence[outbox.Delivery], latest: str | None) -> list[str | None]:
+    """Return which record each delivery was about. One that made its record does not name it: what came after does, up to the next creation."""
+    found: list[str | None] = []
+    following = latest
+    for delivery in reversed(deliveries):
+        following = delivery.target_id or following
+        found.append(following)
+        if delivery.operation == "create" and delivery.state == "delivered":
+            following = None
+    return found[::-1]
 
 
 def _put_in_order(moments: list[Moment]) -> None:
@@ -159,7 +171,7 @@ def _moments(
             Moment(
                 settled_at,
                 what,
-                f"{delivery.operation} of {delivery.target_id or target_id} confirmed{attempts}",
+                f"{delivery.operation}{f' of {target_id}' if target_id else ''} confirmed{attempts}",
                 delivery.settled_run,
                 delivery.id,
                 call=call,

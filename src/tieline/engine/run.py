@@ -154,6 +154,7 @@ class Engine:
         """Run an integration once. Raises `SafetyStop` when another process is running it, `StoreError` when the store can't be used."""
         job, clock, db = self._jobs[name], self._clock, self._db
         started, started_monotonic = clock.now(), clock.monotonic()
+        db.check_room()
         known, longest = runs.state_of(db, name), started + LEASE_SECONDS
         if known is not None and known.lease_until > longest:
             id = known.id

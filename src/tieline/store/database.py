@@ -74,6 +74,28 @@ class Database:
         self._writer.close()
         self._reader.close()
 
+    def check_room(self) -> None:
+        """Raise `StoreError` when the disk has not even the room that a run needs to get on.
+
+        Nothing is written then: a run that fails in the middle leaves its own row and calls, and on a disk that is freed a little at a time
+        these would take all of it. What SQLite keeps beside the store has to find room in it too, and then gives its own back.
+        """
+        if self._lacks_room():
+            with contextlib.suppress(sqlite3.Error), self._lock:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if lacks := self._lacks_room():
+                raise StoreError(
+                    f"the disk is full: {self.path} can't grow: a run needs {lacks / 1024:,.0f} KiB more",
+                    next_step="free some space, then run again; nothing was written",
+                )
+
+    def _lacks_room(self) -> int:
+        beside = Path(f"{self.path}-wal")
+        needed = _ENOUGH_BYTES
+        with contextlib.suppress(OSError):
+            needed += beside.stat().st_size
+        return max(0, needed - _free_bytes(self.path.parent))
+
     def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query over what is committed."""
         try:
@@ -309,6 +331,7 @@ def _statements(script: str) -> Iterable[str]:
 
 
 _ENOUGH_BYTES: Final = 1 << 18
+"""So much must be free for a run to begin; with less, SQLite may not even find room for the files beside the store."""
 
 
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:

@@ -66,7 +66,8 @@ def _parse(text: str) -> ast.expr:
             tree = ast.parse(text.strip(), mode="eval").body
         nodes = sum(1 for _ in ast.walk(tree))
     except SyntaxError as error:
-        raise ValueError(f"`{text}` is not an expression: {error.msg}, at character {error.offset or 1}") from None
+        problem = f"{error.msg}, at character {error.offset}" if error.offset else "it ends too early"
+        raise ValueError(f"`{text}` is not an expression: {problem}") from None
     except (ValueError, Warning, RecursionError, MemoryError) as error:
         raise ValueError(f"`{text[:200]}` is not an expression: {error}") from None
     if nodes > _MOST_NODES:

@@ -449,3 +449,17 @@ def test_one_record_that_a_batch_always_fails_with_is_left_alone_in_the_end(new_
         outcome.state: outcome.counts.read, "created": outcome.counts.created, "owed_": outcome.counts.owed
     }  # fmt: skip
     assert "p7@example.com" not in [member["email"] for member in world.members.records]
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(404, "correct the path"), (422, "correct the call"), (403, "permission"), (409, "run again")]
+)
+def test_what_to_do_about_a_list_that_is_refused_is_not_said_of_a_record(new_world, status, advice):
+    """There is no dead letter that could be redriven: the connector is wrong, or the account."""
+    world = new_world()
+    world.network.strike(error(status), system="crm")
+    outcome = world.run()
+
+    assert "failed" == outcome.state
+    assert advice in outcome.next_step
+    assert "redrive" not in outcome.next_step

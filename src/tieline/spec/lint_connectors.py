@@ -17,6 +17,7 @@ from tieline.spec.source import Key
 from tieline.spec.words import meant
 
 _GAP: Final = re.compile(r"(?<!\$)\{([^{}]*)\}")
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FILLED: Final = {"path", "headers", "params", "constants", "body", "item"}
 """Keys under which variables are filled in, or people may think so; references stand in `environments` alone."""
 Keys = tuple[Key, ...]
@@ -33,8 +34,9 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
         judge.resource(("resources", name), resource)
     if connector.ping is not None:
         judge.request(("ping",), connector.ping, frozenset())
-    for name in connector.headers:
-        judge.gaps(("headers", name), connector.headers[name], frozenset())
+    judge.headers(("headers",), connector.headers)
+    if connector.idempotency is not None:
+        judge.header(("idempotency", "header"), connector.idempotency.header)
     lint_limits(found, connector.limits)
     lint_limit_headers(found, connector.limit_headers)
     judge.unused()
@@ -75,9 +77,13 @@ class _Judge:
         elif not version.param:
             what = "header" if version.send == "header" else "query parameter"
             self._found.error(("version", "param"), f"is missing: which {what} carries the version?", "such as `param: api-version`")
+        elif version.send == "header":
+            self.header(("version", "param"), version.param)
 
     def auth(self, written: Mapping[str, Any]) -> None:
         key = self._connector.auth.api_key
+        if key is not None:
+            self.header(("auth", "api_key", "header"), key.header)
         if key is not None and (key.header is None) == (key.query is None):
             message = "is sent in a header or in a query parameter: one of `header` and `query`"
             self._found.error(("auth", "api_key"), message, "such as `header: X-Api-Key`")
@@ -276,8 +282,21 @@ class _Judge:
                 self.gaps((*at, "params", name), text, names)
         else:
             self._used |= _filled(request)
-        for name, text in request.headers.items():
-            self.gaps((*at, "headers", name), text, frozenset())
+        if any(char <= " " or char > "~" for char in request.path):
+            hint = "write it percent-encoded: `%20` for a blank"
+            self._found.error((*at, "path"), "an address has no blanks and no letters outside ASCII", hint)
+        self.headers((*at, "headers"), request.headers)
+
+    def headers(self, at: Keys, headers: Mapping[str, str]) -> None:
+        for name, text in headers.items():
+            self.gaps((*at, name), text, frozenset())
+            self.header((*at, name), name)
+            if not text.isprintable():
+                self._found.error((*at, name), "holds a line break or another control character", "write it in one line")
+
+    def header(self, at: Keys, name: str | None) -> None:
+        if name is not None and not _HEADER.fullmatch(name):
+            self._found.error(at, f"`{name}` is no name of a header", "such as `X-Api-Key`: letters, digits and `-`")
 
     def gaps(self, at: Keys, text: str, names: frozenset[str]) -> None:
         """Complain of gaps in a text that nothing fills."""

@@ -14,7 +14,18 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from tieline.model.clock import Clock
-from tieline.model.errors import CircuitOpen, OutcomeUnknown, RateLimited, RemoteError, Unavailable, Undecodable
+from tieline.model.errors import (
+    CircuitOpen,
+    Forbidden,
+    NotThere,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    RemoteError,
+    Stale,
+    Unavailable,
+    Undecodable,
+)
 from tieline.spec.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
 from tieline.transport.breaker import Breaker, Outage
@@ -52,6 +63,14 @@ class Account(msgspec.Struct, frozen=True):
 
 READ_RETRIES: ContextVar[RetryPolicy] = ContextVar("READ_RETRIES", default=RetryPolicy.model_construct())  # noqa: B039 - frozen
 """How often a read is tried again: the `retry` of the integration on whose behalf it is made."""
+_READ_NEXT: dict[type[RemoteError], str] = {
+    OutcomeUnknown: Unavailable.next_step,
+    Forbidden: "give the account the permission that is missing, then run again",
+    NotThere: "correct the path in the connector, or the connection's variables, then run again",
+    Stale: "run again; if it stays so, look at what the answer says",
+    Rejected: "correct the call in the connector by what the answer says, then run again",
+}
+"""What to do about a read: there is no record to be mended, and nothing to be redriven."""
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
 """So often a read waits for a probe of somebody else's before it is told that the system is down."""
@@ -123,8 +142,8 @@ class Caller:
                 await self.breaker.until_it_may_pass()
                 continue
             if once or not isinstance(error, TRANSIENT) or attempt >= retries.attempts or self.breaker.is_open_for_long:
-                if isinstance(error, OutcomeUnknown):  # of a write, that is; a read is simply read again
-                    error.next_step = Unavailable.next_step
+                if error.next_step == type(error).next_step:  # of a write, that is
+                    error.next_step = _READ_NEXT.get(type(error), error.next_step)
                 raise error
             await self._clock.sleep(wait_seconds(attempt, retries, self._clock.random()))
 

@@ -376,6 +376,14 @@ def test_one_bad_entry_does_not_stop_the_others(entry, why):
     assert bad.text.startswith(entry[:20].decode())
 
 
+def test_a_byte_order_mark_is_no_part_of_the_answer():
+    """Some vendors put one in front of their JSON, and a parser may ignore it (RFC 8259, 8.1); also where an entry is bad."""
+    reader = Reader(collection(paging=None))
+    reader.network.strike(entries(b'\xef\xbb\xbf{"data": [{"id": 1, "name": NaN}, {"id": 2}]}'))
+
+    assert ["2"] == reader.read()
+
+
 @pytest.mark.parametrize(
     "body", [b'{"data": [{"id": 1}, {"id": 2', b'{"data": [{"id": 1}] "meta": 3}', b"<html>", b'{"data": [NaN]}', b'{"data": [1, 2]}']
 )

@@ -1,11 +1,12 @@
 """An answer's bytes as JSON. One entry of a list that can't be read is told apart from the others; what is left out is never silent.
 
-`decode` knows one habit of vendors that is no JSON and means something all the same: halves of characters. `entries_apart` is for a list
+`decode` knows two habits of vendors that are no JSON and mean something all the same: a byte order mark, and halves of characters. `entries_apart` is for a list
 that can't be decoded as a whole: it cuts it into its entries, so that the bad one alone is set aside.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from decimal import Decimal
@@ -33,6 +34,8 @@ def decode(body: bytes) -> Any:
     try:
         return decode_json(body)
     except FAILURES:
+        if body.startswith(codecs.BOM_UTF8):
+            return decode(body[len(codecs.BOM_UTF8) :])
         if b"\\u" in body and (answer := _without_half_characters(body)) is not None:
             return answer
         raise

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template, fill_header
-from tieline.engine import deadletters
+from tieline.engine import deadletters, linking
 from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts, body_of, journaled
@@ -28,7 +28,7 @@ from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, obser
 from tieline.engine.verifying import Verification, verify
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
-from tieline.model.errors import SpecError, StoreError, TielineError
+from tieline.model.errors import Refused, SpecError, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.model.secret import Redactor
@@ -261,6 +261,21 @@ class Tieline:
             ]
             found.append(status)
         return found
+
+    async def link(self, name: str, source_id: str, target_id: str, reason: str) -> None:
+        """Say that a source record's counterpart is this one. Raises `Refused` when that can't be, or the destination has no such record."""
+        job = self.compiled(self.names(name)[0])
+        target, there = self.system(job.target_connection), None
+        if job.target.get:
+            record = await target.get(job.target_resource, target_id)
+            if record is None:
+                raise Refused(f"{job.spec.target} has no record {target_id}; nothing was changed", next_step="look up its id there")
+            there = job.project_target(record)
+        linking.link(self.db, name, source_id, target_id, there, reason, now=self.clock.now())
+
+    def unlink(self, name: str, source_id: str, reason: str) -> str:
+        """Forget a record's counterpart, and return its id. Raises `Refused` for a record without one, or with something open."""
+        return linking.unlink(self.db, self.names(name)[0], source_id, reason, now=self.clock.now())
 
     async def verify(self, name: str, *, progress: Callable[[Verified], None] = lambda verified: None) -> Verification:
         """Read both systems whole and account for every record; nothing is written. Use the result as a context."""

@@ -33,6 +33,10 @@ COMMANDS = {
     "dead-letters edit NO --set 'phone=02 5550 0001'": 0,
     "dead-letters redrive NO": 1,
     "dead-letters discard NO --reason 'a test record'": 0,
+    f"links list {NAME} --limit 3": 0,
+    f"links list {NAME} --unlinked": 0,
+    f"links unlink {NAME} LINKED --reason 'a test'": 0,
+    f"links link {NAME} LINKED OTHER --reason 'a test'": 2,
     "schema integration": 0,
     "version": 0,
     "init NEW --template blank": 0,
@@ -60,6 +64,7 @@ def with_one_parked(world):
     world.run = world.tieline("run")
     with contextlib.closing(sqlite3.connect(world.store)) as store:
         ((letter,),) = store.execute("SELECT id FROM delivery WHERE state = 'dead'").fetchall()
+        world.linked, world.other = (row[0] for row in store.execute("SELECT source_id FROM link WHERE target_id IS NOT NULL LIMIT 2"))
     world.letter = str(letter)
     return world
 
@@ -68,7 +73,7 @@ def with_one_parked(world):
 def test_a_command_speaks_plainly_or_in_json(prepared, command):
     """The same exit code both ways; no escape codes where nobody sees them; one JSON value and nothing else."""
     new = prepared.folder.parent / "new"
-    gaps = {"ID": prepared.id, "NO": prepared.letter, "NEW": str(new)}
+    gaps = {"ID": prepared.id, "NO": prepared.letter, "NEW": str(new), "LINKED": prepared.linked, "OTHER": prepared.other}
     arguments = [gaps.get(word, word) for word in shlex.split(command)]
     before = prepared.store.read_bytes()
     said = []
@@ -80,7 +85,7 @@ def test_a_command_speaks_plainly_or_in_json(prepared, command):
 
     assert COMMANDS[command] == plain.code, plain.said
     assert ESCAPE not in plain.said
-    assert plain.out
+    assert plain.out if plain.code < 2 else plain.err
     assert COMMANDS[command] == in_json.code, in_json.said
     assert in_json.json is not None
     assert "" == in_json.err

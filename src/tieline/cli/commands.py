@@ -22,6 +22,8 @@ app = typer.Typer(
 )  # fmt: skip
 letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person.", invoke_without_command=True)
 app.add_typer(letters, name="dead-letters")
+pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
+app.add_typer(pairs, name="links")
 
 Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
 MOST = 2**63 - 1
@@ -220,6 +222,57 @@ def calls(
     with spoken_errors():
         wanted = Filter(record, since, slow, run, connection, status, failed)
         raise SystemExit(show_calls(project, what, wanted, limit=limit, bodies=body, mask=mask))
+
+
+@pairs.command("list")
+def list_links(
+    integration: OneIntegration,
+    unlinked: Annotated[bool, typer.Option("--unlinked", help="The records that have no counterpart, and why.")] = False,
+    limit: Annotated[
+        int | None, typer.Option(help="Only so many; 50 without it, all as JSON.", min=1, max=MOST, show_default=False)
+    ] = None,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """List the pairs of records that are the same thing in both systems."""
+    output.json_mode = json
+    from tieline.cli import linking
+
+    with spoken_errors():
+        raise SystemExit(linking.list_links(project, integration, unlinked=unlinked, limit=limit))
+
+
+@pairs.command()
+def link(
+    integration: OneIntegration,
+    source_id: Annotated[str, typer.Argument(help="The source record's id.")],
+    target_id: Annotated[str, typer.Argument(help="The id of its counterpart in the destination.")],
+    reason: Annotated[str, typer.Option(help="How you know; it stays in the record's history.")] = "",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Say which record of the destination is a source record's counterpart. The next time it is read, what differs is sent."""
+    output.json_mode = json
+    from tieline.cli import linking
+
+    with spoken_errors():
+        raise SystemExit(linking.link(project, integration, source_id, target_id, reason))
+
+
+@pairs.command()
+def unlink(
+    integration: OneIntegration,
+    source_id: Annotated[str, typer.Argument(help="The source record's id.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")] = "",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Forget a record's counterpart; both records stay as they are. The next time it is read, it meets the destination anew."""
+    output.json_mode = json
+    from tieline.cli import linking
+
+    with spoken_errors():
+        raise SystemExit(linking.unlink(project, integration, source_id, reason))
 
 
 @letters.callback()

@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from tieline.cli.commands import app, letters
+from tieline.cli.commands import app, letters, pairs
 
 CODES: Final = {
     0: "all is well",
@@ -44,6 +44,9 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "dead-letters redrive": ("tieline dead-letters redrive 17\ntieline dead-letters redrive --cause rejected --limit 5\ntieline dead-letters redrive --cause rejected --rate 5/s", (0, 1, 2, 3, 4, 5, 130)),
     "dead-letters resolve": ("tieline dead-letters resolve 17 --as 60b68d34e27ffb77 --reason 'Ann looked it up'\ntieline dead-letters resolve 18 --not-done --reason 'not in the list'\ntieline dead-letters resolve --cause conflict --keep source --reason 'the CRM is right'", (0, 1, 2, 3, 4, 5, 130)),
     "dead-letters discard": ("tieline dead-letters discard 17 18 --reason 'test records'\ntieline dead-letters discard --cause mapping --field phone --reason 'no longer wanted'", (0, 2, 5)),
+    "links list": ("tieline links list qualified-leads\ntieline links list qualified-leads --unlinked --json", (0, 2, 5)),
+    "links link": ("tieline links link qualified-leads 6917529027641093161 60b68d34e27ffb77 --reason 'Ann knows both'", (0, 1, 2, 3, 4, 5)),
+    "links unlink": ("tieline links unlink qualified-leads 6917529027641093161 --reason 'two people of one name'", (0, 2, 4, 5)),
     "schema": ("tieline schema --out .schemas", (0, 2)),
     "demo": ("tieline demo --folder look --keep", (0, 1, 2, 130)),
     "version": ("tieline version", (0,)),
@@ -87,14 +90,18 @@ def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
     for command in app.registered_commands:
         if (function := command.callback) is not None:
             yield command.name or function.__name__, function
-            if function.__name__ == "calls":  # where the group stands in the help as well
-                group = letters.registered_callback
-                assert group is not None
-                assert group.callback is not None
-                yield "dead-letters", group.callback
-                for inner in letters.registered_commands:
-                    assert inner.callback is not None
-                    yield f"dead-letters {inner.name or inner.callback.__name__}", inner.callback
+            if function.__name__ == "calls":  # where the groups stand in the help as well
+                yield from _group("dead-letters", letters)
+                yield from _group("links", pairs)
+
+
+def _group(name: str, group: typer.Typer) -> Iterator[tuple[str, Callable[..., Any]]]:
+    alone = group.registered_callback
+    if alone is not None and alone.callback is not None:
+        yield name, alone.callback
+    for inner in group.registered_commands:
+        assert inner.callback is not None
+        yield f"{name} {inner.name or inner.callback.__name__}", inner.callback
 
 
 def _taken(function: Callable[..., Any]) -> list[str]:

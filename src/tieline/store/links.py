@@ -98,6 +98,16 @@ def is_any(db: Database, integration: int) -> bool:
     return bool(db.read("SELECT 1 FROM link WHERE integration = ? LIMIT 1", (integration,)))
 
 
+def portion(db: Database, integration: int, *, after: str, unlinked: bool, limit: int) -> list[Link]:
+    """Return links after a source id, in order; with `unlinked`, of records that have no counterpart instead."""
+    null = "IS NULL AND verdict != 'deleted'" if unlinked else "IS NOT NULL"
+    rows = db.read(
+        f"SELECT {_COLUMNS} FROM link WHERE integration = ? AND source_id > ? AND target_id {null} ORDER BY source_id LIMIT ?",
+        (integration, after, limit),
+    )
+    return [Link(*row) for row in rows]
+
+
 def count_linked(db: Database, integration: int) -> int:
     """Return how many source records have their counterpart."""
     return int(db.read("SELECT count(*) FROM link WHERE integration = ? AND target_id IS NOT NULL", (integration,))[0][0])
@@ -176,6 +186,25 @@ def part(connection: sqlite3.Connection, integration: int, source_ids: Sequence[
     connection.execute(
         f"UPDATE link SET target_id = NULL, target_shadow = NULL WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
         (integration, *source_ids),
+    )
+
+
+def pair(
+    connection: sqlite3.Connection,
+    integration: int,
+    source_id: str,
+    target_id: str | None,
+    source_shadow: bytes,
+    target_shadow: bytes | None,
+) -> None:
+    """Set which destination record a record's counterpart is, or that it has none, and what both are taken to have said.
+
+    Raises `sqlite3.IntegrityError` when it is the counterpart of another source record.
+    """
+    connection.execute(
+        """UPDATE link SET target_id = ?, source_shadow = ?, target_shadow = ?, verdict = 'linked'
+           WHERE integration = ? AND source_id = ?""",
+        (target_id, source_shadow, target_shadow, integration, source_id),
     )
 
 

@@ -214,6 +214,16 @@ def has_later(connection: sqlite3.Connection, integration: int, delivery: Delive
     return found is not None
 
 
+def open_for(connection: sqlite3.Connection, integration: int, source_id: str) -> tuple[int, str] | None:
+    """Return (id, state) of a record's latest delivery that is not settled, within a unit; None when all are."""
+    row = connection.execute(
+        """SELECT id, state FROM delivery WHERE integration = ? AND source_id = ?
+           AND state IN ('owed', 'sending', 'unknown', 'held', 'dead') ORDER BY id DESC LIMIT 1""",
+        (integration, source_id),
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
 def doubt_sending(connection: sqlite3.Connection, integration: int, first: int, *, run: int, now: float, why: str) -> None:
     """Mark what a run left on its way as unknown, and note it with the record: the call itself may be missing in the journal."""
     connection.execute(

@@ -1,0 +1,79 @@
+"""`tieline links`: which record is which."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from rich.markup import escape
+
+from tieline.app import Tieline
+from tieline.cli.output import OK, output
+from tieline.cli.running import within
+from tieline.engine import linking
+
+_SHOWN = 50
+
+
+def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) -> int:
+    """List the pairs, or the records without a counterpart."""
+    with Tieline.open(folder) as project:
+        project.names(name)
+        found = linking.pairs(project.db, name, unlinked=unlinked)
+        if output.json_mode:
+            output.json(
+                [
+                    {"source_id": each.source_id, "target_id": each.target_id, "verdict": each.verdict}
+                    for each in itertools.islice(found, limit)
+                ]
+            )
+            return OK
+        shown = list(itertools.islice(found, limit or _SHOWN))
+        spec = project.project.integrations[name]
+        if not shown:
+            output.print("every record has its counterpart" if unlinked else "nothing is linked yet")
+            return OK
+        from rich.table import Table  # slow to import
+
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for head in (spec.source, *(() if unlinked else (spec.target,)), "verdict"):
+            table.add_column(head, overflow="fold")
+        for each in shown:
+            table.add_row(escape(each.source_id), *(() if unlinked else (escape(each.target_id or ""),)), each.verdict)
+        output.console.print(table)
+        if next(found, None) is not None:
+            output.print("… and more (--limit, --json)", style="dim")
+        return OK
+
+
+def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -> int:
+    """Link two records."""
+    reason = linking.checked_reason(reason)
+    with Tieline.open(folder) as project:
+        project.names(name)
+
+        async def work() -> int:
+            await project.link(name, source_id, target_id, reason)
+            _say(
+                {"integration": name, "source_id": source_id, "target_id": target_id}, f"linked: {source_id} → {target_id}", name, source_id
+            )
+            return OK
+
+        return within(project, work)
+
+
+def unlink(folder: Path, name: str, source_id: str, reason: str) -> int:
+    """Forget a counterpart."""
+    reason = linking.checked_reason(reason)
+    with Tieline.open(folder) as project:
+        was = project.unlink(name, source_id, reason)
+        _say({"integration": name, "source_id": source_id, "was": was}, f"unlinked: {source_id}, which was {was}", name, source_id)
+        return OK
+
+
+def _say(said: dict[str, str], words: str, name: str, source_id: str) -> None:
+    if output.json_mode:
+        output.json(said)
+        return
+    output.print(words)
+    output.console.print(f" [dim]next[/] `tieline run {escape(name)} --only {escape(source_id)}` decides it anew at once")

@@ -24,7 +24,7 @@ from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
-from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, observe
+from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, check_lease, observe
 from tieline.engine.verifying import Verification, verify
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
@@ -193,7 +193,7 @@ class Tieline:
                 save_outage=functools.partial(self._save_outage, connection),
                 shared=KeptAllowances(lambda: self.db, lambda: self._db is not None or self._store_file.exists()),
             )
-            caller.observe, caller.amend = self._observe, self._amend
+            caller.observe, caller.amend, caller.may_write = self._observe, self._amend, check_lease
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
         return self._systems[connection]
 

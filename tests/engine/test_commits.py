@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.world import leads, told
-from tieline.testing import Process
+from engine.world import leads, members, told
+from tieline.testing import Exchange, Process
 
 COMMIT = "after a commit"
 
@@ -41,3 +41,25 @@ def test_a_run_that_was_taken_over_says_so_even_when_it_wrote_nothing(new_world)
     assert {"halted": 1, "unchanged": 1} == told(outcome)
     assert "another process has taken over this integration" in str(outcome.error)
     assert "only one runner" in outcome.next_step
+
+
+def test_a_run_that_was_asleep_for_longer_than_its_lease_sends_nothing_more(new_world):
+    """What it was about to send, and has in memory, another one may have sent meanwhile: without a key it would be there twice."""
+    world = new_world(target=members(update=None), mail={"declared_rate": (2, 1.0), "concurrency": 4})
+    for number in range(8):
+        world.leads.add(email=f"p{number}@example.com", name=f"P{number}", rev=0)
+
+    def sleep(exchange: Exchange) -> None:
+        if exchange.request.method == "POST" and not world.members.records:
+            world.clock.advance(61)
+            with world.store() as db:
+                db.write(lambda connection: connection.execute("UPDATE integration SET fence = fence + 1"))
+
+    world.network.passing = sleep
+    outcome = world.run()
+
+    assert ("halted", 1) == (outcome.state, len(world.members.records))
+    assert 1 == len(world.calls(method="POST"))
+    world.network.passing = lambda exchange: None
+    world.run()
+    assert 8 == len({record["email"] for record in world.members.records}) == len(world.members.records)

@@ -142,6 +142,7 @@ class Ledger:
         """Called with what happens, for whoever listens."""
         self.told_run = run if journal_db is None else None
         """The run's number, for people; None of a plan, whose number is gone with its store."""
+        self._renewed = clock.now(), clock.monotonic()
         self.counts = Counts()
         self.calls_made = 0
         self._journal_db = journal_db
@@ -230,11 +231,24 @@ class Ledger:
             return unit(connection)
 
         try:
-            return await self.db.commit(guarded, can_wait=can_wait)
+            result = await self.db.commit(guarded, can_wait=can_wait)
         except Exception:
             self._calls = made + self._calls  # nothing of it was written: they go with the next
             self.later = [*later, *self.later]
             raise
+        self._renewed = lease_until - LEASE_SECONDS, self.clock.monotonic()
+        return result
+
+    async def check_lease(self) -> None:
+        """Raise `SafetyStop` when another process has taken over; the store is only asked when the lease was not renewed for long.
+
+        A process that was asleep finds in its memory what it was about to send, and the other one may have sent it meanwhile.
+        """
+        at, at_monotonic = self._renewed
+        clock = self.clock
+        # Both clocks: one stands still while the machine sleeps, the other may be set back.
+        if max(clock.now() - at, clock.monotonic() - at_monotonic) > LEASE_SECONDS / 2:
+            await self.commit(lambda connection: None)
 
     def close_journal(self) -> None:
         """Write the calls that no commit took with it. Also without the lease: who lost it made them all the same."""

@@ -52,6 +52,13 @@ def amend(call: int | None, failure: str | None, said: Said | None) -> None:
         ledger.amend(call, failure, said)
 
 
+async def check_lease() -> None:
+    """See that the run on whose behalf a write is about to leave has not been taken over. Raises `SafetyStop`."""
+    ledger = _LEDGER.get()
+    if ledger is not None:
+        await ledger.check_lease()
+
+
 _PATIENCE_SECONDS = 10.0
 _LAST_SECONDS = 2 * _PATIENCE_SECONDS
 """What a run gets to end in good order once it is over time."""

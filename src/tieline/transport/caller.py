@@ -7,7 +7,7 @@ here for both, because it spends no attempt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from urllib.parse import urlencode, urlsplit
 
@@ -108,6 +108,8 @@ class Caller:
         self._origin = _origin(account.base_url)
         self.observe: Callable[[CallRecord], int | None] = lambda record: None
         """Called for each request; may return the id under which it was journaled."""
+        self.may_write: Callable[[], Awaitable[None]] = _always
+        """Awaited just before a write leaves; raises when it must not leave any more."""
         self.amend: Callable[[int | None, str | None, Said | None], None] = lambda call, failure, said: None
         """Called when an answer turns out to be a failure, or none: (id of the call, class of the failure, what was said)."""
 
@@ -158,7 +160,7 @@ class Caller:
         purpose: Purpose = UNKNOWN,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
         """Send a call that changes something, once; return (answer, error, id of the journaled call)."""
-        return await self._send(method, url, headers, body, cost, attempt, (), purpose)
+        return await self._send(method, url, headers, body, cost, attempt, (), purpose, writes=True)
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""
@@ -176,6 +178,7 @@ class Caller:
         purpose: Purpose,
         *,
         at_once: bool = False,
+        writes: bool = False,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
         account = self.account
         if not self.same_origin(url):
@@ -188,7 +191,7 @@ class Caller:
         request = HttpRequest(method, url, {**self._headers, **headers} if headers else self._headers, body)
         throttled, budget, clock = 0, self.budget, self._clock
         while True:
-            response, error, call, sent_at = await self._try(request, cost, attempt, accept, purpose, at_once=at_once)
+            response, error, call, sent_at = await self._try(request, cost, attempt, accept, purpose, at_once=at_once, writes=writes)
             if response is None or not isinstance(error, RateLimited):
                 if response is not None and (backoff := budget.answered(response.headers, cost)):
                     await budget.throttled(backoff, "asked to be left alone", lesson=False, ended=False)
@@ -208,7 +211,7 @@ class Caller:
                 return response, error, call
 
     async def _try(
-        self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], purpose: Purpose, *, at_once: bool
+        self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], purpose: Purpose, *, at_once: bool, writes: bool
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None, float]:
         """Send once, when breaker and budget allow it, and note what came of it; return when it left as well.
 
@@ -226,6 +229,8 @@ class Caller:
             except RateLimited as used_up:
                 return None, used_up, None, 0.0
             taken = True
+            if writes:
+                await self.may_write()  # the wait for the budget may have been long
             at, started = clock.now(), clock.monotonic()
             response: HttpResponse | None = None
             error: RemoteError | None
@@ -294,6 +299,10 @@ class Caller:
         if response is not None:
             response.call, response.request, response.resource = call, request, purpose.resource
         return call
+
+
+async def _always() -> None:
+    pass
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

@@ -463,3 +463,20 @@ def test_what_to_do_about_a_list_that_is_refused_is_not_said_of_a_record(new_wor
     assert "failed" == outcome.state
     assert advice in outcome.next_step
     assert "redrive" not in outcome.next_step
+
+
+def test_what_the_destination_keeps_is_kept_though_an_answer_was_lost(new_world):
+    """While nobody knows what the destination says, all fields are sent again, but those that were never to be sent."""
+    world = new_world(conflict="target", retry={"attempts": 2})
+    met = world.members.add(email="p0@example.com", name="Their own", rev=0)
+    start(world, 1)
+    world.run()
+    (lead,) = (record["id"] for record in world.leads.records)
+    world.leads.change(lead, rev=5)
+    world.network.strike(LOST, system="mail", method="PATCH", times=2)
+    world.run()
+    world.leads.change(lead, rev=6)
+
+    world.run()
+
+    assert {"id": met, "email": "p0@example.com", "name": "Their own", "rev": 6} == world.members.record(met)

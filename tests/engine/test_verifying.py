@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
+
+import pytest
 
 from engine.world import NAME, World, leads, members
 from tieline.engine import deadletters
 from tieline.engine.run import Outcome
 from tieline.model.verified import Finding, Verified
-from tieline.testing import REFUSED
+from tieline.testing import REFUSED, Crash, Process
 
 
 def verified(world: World) -> Verified:
@@ -25,12 +28,12 @@ def look(world: World) -> tuple[Verified, list[Finding]]:
     return found
 
 
-def repair(world: World, **more: Any) -> Outcome:
+def repair(world: World, process: Process | None = None, **more: Any) -> Outcome:
     async def work(tieline: Any) -> Outcome:
         with await tieline.verify(NAME) as verification:
             return await tieline.mend(NAME, verification, **more)
 
-    return world.within(work)
+    return world.within(work, process)
 
 
 def adds_up(v: Verified) -> None:
@@ -188,3 +191,106 @@ def test_before_the_first_run_nothing_is_there_yet_and_nothing_is_written(new_wo
     assert {"missing: not read yet": 3} == verified(world).why
     assert [] == world.calls(method="POST")
     assert 3 == world.run().counts.created
+
+
+@pytest.mark.parametrize("conflict", ["source", "target"])
+def test_what_was_alike_when_both_met_and_was_changed_there_since_is_astray(new_world, conflict):
+    """It was never written, because it did not have to be; that does not mean that the destination was to keep it."""
+    world = new_world(conflict=conflict)
+    people(world, 1)
+    met = world.members.add(email="p0@example.com", name="P0", rev=0)
+    world.run()
+    world.members.change(met, name="Somebody else")
+
+    assert {"differing: changed there": 1} == verified(world).why
+
+
+def test_what_the_destination_was_to_keep_outlives_the_history(new_world):
+    world = new_world(conflict="target", file={"retention": {"history": "30d"}})
+    people(world, 1)
+    met = world.members.add(email="p0@example.com", name="Their own", rev=0)
+    world.run()
+    world.clock.advance(40 * 86_400)
+    world.run()
+
+    outcome = repair(world)
+
+    assert (1, "Their own") == (verified(world).kept, world.members.record(met)["name"])
+    assert 0 == outcome.counts.read
+
+
+def test_what_a_person_sent_in_place_of_what_can_not_be_mapped_is_in_sync(new_world):
+    """The source still says what no rule can translate; no run will ever send it."""
+    world = new_world(map={"email": "email", "name": "name", "rev": {"from": "rev", "as": "integer"}})
+    lead = world.leads.add(email="p@example.com", name="P", rev="seven")
+    world.run()
+    (letter,) = world.letters()
+    with world.store() as db:
+        deadletters.edit(db, letter.id, {"rev": 7}, lambda record: str(record["id"]), now=world.clock.now())
+    world.run(redrive=(letter.id,))
+    v = verified(world)
+    assert (1, 1, 0) == (v.in_sync, v.kept, v.wrong)
+
+    world.members.change(world.members.records[0]["id"], name="Somebody else")
+    assert {"differing: changed there": 1} == verified(world).why
+    world.leads.change(lead, rev="eight")
+    assert {"differing: not read yet": 1} == verified(world).why
+
+
+def test_a_repair_leaves_alone_what_has_moved_on_since_it_was_looked_at(new_world):
+    """Another run may have sent a newer version meanwhile: what was seen before must not take its place, nor make a deleted record again."""
+    world = new_world(source=leads(changed_since="time", tombstones=True), deletes="delete")
+    people(world, 3)
+    world.run()
+    edited, deleted, _ = (lead["id"] for lead in world.leads.records)
+    members_by_email = {record["email"]: record["id"] for record in world.members.records}
+    for n in range(3):
+        world.members.change(members_by_email[f"p{n}@example.com"], name="Somebody else")
+    world.members.remove(members_by_email["p1@example.com"])
+
+    async def work(tieline: Any) -> Outcome:
+        with await tieline.verify(NAME) as verification:
+            world.leads.change(edited, name="Newer")
+            world.leads.remove(deleted)
+            await tieline.run(NAME)
+            return await tieline.mend(NAME, verification)
+
+    outcome = world.within(work)
+
+    assert {"p0@example.com": "Newer", "p2@example.com": "P2"} == {record["email"]: record["name"] for record in world.members.records}
+    assert ("green", 3, 1, 2) == (outcome.state, outcome.counts.read, outcome.counts.updated, outcome.counts.superseded)
+    assert "not mended" in [moment.what for moment in world.story(edited).moments]
+
+
+def test_a_repair_that_ends_at_any_moment_forgets_nothing(new_world):
+    """What is gone there meets the destination anew: half of that would be a record that no run sends, and that counts as not read yet."""
+    for last in itertools.count(1):
+        world = new_world()
+        (world.folder / "store.db").unlink(missing_ok=True)
+        people(world, 2)
+        world.run()
+        world.members.remove(world.members.where("email", "p1@example.com")[0]["id"])
+        process = Process(lambda number, what, last=last: number == last)
+        try:
+            repair(world, process)
+        except Crash:
+            world.clock.advance(600)
+            world.run()
+            if verified(world).why:
+                repair(world)
+            assert 2 == verified(world).in_sync == len(world.members.records), f"it ended at {process.steps[-1]}"
+        else:
+            break
+
+
+def test_what_the_list_does_not_show_is_asked_for_before_it_is_called_gone(new_world):
+    """An archived record, perhaps: made again, it would be there twice."""
+    world = new_world(target=members(find=()), match=None, conflict=None)
+    people(world, 3)
+    world.run()
+    listed, hidden = world.members.listed, world.members.records[1]["id"]
+    world.members.listed = lambda *args, **more: [entry for entry in listed(*args, **more) if entry.id != hidden]
+    v = verified(world)
+
+    assert (3, 1, {}) == (v.in_sync, v.unlisted, v.why)
+    assert v.source_read == v.counterparts + v.unlisted

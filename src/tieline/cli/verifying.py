@@ -106,6 +106,7 @@ def _print(project: Tieline, verified: Verified, findings: list[Finding]) -> Non
                 ("counterparts", verified.counterparts, ""),
                 ("left over", verified.left_over, _whys(verified, "left over") + ", gone from the source" if verified.left_over else ""),
                 ("only there", verified.only_there, "tieline knows nothing of them"),
+                ("not listed", verified.unlisted, "counterparts that the list does not show, but that are there; compared as well"),
                 ("unreadable", verified.target_unreadable, "no records, or without an id"),
             ]
         )

@@ -1,12 +1,12 @@
 """Sending what has gone astray in the destination: a run over what a verification found there.
 
 A record that was changed there gets those fields again; one that is gone meets the destination anew. Both go the way of every change, so
-they are matched, checked, paced and journaled as such.
+they are matched, checked, paced and journaled as such. What has moved on since it was looked at is left alone: another run may have sent a
+newer version meanwhile, or deleted the record.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -16,14 +16,18 @@ from tieline.engine.ledger import Ledger
 from tieline.engine.pipeline import Pipeline
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record
-from tieline.store import links
+from tieline.store import journal, links, outbox
+from tieline.store.links import Link
 
 
 class Mend(msgspec.Struct):
     """A record to be sent again."""
 
     source_id: str
+    target_id: str
     record: Record
+    source_shadow: bytes
+    """JSON: the source's fields, as they were when it was looked at."""
     shadow: bytes | None
     """JSON: the mapped fields, as the destination says them now; None of a record that is gone there."""
     fields: list[str] = []
@@ -68,29 +72,36 @@ class Mender:
         ledger = self._ledger
         ledger.counts.total = wanted.gone + wanted.changed
         for portion in wanted.portions():
-            await self._prepare(portion)
+            portion = await self._still_astray(portion)
             events = [
                 ledger.event(
                     mend.source_id, "mended", why="gone there" if mend.shadow is None else "changed there", fields=mend.fields or None
                 )
                 for mend in portion
             ]
-            await self._pipeline.take([mend.record for mend in portion], [mend.source_id for mend in portion], again=True, events=events)
+            found = {mend.source_id: mend.shadow for mend in portion}
+            await self._pipeline.take([mend.record for mend in portion], [*found], again=True, events=events, found=found)
             await self._pipeline.settle()
             self._progress()
             self._check_stopped()
             if self._sender.halted is not None:
                 return
 
-    async def _prepare(self, portion: list[Mend]) -> None:
+    async def _still_astray(self, portion: list[Mend]) -> list[Mend]:
+        """Return what is as it was when it was looked at; the rest is counted as superseded, and noted."""
         ledger = self._ledger
-        gone = [mend.source_id for mend in portion if mend.shadow is None]
-        changed = [(mend.source_id, mend.shadow) for mend in portion if mend.shadow is not None]
+        known = links.of_sources(ledger.db, ledger.integration, [mend.source_id for mend in portion])
+        still = [mend for mend in portion if self._is_as_it_was(mend, known.get(mend.source_id))]
+        moved_on = {mend.source_id for mend in portion} - {mend.source_id for mend in still}
+        if moved_on:
+            ledger.counts.read += len(moved_on)
+            ledger.counts.superseded += len(moved_on)
+            notes = [ledger.event(source_id, "not mended", why="it has changed since it was looked at") for source_id in sorted(moved_on)]
+            await ledger.commit(lambda connection: journal.note(connection, notes))
+        return still
 
-        def unit(connection: sqlite3.Connection) -> None:
-            if gone:
-                links.part(connection, ledger.integration, gone)
-            if changed:
-                links.see(connection, ledger.integration, changed)
-
-        await ledger.commit(unit)
+    def _is_as_it_was(self, mend: Mend, link: Link | None) -> bool:
+        if link is None or link.target_id != mend.target_id or link.source_shadow != mend.source_shadow or link.verdict == "deleted":
+            return False
+        deliveries = outbox.of_record(self._ledger.db, self._ledger.integration, mend.source_id)
+        return all(delivery.state in ("delivered", "superseded", "discarded") for delivery in deliveries)

@@ -46,6 +46,7 @@ _CALLS_TOGETHER = 100
 """So many calls of pages on which nothing changed are journaled in one commit."""
 _DELETIONS_TOGETHER = 1000
 _MOST_CANDIDATES = 5
+_NOTHING_FOUND: Mapping[str, bytes | None] = {}
 
 
 class Braked(msgspec.Struct, frozen=True):
@@ -91,6 +92,8 @@ class Pipeline:
         self.braked: Braked | None = None
         self.deleted: dict[str, None] = {}
         """Records that were deleted in the source and may have a counterpart, in order."""
+        self._keeps = links.keeps_any(ledger.db, ledger.integration)
+        """Whether any record's counterpart is to keep what the source says otherwise."""
         self._under_way = _Page()
         """What was taken last; its commit may still be going on while the next records are decided."""
         self._committing: asyncio.Task[None] | None = None
@@ -106,16 +109,20 @@ class Pipeline:
         unreadable: Sequence[Unreadable] = (),
         pages: int = 1,
         events: Sequence[journal.Event] = (),
+        found: Mapping[str, bytes | None] = _NOTHING_FOUND,
     ) -> None:
         """Decide records and begin to commit them together with the cursor and `events`; `settle` waits for it.
 
         With `again`, records are decided even if they are unchanged. With `repeated`, most of them were taken in this run already, and
-        only what is new is counted.
+        only what is new is counted. `found` has what was seen of the counterparts of linked records just now, by source id: their fields as
+        JSON, or None where they are gone; the decision starts from there.
         """
         job, ledger = self._job, self._ledger
         now, run = ledger.clock.now(), ledger.run
         page = _Page()
         page.events += events
+        page.parted = [source_id for source_id, fields in found.items() if fields is None]
+        page.seen = [(source_id, fields) for source_id, fields in found.items() if fields is not None]
         by_id = self._by_id(records, ids, page, repeated)
         for entry in unreadable:
             self._set_apart(page, "unreadable", entry.problem, {"unreadable": entry.text}, repeated)
@@ -126,6 +133,13 @@ class Pipeline:
         todo: list[_Change] = []
         for change in self._changes(by_id, page, again, repeated):
             link = change.link
+            if link is not None and change.source_id in found:
+                says = found[change.source_id]
+                link = change.link = msgspec.structs.replace(
+                    link, target_id=link.target_id if says is not None else None, target_shadow=says
+                )
+            if self._keeps and not again:
+                page.kept_no_more.append((change.source_id, links.BY_HAND))  # from now on it is what the source makes of it
             if link is None and self.note_only:
                 page.links.append(Link(change.source_id, None, None, change.shadow, None, "noted"))
                 page.filtered += 1
@@ -450,6 +464,8 @@ class Pipeline:
                 says.update({address: there.values[address] for address in meeting.write if address in there.values})
                 change.target_shadow = encode_json(says)
                 page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
+                page.kept += [(change.source_id, address) for address in meeting.kept]
+                self._keeps = self._keeps or bool(meeting.kept)
                 self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
 
     async def can_match(self, record: Record) -> bool:
@@ -491,7 +507,10 @@ class Pipeline:
             change.key = self._job.source_key(change.record)
         # While an earlier version is under way, or its answer was lost, nobody knows what the destination says: all fields are sent.
         uncertain = change.link is not None and change.link.verdict in ("queued", "unknown")
-        write = dict(change.values) if uncertain else changed_fields(change.values, agreed)
+        write = changed_fields(change.values, agreed)
+        if uncertain:
+            kept = links.kept(self._db, self._ledger.integration, change.source_id) if self._keeps else ()
+            write |= {address: value for address, value in change.values.items() if address not in kept}
         assert change.link is not None
         if change.link.verdict not in _AT_REST:
             # What is on its way will have changed these, though nobody has agreed to it yet.
@@ -549,6 +568,8 @@ class Pipeline:
         if operation == "update":
             # What is left out would be cleared.
             write = {**before, **write} if self._job.target.whole_update else self._job.whole_lists(write, {**agreed, **before})
+        if self._keeps:
+            page.kept_no_more += [(change.source_id, address) for address in write]
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
         delivery.behind = link is not None and link.verdict not in _AT_REST
@@ -653,6 +674,14 @@ class _Page:
         self.reopened: list[str] = []
         self.gone: list[str] = []
         """Records that are not in the source any more."""
+        self.parted: list[str] = []
+        """Records whose counterparts are not there any more."""
+        self.seen: list[tuple[str, bytes]] = []
+        """What counterparts were seen to say."""
+        self.kept: list[tuple[str, str]] = []
+        """(Source id, field) of what counterparts are to keep."""
+        self.kept_no_more: list[tuple[str, str]] = []
+        """The same of what is written, and so not kept any more."""
         self.ids: AbstractSet[str] = frozenset()
         self.keys: AbstractSet[str | None] = frozenset()
         self.read = self.pages = self.repeated = 0
@@ -667,6 +696,14 @@ class _Page:
         integration, run = ledger.integration, ledger.run
 
         def commit(connection: sqlite3.Connection) -> None:
+            if self.parted:
+                links.part(connection, integration, self.parted)
+            if self.seen:
+                links.see(connection, integration, self.seen)
+            if self.kept:
+                links.keep(connection, integration, self.kept)
+            if self.kept_no_more:
+                links.keep_no_more(connection, integration, self.kept_no_more)
             if self.links:
                 links.put(connection, integration, run, self.links)
             if self.gone:

@@ -212,13 +212,13 @@ class Redriver:
         """Write down what a person says of each; return those of which it could be. Raises `Refused` before anything is written."""
         answers = await asyncio.gather(*(self._heard(delivery, settlement) for delivery in portion))
         settled = []
-        for delivery, (target_id, shadow) in zip(portion, answers, strict=True):
-            if await self._write_down(delivery, target_id, shadow, settlement):
+        for delivery, (target_id, shadow, kept) in zip(portion, answers, strict=True):
+            if await self._write_down(delivery, target_id, shadow, kept, settlement):
                 settled.append(delivery)
         return settled
 
-    async def _heard(self, delivery: Delivery, settlement: Settlement) -> tuple[str | None, bytes | None]:
-        """Return the counterpart that a letter's record has, and its shadow; None when it has none."""
+    async def _heard(self, delivery: Delivery, settlement: Settlement) -> tuple[str | None, bytes | None, list[str]]:
+        """Return the counterpart that a letter's record has, its shadow, and the fields that it keeps; None when it has none."""
         cause, db, job = delivery.why.get("kind"), self._ledger.db, self._job
         link = links.of_sources(db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
         target_id = settlement.target_id
@@ -228,7 +228,7 @@ class Redriver:
                     f"of dead letter {delivery.id} nobody doubts that it was not done: {cause}",
                     next_step=f"`tieline dead-letters redrive {delivery.id}` tries again",
                 )
-            return None, None
+            return None, None, []
         if target_id is None:
             candidates = delivery.why.get("candidates") or []
             if cause != "conflict" or len(candidates) != 1:
@@ -252,9 +252,9 @@ class Redriver:
         there = await self._read(target_id)
         if there is None and job.target.get:
             if settlement.target_id is None:
-                return None, None  # it is gone meanwhile: decided as if it had never been met
+                return None, None, []  # it is gone meanwhile: decided as if it had never been met
             raise Refused(f"{job.spec.target} has no record {target_id}; nothing was changed", next_step="look up its id there")
-        return target_id, self._shadow(delivery, there, settlement.keep)
+        return target_id, *self._shadow(delivery, there, settlement.keep)
 
     async def _read(self, target_id: str) -> Values | None:
         if not self._job.target.get:
@@ -262,7 +262,9 @@ class Redriver:
         record = await self._target.get(self._job.target_resource, target_id)
         return self._job.project_target(record) if record is not None else None
 
-    async def _write_down(self, delivery: Delivery, target_id: str | None, shadow: bytes | None, settlement: Settlement) -> bool:
+    async def _write_down(
+        self, delivery: Delivery, target_id: str | None, shadow: bytes | None, kept: Sequence[str], settlement: Settlement
+    ) -> bool:
         ledger = self._ledger
         said: dict[str, Any] = (
             {"as": target_id} if target_id else {"not_done": True} if settlement.not_done else {"counterpart": "it is gone"}
@@ -274,6 +276,7 @@ class Redriver:
         def unit(connection: sqlite3.Connection) -> None:
             if target_id is not None:
                 links.adopt(connection, ledger.integration, delivery.source_id, target_id, shadow)
+                links.keep(connection, ledger.integration, [(delivery.source_id, address) for address in kept])
             else:
                 links.set_aside(connection, ledger.integration, delivery.source_id, "held")
             letters.settle(connection, ledger.integration, delivery.id, delivery.source_id)
@@ -287,14 +290,14 @@ class Redriver:
         delivery.reason = encode_json({**delivery.why, "kind": letters.SETTLED})
         return True
 
-    def _shadow(self, delivery: Delivery, there: Values | None, keep: str | None) -> bytes | None:
-        """Return the destination's shadow with which the record is decided as the person, or else the integration, says."""
+    def _shadow(self, delivery: Delivery, there: Values | None, keep: str | None) -> tuple[bytes | None, list[str]]:
+        """Return the destination's shadow with which the record is decided as the person, or else the integration, says; and what it keeps."""
         job = self._job
         policy: ConflictPolicy = job.spec.conflict or "hold"
         if keep is not None:
             policy = "source" if keep == "source" else "target"
         if policy == "source":
-            return encode_json(there) if there is not None else None
+            return (encode_json(there) if there is not None else None), []
         values = self._mapped(delivery)
         if there is None:
             if policy == "hold":
@@ -302,14 +305,15 @@ class Redriver:
                     f"{job.spec.target} can't be read by id, so nobody knows whether values differ; nothing was changed",
                     next_step="say whose values hold: --keep source, or --keep target",
                 )
-            return encode_json(values)
+            return encode_json(values), [*values]
         for address in job.only_create:
             values.pop(address, None)
         meeting = meet(values, there, policy, job.agree)
         if meeting.conflicts:
             fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
             raise Refused(f"they differ: {fields}; nothing was changed", next_step="say whose values hold: --keep source, or --keep target")
-        return encode_json({**there, **{address: value for address, value in meeting.agreed.items() if address not in meeting.write}})
+        agreed = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
+        return encode_json({**there, **agreed}), meeting.kept
 
     def _mapped(self, delivery: Delivery) -> Values:
         """Return the destination's fields as the record that the letter keeps makes them now; those it was set aside with, if it can't."""

@@ -28,12 +28,14 @@ from tieline.model.holder import has_ended
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
 from tieline.spec.integrations import Archive
-from tieline.store import journal, links, outbox, runs
+from tieline.store import links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.links import Link
-from tieline.sync.decide import differing
+from tieline.sync.decide import differing, same
 
 _TOGETHER: Final = 500
+_MOST_ASKED: Final = 200
+"""So many that a list does not show are asked for by id; a list that lacks more is not believed anyway."""
 _GIVEN_UP: Final = "given up by hand"
 _MEANT: Final = {
     "filtered": "`when` leaves it out",
@@ -77,10 +79,13 @@ class Verification:
 
     def _mends(self) -> Iterator[list[Mend]]:
         rows = self._found.execute(
-            "SELECT source_id, record, shadow, fields FROM found WHERE why IN ('gone there', 'changed there') ORDER BY number"
+            "SELECT source_id, target_id, record, seen, shadow, fields FROM found WHERE why IN ('gone there', 'changed there') ORDER BY number"
         )
         while portion := rows.fetchmany(_TOGETHER):
-            yield [Mend(id, decode_json(record), shadow, sorted(decode_json(fields))) for id, record, shadow, fields in portion]
+            yield [
+                Mend(id, target_id, decode_json(record), seen, shadow, sorted(decode_json(fields)))
+                for id, target_id, record, seen, shadow, fields in portion
+            ]
 
 
 async def verify(
@@ -138,11 +143,12 @@ class _Sweep:
         self._fields: Counter[str] = Counter()
         self._shown: set[str] = set()
         self._gate = asyncio.Semaphore(target.concurrency)
+        self._not_listed = 0
         found.executescript(
             """CREATE TABLE there (id TEXT PRIMARY KEY, fields BLOB NOT NULL, seen INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
                CREATE TABLE here (id TEXT PRIMARY KEY) WITHOUT ROWID;
                CREATE TABLE found (number INTEGER PRIMARY KEY, kind TEXT, why TEXT, source_id TEXT, target_id TEXT, fields BLOB,
-                                   record BLOB, shadow BLOB);"""
+                                   record BLOB, seen BLOB, shadow BLOB);"""
         )
 
     async def read_target(self) -> None:
@@ -218,8 +224,16 @@ class _Sweep:
             try:
                 self._judge(id, record, link, there, found_links)
             except MappingError:
-                kind = "missing" if link is None or link.target_id is None else "differing"
-                self._set_apart(kind, self._state_of(id) or "not read yet", id, link)
+                self._cannot_be_mapped(id, record, link, there)
+
+    def _cannot_be_mapped(self, id: str, record: Record, link: Link | None, there: dict[str, Values]) -> None:
+        if link is None or link.target_id is None:
+            self._set_apart("missing", self._state_of(id) or "not read yet", id, link)
+        elif (state := self._state_of(id)) is None and self._shadow(record) == link.source_shadow and self._sent_by_hand(id):
+            sent: Values = decode_json(link.target_shadow) if link.target_shadow else {}
+            self._compare_fields(id, record, link, sent, there, by_hand=True)
+        else:
+            self._set_apart("differing", state or "not read yet", id, link)
 
     async def _there(self, ids: Sequence[str]) -> dict[str, Values]:
         """Return the destination's records by id, those that are there."""
@@ -229,7 +243,17 @@ class _Sweep:
                 (encode_json(ids).decode(),),
             ).fetchall()
             self._found.executemany("UPDATE there SET seen = 1 WHERE id = ?", [(id,) for id, _ in rows])
-            return {id: decode_json(fields) for id, fields in rows}
+            listed = {id: decode_json(fields) for id, fields in rows}
+            # What the list does not show may be there all the same (archived, perhaps): made again, it would be there twice.
+            absent = [id for id in ids if id not in listed][: max(0, _MOST_ASKED - self._not_listed)] if self._job.target.get else []
+            self._not_listed += len(absent)
+            unlisted = await self._asked(absent)
+            self._result.unlisted += len(unlisted)
+            return {**listed, **unlisted}
+        return await self._asked(ids)
+
+    async def _asked(self, ids: Sequence[str]) -> dict[str, Values]:
+        """Ask the destination for records one by one; return those that are there."""
 
         async def ask(id: str) -> Record | None:
             async with self._gate:
@@ -260,7 +284,13 @@ class _Sweep:
                 self._set_apart("missing", state or "not read yet", id, link)
             return
         values = {address: value for address, value in job.mapping(record, found_links).items() if address not in job.only_create}
-        fields = there.get(link.target_id)
+        self._compare_fields(id, record, link, values, there)
+
+    def _compare_fields(
+        self, id: str, record: Record, link: Link, values: Values, there: dict[str, Values], *, by_hand: bool = False
+    ) -> None:
+        job = self._job
+        fields = there.get(link.target_id or "")
         if fields is None:
             state = self._state_of(id)
             self._set_apart("missing", state if state and state != _GIVEN_UP else "gone there", id, link, record=record)
@@ -270,15 +300,15 @@ class _Sweep:
         respelled = [address for address, (here, says) in differs.items() if _is_respelled(here, says)]
         for address in respelled:
             del differs[address]
-        kept = self._kept(link, differs) if differs else []
+        read = self._mapped and self._shadow(record) == link.source_shadow
+        kept = self._kept(link, differs, read) if differs else []
         for address in kept:
             del differs[address]
         if not differs:
             self._result.in_sync += 1
             self._result.respelled += bool(respelled)
-            self._result.kept += bool(kept)
+            self._result.kept += bool(kept) or by_hand
             return
-        read = self._mapped and self._shadow(record) == link.source_shadow
         if (state := self._state_of(id)) == _GIVEN_UP and read:
             self._exclude(state)
             return
@@ -314,21 +344,22 @@ class _Sweep:
             return "parked" if "dead" in states else "held"
         return _GIVEN_UP if deliveries and deliveries[-1].state == "discarded" else None
 
-    def _kept(self, link: Link, differs: dict[str, tuple[Any, Any]]) -> list[str]:
-        """Return the fields that are to differ: never written since both records met and kept theirs, or as a person sent them."""
-        kinds = {event.kind for event in journal.events_of(self._db, self._integration, link.source_id)}
-        met, by_hand = kinds & {"matched", "settled by hand"}, kinds & {"edited by hand", "redriven by hand", "settled by hand"}
-        if not met and not by_hand:
+    def _kept(self, link: Link, differs: dict[str, tuple[Any, Any]], read: bool) -> list[str]:
+        """Return the fields that are to differ: the destination keeps its own since both records met, or has what a person sent."""
+        kept = links.kept(self._db, self._integration, link.source_id)
+        if not kept:
             return []
-        written: dict[str, Any] = {}
-        for delivery in outbox.of_record(self._db, self._integration, link.source_id):
-            if delivery.state == "delivered":
-                written |= delivery.fields
+        agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
+        by_hand = read and links.BY_HAND in kept
         return [
             address
-            for address, (_, says) in differs.items()
-            if (met and address not in written) or (by_hand and address in written and self._job.agree(address, written[address], says))
+            for address, (here, says) in differs.items()
+            if address in agreed
+            and ((address in kept and same(agreed[address], here)) or (by_hand and self._job.agree(address, agreed[address], says)))
         ]
+
+    def _sent_by_hand(self, source_id: str) -> bool:
+        return links.BY_HAND in links.kept(self._db, self._integration, source_id)
 
     def _why_left_over(self, link: Link) -> str:
         policy = self._job.spec.deletes
@@ -377,10 +408,11 @@ class _Sweep:
         both = {address: [None if value is ABSENT else value for value in values] for address, values in (fields or {}).items()}
         mendable = why in ("gone there", "changed there")
         self._found.execute(
-            "INSERT INTO found (kind, why, source_id, target_id, fields, record, shadow) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO found (kind, why, source_id, target_id, fields, record, seen, shadow) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 kind, why, source_id, target_id, encode_json(both),
                 encode_json(record) if mendable and record is not None else None,
+                self._shadow(record) if mendable and record is not None else None,
                 encode_json(shadow) if mendable and shadow is not None else None,
             ),
         )  # fmt: skip

@@ -32,6 +32,8 @@ class Verified(msgspec.Struct):
     counterparts: int = 0
     left_over: int = 0
     """Counterparts of records that are gone from the source."""
+    unlisted: int = 0
+    """Counterparts that the destination's list does not show, though they are there: asked for one by one, and not among `target_read`."""
     only_there: int = 0
     """Records of the destination that tieline knows nothing of."""
     target_unreadable: int = 0

@@ -181,8 +181,36 @@ def judge(connection: sqlite3.Connection, integration: int, source_ids: Sequence
     )
 
 
+BY_HAND = ""
+"""Stands for no field, but for a record that a person edited: what was sent holds, whatever the mapping makes of it."""
+
+
+def kept(db: Database, integration: int, source_id: str) -> set[str]:
+    """Return the fields that a record's counterpart is to keep, and `BY_HAND`."""
+    rows = db.read("SELECT address FROM kept WHERE integration = ? AND source_id = ?", (integration, source_id))
+    return {row[0] for row in rows}
+
+
+def keeps_any(db: Database, integration: int) -> bool:
+    """Whether anything is to be kept in the destination."""
+    return bool(db.read("SELECT 1 FROM kept WHERE integration = ? LIMIT 1", (integration,)))
+
+
+def keep(connection: sqlite3.Connection, integration: int, fields: Sequence[tuple[str, str]]) -> None:
+    """Note (source id, field) of what a counterpart is to keep until the field is written."""
+    insert(connection, "INTO kept (integration, source_id, address)", "(?1, {}, {})", fields, (integration,), "ON CONFLICT DO NOTHING")
+
+
+def keep_no_more(connection: sqlite3.Connection, integration: int, fields: Sequence[tuple[str, str]]) -> None:
+    """Forget that (source id, field) was to be kept: it is written now."""
+    connection.executemany(
+        "DELETE FROM kept WHERE integration = ? AND source_id = ? AND address = ?", [(integration, *field) for field in fields]
+    )
+
+
 def part(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
     """Forget the counterparts of records, which are not there any more: they meet the destination anew."""
+    _keep_nothing(connection, integration, source_ids)
     connection.execute(
         f"UPDATE link SET target_id = NULL, target_shadow = NULL WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
         (integration, *source_ids),
@@ -201,6 +229,7 @@ def pair(
 
     Raises `sqlite3.IntegrityError` when it is the counterpart of another source record.
     """
+    _keep_nothing(connection, integration, [source_id])
     connection.execute(
         """UPDATE link SET target_id = ?, source_shadow = ?, target_shadow = ?, verdict = 'linked'
            WHERE integration = ? AND source_id = ?""",
@@ -249,8 +278,16 @@ def adopt(connection: sqlite3.Connection, integration: int, source_id: str, targ
 
 def remove(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
     """Forget links: their records are gone on both sides."""
+    _keep_nothing(connection, integration, source_ids)
     connection.execute(
         f"DELETE FROM link WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
+        (integration, *source_ids),
+    )
+
+
+def _keep_nothing(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    connection.execute(
+        f"DELETE FROM kept WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
         (integration, *source_ids),
     )
 

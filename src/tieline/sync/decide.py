@@ -28,6 +28,8 @@ class Meeting(NamedTuple):
     """The destination's shadow if nothing had to be written: what the source says, or what both said already."""
     conflicts: list[tuple[str, Any, Any]]
     """(address, the source's value, the destination's) where a person must decide."""
+    kept: list[str]
+    """Addresses at which the destination keeps what differs from the source."""
 
 
 def meet(values: Values, there: Values, policy: ConflictPolicy, agree: Callable[[str, Any, Any], bool]) -> Meeting:
@@ -38,6 +40,7 @@ def meet(values: Values, there: Values, policy: ConflictPolicy, agree: Callable[
     """
     write: Values = {}
     conflicts: list[tuple[str, Any, Any]] = []
+    kept: list[str] = []
     for address, value in values.items():
         current = there.get(address, ABSENT)
         if agree(address, value, current):
@@ -46,7 +49,9 @@ def meet(values: Values, there: Values, policy: ConflictPolicy, agree: Callable[
             write[address] = value
         elif policy == "hold":
             conflicts.append((address, value, None if current is ABSENT else current))
-    return Meeting(write, dict(values), conflicts)
+        else:
+            kept.append(address)
+    return Meeting(write, dict(values), conflicts, kept)
 
 
 class Candidate(NamedTuple):

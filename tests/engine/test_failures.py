@@ -480,3 +480,25 @@ def test_what_the_destination_keeps_is_kept_though_an_answer_was_lost(new_world)
     world.run()
 
     assert {"id": met, "email": "p0@example.com", "name": "Their own", "rev": 6} == world.members.record(met)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_batch_that_is_refused_and_tells_what_it_took_is_believed(new_world, status):
+    """Sent again in halves, what it took would be there twice."""
+    bad = lambda operation, record: "no such name" if record.get("name") == "Bad" else None  # noqa: E731
+    world = new_world(target=members(batch={"create": 50}, find=(), refuses=bad))
+    start(world, 5)
+    world.leads.add(email="bad@example.com", name="Bad", rev=0)
+    handle = world.mail.handle
+
+    def handle_and_refuse(*asked):
+        response = handle(*asked)
+        if b'"error":"no such name"' in response.body:
+            response.status = status
+        return response
+
+    world.mail.handle = handle_and_refuse
+
+    assert {"attention": 6, "created": 5, "parked": 1} == told(world.run())
+    assert 5 == len(world.members.records)
+    assert ["no such name"] == [letter.why["answer"] for letter in world.letters()]

@@ -6,6 +6,7 @@ Writing sends once and returns a receipt; whether to try again is the engine's t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from tieline.dialects.reading import ListReader, Place, kind_of, text_id
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode, fill_header
 from tieline.mapping.access import compile_get
-from tieline.model.errors import NotThere, OutcomeUnknown, Undecodable
+from tieline.model.errors import NotThere, OutcomeUnknown, Rejected, RemoteError, Stale, Undecodable
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, encode_json
 from tieline.spec.connectors import (
@@ -290,7 +291,8 @@ class RestSystem:
             declared.method, call.url({}, {}), headers, encode_json(payload), declared.cost, items[0].attempt, Purpose(operation, resource)
         )
         if error is not None or response is None:
-            return [Receipt(None, error, journaled) for _ in items]
+            told = self._told_of_each(response, error, declared, items, r, journaled) if response is not None else None
+            return told or [Receipt(None, error, journaled) for _ in items]
         try:
             if declared.results is None:
                 self._no_page(response, f"the batch answer for {resource}")
@@ -307,6 +309,21 @@ class RestSystem:
         except Undecodable as undecodable:
             self._caller.misread(response, undecodable)
             return [Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled) for _ in items]
+
+    def _told_of_each(
+        self, response: HttpResponse, error: RemoteError | None, declared: Batch, items: Sequence[Item], r: Resource, call: int | None
+    ) -> list[Receipt] | None:
+        """Return what a refusal of a batch tells of each record, if it took some: sent again, those would be there twice.
+
+        Where it took none it may be a refusal of the whole, whatever it says of each, and None is returned.
+        """
+        if declared.results is None or not isinstance(error, (Rejected, NotThere, Stale)):
+            return None
+        with contextlib.suppress(*FAILURES, Undecodable):
+            receipts = read_results(decode(response.body), declared.results, items, r.id, call, self._caller.account.mask)
+            if any(receipt.error is None for receipt in receipts):
+                return receipts
+        return None
 
     # -- details
 

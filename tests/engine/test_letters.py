@@ -413,6 +413,22 @@ def test_where_a_person_must_decide_the_values_too_it_is_asked(new_world):
 # -- what comes later
 
 
+def test_a_letter_that_is_none_any_more_says_which_one_is_to_be_looked_at(new_world):
+    """Its old advice would be refused: another number is open now, or none."""
+    world = new_world(target=members(find=(), lists=False), match={})
+    world.leads.add(email="p@example.com", name="P", rev=0)
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    world.run()
+    (first,) = world.letters()
+    world.run(redrive=(first.id,))
+    (second,) = world.letters()
+
+    with world.store() as db:
+        assert f"look at dead letter {second.id}" in deadletters.get_letter(db, first.id).next_step
+        deadletters.discard(db, [second.id], "not wanted", now=world.clock.now())
+        assert "needs nobody" in deadletters.get_letter(db, first.id).next_step
+
+
 def test_a_letter_is_resolved_when_a_later_version_arrives(new_world):
     """And not before: until then the newest version stands in its place."""
     world = new_world(target=refusing())

@@ -113,7 +113,14 @@ def get_letter(db: Database, id: int) -> DeadLetter:
     found = outbox.get(db, id)
     if found is None:
         raise TielineError(f"there is no dead letter {id}", next_step="see `tieline dead-letters list`")
-    return _letter(runs.names(db)[found[0]], found[1])
+    number, delivery = found
+    letter = _letter(runs.names(db)[number], delivery)
+    if letter.state not in STATES:
+        later = next((d.id for d in outbox.of_record(db, number, delivery.source_id) if d.id > id and d.state in STATES), None)
+        letter.next_step = (
+            f"look at dead letter {later}, which has taken its place" if later is not None else "nothing: it needs nobody any more"
+        )
+    return letter
 
 
 def was_letter(letter: DeadLetter) -> bool:

@@ -294,3 +294,16 @@ def test_what_the_list_does_not_show_is_asked_for_before_it_is_called_gone(new_w
 
     assert (3, 1, {}) == (v.in_sync, v.unlisted, v.why)
     assert v.source_read == v.counterparts + v.unlisted
+
+
+def test_what_an_older_mapping_left_out_is_not_read_yet(new_world):
+    world = new_world(when="new.rev > 5")
+    people(world, 3)
+    world.run()
+    assert {"excluded: `when` leaves it out": 3} == verified(world).why
+
+    world.declare(when="new.rev < 5")
+
+    assert {"missing: not read yet": 3} == verified(world).why
+    world.run()
+    assert 3 == verified(world).in_sync

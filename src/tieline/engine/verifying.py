@@ -323,11 +323,16 @@ class _Sweep:
         if link is None:
             return _MEANT["filtered"] if job.when is not None and not job.when(record, None) else None
         same = self._shadow(record) == link.source_shadow
-        if link.verdict in _MEANT and same:
+        # What an older mapping left out is decided anew by the next run.
+        if same and link.verdict in _MEANT and (self._mapped or link.verdict == "noted"):
             return _MEANT[link.verdict]
-        if not same and job.when is not None and not job.when(record, job.old_values(decode_json(link.source_shadow))):
-            return _MEANT["filtered"]
-        return None
+        if job.when is None:
+            return None
+        if not self._mapped and (same or link.target_id is not None):
+            moves = link.target_id is not None or job.when(record, None)
+        else:
+            moves = same or job.when(record, job.old_values(decode_json(link.source_shadow)))
+        return None if moves else _MEANT["filtered"]
 
     def _shadow(self, record: Record) -> bytes:
         return encode_json(self._job.project(record))

@@ -502,3 +502,32 @@ def test_a_batch_that_is_refused_and_tells_what_it_took_is_believed(new_world, s
     assert {"attention": 6, "created": 5, "parked": 1} == told(world.run())
     assert 5 == len(world.members.records)
     assert ["no such name"] == [letter.why["answer"] for letter in world.letters()]
+
+
+def test_the_doubt_about_one_record_is_not_taken_for_doubt_about_those_that_were_left_with_it(new_world):
+    """The run ends at answers that are lost; a creation that was never sent then is owed, and no more than that."""
+    world = new_world(target=members(find=(), lists=False), mail={"idempotency": True, "concurrency": 1}, match=None, retry={"attempts": 1},
+                      source=leads(changed_since="version", order="changed"))  # fmt: skip
+    known = [world.leads.add(email=f"lead{n}@example.org", name="Lead", rev=1) for n in range(6)]
+    world.run()
+    for lead in known:
+        world.leads.change(lead, rev=2)
+    new = world.leads.add(email="new@example.org", name="New", rev=1)
+    world.network.strike(LOST, system="mail", method="PATCH", times=6)
+    world.run()
+    never_sent = world.deliveries(new)[-1].state
+    world.clock.advance(100)
+    world.network.strike(REFUSED, system="mail", times=1000)
+    world.leads.change(new, rev=2)
+    world.run()
+    world.network.strikes_end()
+    world.clock.advance(10_000)
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    world.run()
+    world.clock.advance(10_000)
+    last = world.run()
+
+    assert "owed" == never_sent
+    assert ["superseded", "delivered"] == [delivery.state for delivery in world.deliveries(new)]
+    assert ("green", []) == (last.state, world.letters())
+    assert 1 == len(world.members.where("email", "new@example.org"))

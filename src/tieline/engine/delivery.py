@@ -607,11 +607,13 @@ class Sender:
     async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError | None = None) -> None:
         """Let deliveries stay owed; without a `why`, for the reason for which they have been so far."""
         reason = _reason(why) if why is not None else None
+        # What was not sent is in no doubt, though the run ends at a call that is: the kind of a reason is how a doubt is remembered.
+        unsent = _reason(why, "halted") if isinstance(why, OutcomeUnknown) else reason
         now = self._ledger.clock.now()
 
         def unit(connection: sqlite3.Connection) -> None:
             for delivery in deliveries:
-                delivery.reason = reason if reason is not None else delivery.reason
+                delivery.reason = (reason if delivery.doubt else unsent) or delivery.reason
                 delivery.state = "unknown" if delivery.doubt else "owed"
                 outbox.set_state(connection, delivery, now=now, run=self._ledger.run)
 
@@ -776,6 +778,6 @@ def _key(prefix: str, delivery: Delivery) -> str:
     return f"{prefix}-{delivery.id}-{zlib.crc32(delivery.changed or b''):x}"
 
 
-def _reason(why: TielineError) -> bytes:
+def _reason(why: TielineError, kind: str = "") -> bytes:
     likely = why.likely if isinstance(why, RemoteError) else None
-    return outbox.reason(getattr(why, "kind", "halted"), str(why), why.next_step, likely=likely)
+    return outbox.reason(kind or str(getattr(why, "kind", "halted")), str(why), why.next_step, likely=likely)

@@ -26,6 +26,7 @@ from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, check_lease, observe
 from tieline.engine.verifying import Verification, verify
+from tieline.mapping import compile_mapping
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import Refused, SpecError, StoreError, TielineError
@@ -340,8 +341,11 @@ class Tieline:
         if connector is None and self.project.errors:
             raise self._unknown_personal(call.connection)
         resource = connector.resources.get(call.resource) if connector is not None else None
-        fields = private_fields({address: field.personal for address, field in resource.fields.items()} if resource is not None else {})
-        if fields:
+        personal = {address: field.personal for address, field in resource.fields.items()} if resource is not None else {}
+        for name, spec in self.project.integrations.items():
+            if spec.target == f"{call.connection}.{call.resource}" and name not in self.project.unusable:
+                personal |= dict.fromkeys(self._personal_by_mapping(name), True)
+        if fields := private_fields(personal):
             hide_in_call(call, fields)
 
     def _check_connection(self, connection: str) -> None:
@@ -422,9 +426,21 @@ class Tieline:
             raise self._unknown_personal(name)
         spec = self.project.integrations[name]
         sides = (self._resource(spec.source), self._resource(spec.target))
-        return frozenset(address for side in sides for address, field in side.fields.items() if field.personal)
+        declared = {address for side in sides for address, field in side.fields.items() if field.personal}
+        return frozenset(declared | self._personal_by_mapping(name))
 
     # -- details
+
+    def _personal_by_mapping(self, name: str) -> set[str]:
+        """Return the destination's fields that are made of personal fields of the source."""
+        spec = self.project.integrations[name]
+        personal = {address for address, field in self._resource(spec.source).fields.items() if field.personal}
+        sources = compile_mapping(spec.map, functions=self.project.functions).sources if personal else {}
+
+        def is_personal(read: str) -> bool:
+            return any(read in ("", each) or each.startswith(f"{read}.") or read.startswith((f"{each}.", f"{each}[")) for each in personal)
+
+        return {address for address, reads in sources.items() if any(map(is_personal, reads))}
 
     def _unknown_personal(self, name: str) -> TielineError:
         return TielineError(

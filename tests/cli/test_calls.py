@@ -85,6 +85,17 @@ def test_one_call_is_shown_whole_with_what_came_of_it(troubled):
     assert "+61370104455" not in masked.out
 
 
+def test_what_is_made_of_personal_data_is_personal(troubled):
+    """Also where only the other system's connector says so."""
+    (call,) = lines(troubled, "--failed")
+    connector = troubled.folder / "connectors/postbox.yaml"
+    connector.write_text(connector.read_text("utf-8").replace("personal: true", "personal: false"), "utf-8")
+    masked = troubled.tieline("calls", str(call["call"]), "--mask")
+
+    assert "merge_fields" in masked.out
+    assert "+61370104455" not in masked.out
+
+
 def test_what_was_said_is_shown_on_request(troubled):
     plain = troubled.tieline("calls", "--failed")
     said = troubled.tieline("calls", "--failed", "--body")

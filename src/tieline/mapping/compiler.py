@@ -56,6 +56,8 @@ class CompiledMapping:
         self.reads: tuple[str, ...] = tuple(sorted(read))
         self.reads_all = any(plan.reads_all for plan in plans)
         self.writes: tuple[str, ...] = tuple(plan.address for plan in plans)
+        self.sources: dict[str, tuple[str, ...]] = {plan.address: tuple(map(format_path, plan.addresses)) for plan in plans}
+        """By address written: the addresses of the record that its rule reads; the empty one is the whole record."""
         looked_up = [plan for plan in plans if plan.rule.lookup is not None]
         self.lookups: tuple[Lookup, ...] = tuple(Lookup(plan.rule.lookup or "", _wants(plan)) for plan in looked_up)
         self._run = _whole(plans, self._explain)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema
 
@@ -52,12 +52,21 @@ def parse_duration(value: Any) -> float:
     raise ValueError("expected a duration with a unit, such as 30s, 5m, 2h or 7d")
 
 
+def _something(seconds: float) -> float:
+    if not seconds:
+        raise ValueError("expected a duration of more than nothing, such as 30s, 5m, 2h or 7d")
+    return seconds
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d|w)\s*)+$", "examples": ["30s", "5m", "7d"]}),
 ]
 """Seconds in code; `30s`, `5m`, `2h`, `7d` in files."""
+
+Length = Annotated[Duration, AfterValidator(_something)]
+"""A duration that is more than nothing."""
 
 
 def parse_size(value: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field as Declare
 from pydantic import PositiveFloat, PositiveInt, StringConstraints
 
-from tieline.spec.base import Declared, Duration, Name, Path
+from tieline.spec.base import Declared, Duration, Length, Name, Path
 from tieline.spec.lists import Ceiling, Conditional, TimeFormat
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -77,7 +77,7 @@ class RateLimit(Declared):
 
     requests: PositiveInt
     """Requests accepted per window."""
-    per: Duration = 60.0
+    per: Length = 60.0
     """Length of the window. Up to an hour calls are spread evenly over it; longer ones are counted."""
     burst: PositiveInt | None = None
     """How many may come at once, on top of the even spread, where the vendor takes that; unless stated, calls are spread evenly."""
@@ -104,7 +104,7 @@ class LimitHeaders(Declared):
     """Header that tells what is used; `32/40` in one header tells the limit too."""
     reset: str | None = None
     """Header that tells when the window ends: in seconds, or as a time (seconds or milliseconds since 1970, a date)."""
-    per: Duration | None = None
+    per: Length | None = None
     """Length of the window."""
     cost: str | None = None
     """Header that tells what the call really took from the limits."""
@@ -115,11 +115,11 @@ class LimitHeaders(Declared):
 class Timeouts(Declared):
     """How long a call may take."""
 
-    connect: Duration = 10.0
+    connect: Length = 10.0
     """Until the connection stands."""
-    read: Duration = 60.0
+    read: Length = 60.0
     """Between two parts of the answer."""
-    total: Duration = 300.0
+    total: Length = 300.0
     """For the whole call."""
 
 
@@ -128,9 +128,9 @@ class BreakerPolicy(Declared):
 
     failures: PositiveInt = 5
     """So many failures in a row, or half of the last twenty calls: the system counts as down."""
-    first: Duration = 1.0
+    first: Length = 1.0
     """Rest before the first probe; it doubles with each that fails, and the upper half is by chance."""
-    longest: Duration = 60.0
+    longest: Length = 60.0
     """Longest rest between two probes."""
 
 

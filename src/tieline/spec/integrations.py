@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag
 from pydantic import Field as Declare
 
-from tieline.spec.base import Declared, Duration, Name, Path
+from tieline.spec.base import Declared, Length, Name, Path
 
 Conversion = Literal[
     "string",
@@ -101,7 +101,7 @@ class Example(Declared):
 class Unavailable(Declared):
     """What happens while a system is down."""
 
-    keep: Duration
+    keep: Length
     """How long changes are kept for it. After that the integration halts and says so; nothing is dropped."""
 
 
@@ -110,9 +110,9 @@ class RetryPolicy(Declared):
 
     attempts: PositiveInt = 5
     """Attempts in one run; after that the delivery stays owed, or the read ends, and the next run goes on."""
-    base: Duration = 1.0
+    base: Length = 1.0
     """Wait before the second attempt; it doubles each time, with jitter."""
-    most: Duration = 300.0
+    most: Length = 300.0
     """Longest wait between two attempts."""
 
 
@@ -144,7 +144,7 @@ class Integration(Declared):
     """Where they go: `CONNECTION.RESOURCE`."""
     direction: Literal["one-way"] | None = None
     """`one-way`: from the source to the destination."""
-    freshness: Duration | None = None
+    freshness: Length | None = None
     """How old a change may be before it has arrived; `status` and its exit code hold us to it."""
     when: str | None = None
     """Which changes move: an expression over `new` and `old`, with `became(FIELD, VALUE)` and `changed(FIELD)`. All, without it."""
@@ -166,7 +166,7 @@ class Integration(Declared):
     """How often a delivery, or a read, is tried again."""
     brakes: Brakes = Brakes.model_construct()
     """Limits on what one run may do by itself."""
-    max_run: Duration = 86400.0
+    max_run: Length = 86400.0
     """Longest time of one run. It then ends in good order, and the next run goes on; a read that is not sorted begins anew."""
     map: dict[str, MapRule]
     """The destination's fields, each with a field of the source or a rule."""

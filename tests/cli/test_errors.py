@@ -253,7 +253,8 @@ def test_a_wrong_option_is_json_as_well(world):
     assert (2, 2, 2) == (number.code, missing.code, unknown.code)
     assert "--status" in number.json["error"]
     assert "--record" in missing.json["error"]
-    assert {"error": "No such option: --nope", "next": "`tieline run --help` says what it takes"} == unknown.json
+    assert unknown.json["error"].startswith("No such option: --nope")
+    assert "`tieline run --help` says what it takes" == unknown.json["next"]
 
 
 def test_a_reader_that_has_enough_is_no_failure(world):

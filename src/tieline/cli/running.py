@@ -88,6 +88,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def code_of(outcome: Outcome) -> int:
+    if outcome.store_failed and outcome.state == "failed":
+        return BROKEN
     return {"green": OK, "attention": ACT, "owed": OWED, "failed": ACT, "halted": SAFETY, "stopped": INTERRUPTED}.get(outcome.state, ACT)
 
 

@@ -88,6 +88,8 @@ class Outcome(msgspec.Struct):
     """Of a run that leaves something owed: its systems from which nothing leaves for now, each with the end of that."""
     next_try_at: float | None = None
     """When the first of what is owed is tried again, in seconds since 1970 (UTC); None when nothing is owed, or it is due already."""
+    store_failed: bool = False
+    """It failed because the store could not be used."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -185,7 +187,7 @@ class Engine:
         pass_ = _Pass(self, job, ledger, state, wanted, guard, progress)
         self._current = pass_
         deadline = asyncio.create_task(self._end_in_time(pass_, job.spec.max_run))
-        ended, error, next_step = "failed", None, ""
+        ended, error, next_step, store_failed = "failed", None, "", False
         waiting: list[Waiting] = []
         try:
             async with asyncio.timeout(job.spec.max_run + _LAST_SECONDS):
@@ -209,7 +211,7 @@ class Engine:
                 if isinstance(failure, SafetyStop)
                 else "failed"
             )
-            error, next_step = str(failure), failure.next_step
+            error, next_step, store_failed = str(failure), failure.next_step, isinstance(failure, StoreError)
             if ended == "owed":
                 ended, next_step = pass_.with_letters(ended, _GOES_ON)
         except BaseException as failure:
@@ -234,7 +236,7 @@ class Engine:
                 # A run that wrote nothing learns only here that it was taken over, or that the store takes nothing: then it has not gone well.
                 if went_well:
                     ended = "halted" if isinstance(failure, SafetyStop) else "failed"
-                    error, next_step = str(failure), failure.next_step
+                    error, next_step, store_failed = str(failure), failure.next_step, isinstance(failure, StoreError)
             with contextlib.suppress(TielineError):
                 ledger.close_journal()  # what could not be written a moment ago
             counts = {key: number for key, number in msgspec.to_builtins(ledger.counts).items() if number}
@@ -256,7 +258,7 @@ class Engine:
         owed = bool(open_.get("owed") or open_.get("unknown"))
         next_try_at = outbox.next_due(db, state.id, clock.now()) if owed else None
         waiting = waiting if owed or error is not None else []
-        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake, waiting, next_try_at)
+        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake, waiting, next_try_at, store_failed)
 
     def _close(
         self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration

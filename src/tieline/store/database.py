@@ -270,7 +270,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")  # a commit that was reported survives a power cut
     connection.execute("PRAGMA cache_size = -32768")
-    connection.execute("PRAGMA wal_autocheckpoint = 8192")  # 32 MiB: pages that many commits touch are copied back once
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_log_pages(path.parent)}")
     connection.execute("PRAGMA temp_store = FILE")
     return connection
 
@@ -330,7 +330,18 @@ def _statements(script: str) -> Iterable[str]:
             statement = ""
 
 
+_MOST_LOG_PAGES, _LEAST_LOG_PAGES, _PAGE_BYTES = 8192, 16, 4096
 _ENOUGH_BYTES: Final = 1 << 18
+
+
+def _log_pages(folder: Path) -> int:
+    """Return after how many pages the log is copied back: at 32 MiB, so that pages which many commits touch are copied once.
+
+    Where room is scarce, much sooner: the log has a copy of a page for each commit, and when it has filled the disk, nothing can be copied back.
+    """
+    return max(_LEAST_LOG_PAGES, min(_MOST_LOG_PAGES, _free_bytes(folder, unknown=1 << 40) // _PAGE_BYTES // 8))
+
+
 """So much must be free for a run to begin; with less, SQLite may not even find room for the files beside the store."""
 
 
@@ -361,9 +372,9 @@ def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"the store {path} can't be used: {error}")
 
 
-def _free_bytes(folder: Path) -> int:
-    import shutil  # seldom needed
+def _free_bytes(folder: Path, *, unknown: int = _ENOUGH_BYTES) -> int:
+    import shutil  # heavy, and not needed to say the version
 
     with contextlib.suppress(OSError):
         return shutil.disk_usage(folder).free
-    return _ENOUGH_BYTES
+    return unknown

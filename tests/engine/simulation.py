@@ -378,7 +378,7 @@ class Simulation:
                 raise Broken(f"an error of the store without a reason: {error}") from error
             return None
         else:
-            may_lose = self.bad_disk > 0
+            may_lose = self.bad_disk > 0 or process.dead  # it may die of its last commit
         finally:
             self._check_patience(world.network.exchanges[first:])
             self._check_journal(world.network.exchanges[first:], may_lose=may_lose)

@@ -20,7 +20,7 @@ def test_pages_on_which_nothing_changed_share_a_commit_and_every_call_is_journal
 
     assert {"green": 60, "unchanged": 60} == told(outcome)
     assert 30 == outcome.counts.pages
-    assert process.steps.count(COMMIT) < 8
+    assert process.steps.count(COMMIT) < 10
     with world.store() as db:
         assert 30 == db.read("SELECT count(*) FROM call WHERE run = ?", (outcome.run,))[0][0]
 

@@ -103,6 +103,12 @@ class SimulatedDatabase(Database):
         result: T = await asyncio.shield(job.done)
         return result
 
+    def close(self) -> None:
+        """Finish what was handed in, as the real writer does, then close. What a dead process had in hand is lost."""
+        while self._jobs and not self.process.dead:
+            self._together([self._jobs.popleft()])
+        super().close()
+
     async def _write_waiting(self) -> None:
         while self._jobs:
             await self._clock.sleep(self._seconds * self._clock.random())

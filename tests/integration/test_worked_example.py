@@ -20,6 +20,7 @@ PAGE = ROOT / "docs" / "examples" / "tryton-to-mailman.md"
 
 _DIFFERS = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "TIME"),
+    (r"the first run from TIME on tries", "the next run tries"),
     (r"\b[0-9a-f]{32}\b", "ID"),
     (r" in [\d.]+ s(?:, [\d,]+ records/s)?", " in SECONDS"),
     (r"\b[\d.]+ (?:ms|s)\b", "SECONDS"),

@@ -465,21 +465,25 @@ def test_what_to_do_about_a_list_that_is_refused_is_not_said_of_a_record(new_wor
     assert "redrive" not in outcome.next_step
 
 
-def test_what_the_destination_keeps_is_kept_though_an_answer_was_lost(new_world):
+@pytest.mark.parametrize("update", ["patch", "put"])
+def test_what_the_destination_keeps_is_kept_though_an_answer_was_lost(new_world, update):
     """While nobody knows what the destination says, all fields are sent again, but those that were never to be sent."""
-    world = new_world(conflict="target", retry={"attempts": 2})
+    world = new_world(conflict="target", target=members(update=update), retry={"attempts": 2})
     met = world.members.add(email="p0@example.com", name="Their own", rev=0)
     start(world, 1)
     world.run()
     (lead,) = (record["id"] for record in world.leads.records)
-    world.leads.change(lead, rev=5)
-    world.network.strike(LOST, system="mail", method="PATCH", times=2)
-    world.run()
-    world.leads.change(lead, rev=6)
+    for rev, fails in ((5, True), (6, False), (7, True), (None, False), (8, False)):
+        if rev is not None:
+            world.leads.change(lead, rev=rev)
+        if fails:
+            world.network.strike(LOST, system="mail", method="PATCH" if update == "patch" else "PUT", times=2)
+        world.run()
 
+    assert {"id": met, "email": "p0@example.com", "name": "Their own", "rev": 8} == world.members.record(met)
+    world.leads.change(lead, name="Ours now")
     world.run()
-
-    assert {"id": met, "email": "p0@example.com", "name": "Their own", "rev": 6} == world.members.record(met)
+    assert "Ours now" == world.members.record(met)["name"]
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

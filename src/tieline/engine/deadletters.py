@@ -156,7 +156,7 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
         changed = connection.execute("UPDATE delivery SET record = ? WHERE id = ? AND state IN ('dead', 'held')", (edited, id)).rowcount
         if changed != 1:
             raise _not_open(id, "it has just been settled")
-        links.keep(connection, number, [(delivery.source_id, links.BY_HAND)])
+        links.keep(connection, number, [(delivery.source_id, links.BY_HAND, None)])
         detail = msgspec.json.encode({"delivery": id, "fields": dict(changes)}, enc_hook=str).decode()
         journal.note(connection, [journal.Event(now, number, None, delivery.source_id, "edited by hand", detail)])
 

@@ -404,7 +404,9 @@ class Sender:
         if delivery.agreed is None:
             link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
             before = decode_json(link.target_shadow) if link and link.target_shadow else {}
-            delivery.agreed = encode_json({**before, **delivery.fields})
+            kept = links.kept(self._ledger.db, self._ledger.integration, delivery.source_id)
+            # What the destination keeps was sent along with the whole record: agreed is still what the source says.
+            delivery.agreed = encode_json({**before, **{a: value for a, value in delivery.fields.items() if a not in kept}})
         return delivery.agreed
 
     # -- when it did not work

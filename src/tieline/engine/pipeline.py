@@ -275,7 +275,11 @@ class Pipeline:
                         # A creation whose answer was lost may have been found already, though nothing is confirmed yet.
                         target_id = target_id or earlier.target_id
             if isinstance(policy, Archive):
-                values = {**agreed, **policy.archive} if self._job.target.whole_update else self._job.whole_lists(policy.archive, agreed)
+                values = (
+                    {**self._as_kept(link.source_id, agreed), **policy.archive}
+                    if self._job.target.whole_update
+                    else self._job.whole_lists(policy.archive, agreed)
+                )
                 delivery = self._delivery(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
             else:
                 delivery = self._delivery(link.source_id, "delete", target_id, {}, agreed, agreed)
@@ -464,7 +468,8 @@ class Pipeline:
                 says.update({address: there.values[address] for address in meeting.write if address in there.values})
                 change.target_shadow = encode_json(says)
                 page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
-                page.kept += [(change.source_id, address) for address in meeting.kept]
+                own = there.values
+                page.kept += [(change.source_id, a, encode_json(own[a]) if a in own else None) for a in meeting.kept]
                 self._keeps = self._keeps or bool(meeting.kept)
                 self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
 
@@ -508,16 +513,23 @@ class Pipeline:
         # While an earlier version is under way, or its answer was lost, nobody knows what the destination says: all fields are sent.
         uncertain = change.link is not None and change.link.verdict in ("queued", "unknown")
         write = changed_fields(change.values, agreed)
+        kept = links.kept(self._db, self._ledger.integration, change.source_id) if self._keeps else {}
         if uncertain:
-            kept = links.kept(self._db, self._ledger.integration, change.source_id) if self._keeps else ()
             write |= {address: value for address, value in change.values.items() if address not in kept}
         assert change.link is not None
         if change.link.verdict not in _AT_REST:
             # What is on its way will have changed these, though nobody has agreed to it yet.
             for earlier in outbox.of_record(self._db, self._ledger.integration, change.source_id):
                 if earlier.state in ("owed", "sending", "unknown"):
-                    write |= {address: change.values[address] for address in earlier.fields if address in change.values}
+                    again = (address for address in earlier.fields if address in change.values and address not in kept)
+                    write |= {address: change.values[address] for address in again}
         self._queue(page, change, "update", target_id, write, agreed, {**agreed, **change.values})
+
+    def _as_kept(self, source_id: str, agreed: Values) -> Values:
+        """Return what was agreed on, with what the destination was to keep as it stands there: an update of the whole record sends it along."""
+        kept = links.kept(self._db, self._ledger.integration, source_id) if self._keeps else {}
+        values = {address: value for address, value in agreed.items() if address not in kept}
+        return values | {address: decode_json(value) for address, value in kept.items() if value is not None}
 
     def _leave_alone(self, change: _Change) -> None:
         for address in self._job.only_create:
@@ -565,11 +577,12 @@ class Pipeline:
             if link is not None and link.source_shadow != change.shadow:
                 page.events.append(self._ledger.event(change.source_id, "changed, but nothing to send"))
             return
-        if operation == "update":
-            # What is left out would be cleared.
-            write = {**before, **write} if self._job.target.whole_update else self._job.whole_lists(write, {**agreed, **before})
         if self._keeps:
             page.kept_no_more += [(change.source_id, address) for address in write]
+        if operation == "update":
+            # What is left out would be cleared.
+            whole = self._job.target.whole_update
+            write = {**self._as_kept(change.source_id, before), **write} if whole else self._job.whole_lists(write, {**agreed, **before})
         delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
         delivery.behind = link is not None and link.verdict not in _AT_REST
@@ -678,10 +691,10 @@ class _Page:
         """Records whose counterparts are not there any more."""
         self.seen: list[tuple[str, bytes]] = []
         """What counterparts were seen to say."""
-        self.kept: list[tuple[str, str]] = []
-        """(Source id, field) of what counterparts are to keep."""
+        self.kept: list[tuple[str, str, bytes | None]] = []
+        """(Source id, field, what it says as JSON) of what counterparts are to keep."""
         self.kept_no_more: list[tuple[str, str]] = []
-        """The same of what is written, and so not kept any more."""
+        """(Source id, field) of what is written, and so not kept any more."""
         self.ids: AbstractSet[str] = frozenset()
         self.keys: AbstractSet[str | None] = frozenset()
         self.read = self.pages = self.repeated = 0

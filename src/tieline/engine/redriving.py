@@ -31,6 +31,8 @@ from tieline.store.letters import STATES, Chosen
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import ConflictPolicy, meet
 
+Kept = list[tuple[str, bytes | None]]
+"""Fields that a counterpart is to keep, with what it has there as JSON."""
 _TOGETHER = 200
 """Letters that are decided together."""
 _LONGEST_SLEEP = 1.0
@@ -217,7 +219,7 @@ class Redriver:
                 settled.append(delivery)
         return settled
 
-    async def _heard(self, delivery: Delivery, settlement: Settlement) -> tuple[str | None, bytes | None, list[str]]:
+    async def _heard(self, delivery: Delivery, settlement: Settlement) -> tuple[str | None, bytes | None, Kept]:
         """Return the counterpart that a letter's record has, its shadow, and the fields that it keeps; None when it has none."""
         cause, db, job = delivery.why.get("kind"), self._ledger.db, self._job
         link = links.of_sources(db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
@@ -263,7 +265,7 @@ class Redriver:
         return self._job.project_target(record) if record is not None else None
 
     async def _write_down(
-        self, delivery: Delivery, target_id: str | None, shadow: bytes | None, kept: Sequence[str], settlement: Settlement
+        self, delivery: Delivery, target_id: str | None, shadow: bytes | None, kept: Kept, settlement: Settlement
     ) -> bool:
         ledger = self._ledger
         said: dict[str, Any] = (
@@ -276,7 +278,7 @@ class Redriver:
         def unit(connection: sqlite3.Connection) -> None:
             if target_id is not None:
                 links.adopt(connection, ledger.integration, delivery.source_id, target_id, shadow)
-                links.keep(connection, ledger.integration, [(delivery.source_id, address) for address in kept])
+                links.keep(connection, ledger.integration, [(delivery.source_id, *field) for field in kept])
             else:
                 links.set_aside(connection, ledger.integration, delivery.source_id, "held")
             letters.settle(connection, ledger.integration, delivery.id, delivery.source_id)
@@ -290,7 +292,7 @@ class Redriver:
         delivery.reason = encode_json({**delivery.why, "kind": letters.SETTLED})
         return True
 
-    def _shadow(self, delivery: Delivery, there: Values | None, keep: str | None) -> tuple[bytes | None, list[str]]:
+    def _shadow(self, delivery: Delivery, there: Values | None, keep: str | None) -> tuple[bytes | None, Kept]:
         """Return the destination's shadow with which the record is decided as the person, or else the integration, says; and what it keeps."""
         job = self._job
         policy: ConflictPolicy = job.spec.conflict or "hold"
@@ -305,7 +307,7 @@ class Redriver:
                     f"{job.spec.target} can't be read by id, so nobody knows whether values differ; nothing was changed",
                     next_step="say whose values hold: --keep source, or --keep target",
                 )
-            return encode_json(values), [*values]
+            return encode_json(values), [(address, None) for address in values]
         for address in job.only_create:
             values.pop(address, None)
         meeting = meet(values, there, policy, job.agree)
@@ -313,7 +315,7 @@ class Redriver:
             fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
             raise Refused(f"they differ: {fields}; nothing was changed", next_step="say whose values hold: --keep source, or --keep target")
         agreed = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
-        return encode_json({**there, **agreed}), meeting.kept
+        return encode_json({**there, **agreed}), [(a, encode_json(there[a]) if a in there else None) for a in meeting.kept]
 
     def _mapped(self, delivery: Delivery) -> Values:
         """Return the destination's fields as the record that the letter keeps makes them now; those it was set aside with, if it can't."""

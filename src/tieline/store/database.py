@@ -30,7 +30,7 @@ from tieline.model.errors import StoreError
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
-_SCHEMA_VERSION: Final = 7
+_SCHEMA_VERSION: Final = 8
 _BUSY_SECONDS: Final = 30.0
 WAIT_SECONDS: Final = 0.01
 """How long a unit that can wait does so. A sync to disk takes a good part of it, and the pages that two units share are written once."""

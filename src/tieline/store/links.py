@@ -185,10 +185,9 @@ BY_HAND = ""
 """Stands for no field, but for a record that a person edited: what was sent holds, whatever the mapping makes of it."""
 
 
-def kept(db: Database, integration: int, source_id: str) -> set[str]:
-    """Return the fields that a record's counterpart is to keep, and `BY_HAND`."""
-    rows = db.read("SELECT address FROM kept WHERE integration = ? AND source_id = ?", (integration, source_id))
-    return {row[0] for row in rows}
+def kept(db: Database, integration: int, source_id: str) -> dict[str, bytes | None]:
+    """Return the fields that a record's counterpart is to keep, with what it had there as JSON (None: nothing); and `BY_HAND`."""
+    return dict(db.read("SELECT address, value FROM kept WHERE integration = ? AND source_id = ?", (integration, source_id)))
 
 
 def keeps_any(db: Database, integration: int) -> bool:
@@ -196,9 +195,10 @@ def keeps_any(db: Database, integration: int) -> bool:
     return bool(db.read("SELECT 1 FROM kept WHERE integration = ? LIMIT 1", (integration,)))
 
 
-def keep(connection: sqlite3.Connection, integration: int, fields: Sequence[tuple[str, str]]) -> None:
-    """Note (source id, field) of what a counterpart is to keep until the field is written."""
-    insert(connection, "INTO kept (integration, source_id, address)", "(?1, {}, {})", fields, (integration,), "ON CONFLICT DO NOTHING")
+def keep(connection: sqlite3.Connection, integration: int, fields: Sequence[tuple[str, str, bytes | None]]) -> None:
+    """Note (source id, field, what it says as JSON) of what a counterpart is to keep until the field is written."""
+    tail = "ON CONFLICT DO UPDATE SET value = excluded.value"
+    insert(connection, "INTO kept (integration, source_id, address, value)", "(?1, {}, {}, {})", fields, (integration,), tail)
 
 
 def keep_no_more(connection: sqlite3.Connection, integration: int, fields: Sequence[tuple[str, str]]) -> None:

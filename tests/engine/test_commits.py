@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine.world import leads, members, told
-from tieline.testing import Exchange, Process
+from tieline.testing import Crash, Exchange, Process
 
 COMMIT = "after a commit"
 
@@ -63,3 +65,21 @@ def test_a_run_that_was_asleep_for_longer_than_its_lease_sends_nothing_more(new_
     world.network.passing = lambda exchange: None
     world.run()
     assert 8 == len({record["email"] for record in world.members.records}) == len(world.members.records)
+
+
+def test_an_integration_whose_process_is_killed_each_time_is_late_when_its_promise_is_broken(new_world):
+    """`stopped` alone needs nobody, because the next run goes on; when none of them comes to an end, somebody must know."""
+    world = new_world(freshness="5m")
+    world.leads.add(email="a@example.com", name="A", rev=0)
+    world.run()
+    states = []
+    for _ in range(2):
+        with pytest.raises(Crash):
+            world.run(process=Process(lambda number, what: what.startswith("before GET")))
+        world.clock.advance(100)  # its lease is over
+        with world.life() as life:
+            status = life.tieline.status()[0]
+        states.append((status.state, status.needs_someone))
+        world.clock.advance(400)
+
+    assert [("stopped", False), ("late", True)] == states

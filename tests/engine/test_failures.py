@@ -397,6 +397,7 @@ def test_a_record_that_is_edited_all_the_time_does_not_restart_the_age_of_what_i
 
     assert [*["owed"] * 5, "halted", "halted"] == ends
     assert 7 * 3600 == pytest.approx(status.freshness_age, abs=600)
+    assert status.kept_too_long
     assert status.watermark == pytest.approx(since, abs=60)
     world.network.strikes_end()
     world.clock.advance(3600)

@@ -145,6 +145,11 @@ def _what_to_do(entry: IntegrationStatus) -> str:
         return f"run it (`tieline run {entry.integration}`), and see to it that it is scheduled often enough"
     if entry.parked or entry.held:
         return "see `tieline dead-letters`"
+    if entry.state == "halted" and entry.kept_too_long:
+        when_again = f"; {tried_again(entry.outages[0].next_try_at)}" if entry.outages else ""
+        return (
+            f"find out with the owner of the destination why it does not take what is owed, or raise `keep`; then run it again{when_again}"
+        )
     if entry.state == "halted":
         return f"see the error above; `tieline plan {entry.integration}` shows what is to be done"
     return "see the error above, then run it again"

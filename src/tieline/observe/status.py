@@ -70,6 +70,8 @@ class IntegrationStatus(msgspec.Struct):
     """Its connections from which nothing leaves for now, each with the end of that."""
     limits: list[LimitUse] = []
     """What its connections may call, and how much of that is used."""
+    kept_too_long: bool = False
+    """Something has been owed for longer than `unavailable: keep` allows."""
     verified: Verified | None = None
     """What the last `tieline verify` found."""
     advice: list[str] = []
@@ -109,6 +111,7 @@ def status_of(
     oldest = outbox.oldest_owed(db, known.id)
     watermark = min([moment for moment in (known.complete_at, oldest, sending_since) if moment is not None], default=None)
     age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
+    keep = spec.unavailable.keep if spec is not None and spec.unavailable else None
     running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None
     state = "running" if running else run.state if run else "never run"
     if run and state == "running" and not running:
@@ -128,7 +131,7 @@ def status_of(
     if state == "owed" and waiting:
         state = "waiting"
     late = age is not None and promise is not None and age > promise
-    if state in ("green", "owed", "waiting") and late:
+    if state in ("green", "owed", "waiting", "stopped") and late:
         state = "late"
     return IntegrationStatus(
         integration=name, state=state, purpose=purpose, owner=owner, running=running,
@@ -140,5 +143,5 @@ def status_of(
         watermark=watermark, freshness_age=age, freshness_promise=promise,
         waiting=waiting, advice=advice(db, known.id, sides),
         limits=use_of(sides, now, calls.waits(db, [run.id]) if run else {}, (run.ended_at or now) - run.started_at if run else None),
-        notices=notes_of(sides), next_try_at=outbox.next_due(db, known.id, now) if owed else None,
+        kept_too_long=keep is not None and oldest is not None and now - oldest > keep, notices=notes_of(sides), next_try_at=outbox.next_due(db, known.id, now) if owed else None,
     )  # fmt: skip

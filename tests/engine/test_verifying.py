@@ -11,7 +11,7 @@ from engine.world import NAME, World, leads, members
 from tieline.engine import deadletters
 from tieline.engine.run import Outcome
 from tieline.model.verified import Finding, Verified
-from tieline.testing import REFUSED, Crash, Process
+from tieline.testing import REFUSED, Crash, Process, error
 
 
 def verified(world: World) -> Verified:
@@ -294,6 +294,8 @@ def test_what_the_list_does_not_show_is_asked_for_before_it_is_called_gone(new_w
 
     assert (3, 1, {}) == (v.in_sync, v.unlisted, v.why)
     assert v.source_read == v.counterparts + v.unlisted
+    world.network.strike(error(403), system="mail", path="items")
+    assert {"missing: gone there": 1} == verified(world).why, "some vendors say so of what is deleted"
 
 
 def test_what_an_older_mapping_left_out_is_not_read_yet(new_world):

@@ -23,7 +23,7 @@ from tieline.engine.lookups import Lookups
 from tieline.engine.mending import Mend, Mending
 from tieline.mapping import normalise_key
 from tieline.model.clock import Clock
-from tieline.model.errors import MappingError, TielineError
+from tieline.model.errors import Forbidden, MappingError, Rejected, TielineError
 from tieline.model.holder import has_ended
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
@@ -247,17 +247,25 @@ class _Sweep:
             # What the list does not show may be there all the same (archived, perhaps): made again, it would be there twice.
             absent = [id for id in ids if id not in listed][: max(0, _MOST_ASKED - self._not_listed)] if self._job.target.get else []
             self._not_listed += len(absent)
-            unlisted = await self._asked(absent)
+            unlisted = await self._asked(absent, besides_list=True)
             self._result.unlisted += len(unlisted)
             return {**listed, **unlisted}
         return await self._asked(ids)
 
-    async def _asked(self, ids: Sequence[str]) -> dict[str, Values]:
-        """Ask the destination for records one by one; return those that are there."""
+    async def _asked(self, ids: Sequence[str], *, besides_list: bool = False) -> dict[str, Values]:
+        """Ask the destination for records one by one; return those that are there.
+
+        With `besides_list` the list has said already that they are not: an answer that refuses to speak of one contradicts nothing.
+        """
 
         async def ask(id: str) -> Record | None:
             async with self._gate:
-                return await self._target.get(self._job.target_resource, id)
+                try:
+                    return await self._target.get(self._job.target_resource, id)
+                except (Forbidden, Rejected):
+                    if besides_list:
+                        return None
+                    raise
 
         asked = [asyncio.ensure_future(ask(id)) for id in ids]
         try:

@@ -22,6 +22,7 @@ from tieline.dialects.templates import Template, fill_header
 from tieline.engine import deadletters, linking
 from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, check_lease, observe
@@ -285,6 +286,9 @@ class Tieline:
         source, target = self.system(job.source_connection), self.system(job.target_connection)
         try:
             verification = await verify(job, source, target, self.db, self.clock, progress=progress)
+        except PASSING as error:  # of a run it would be true that the next one goes on
+            error.next_step = f"nothing was compared; `tieline verify {name}` again, once it answers"
+            raise
         finally:
             PRIORITY.reset(urgency)
             READ_RETRIES.reset(retries)

@@ -10,6 +10,7 @@ import pytest
 from engine.world import NAME, World, leads, members
 from tieline.engine import deadletters
 from tieline.engine.run import Outcome
+from tieline.model.errors import Unavailable
 from tieline.model.verified import Finding, Verified
 from tieline.testing import REFUSED, Crash, Process, error
 
@@ -309,3 +310,17 @@ def test_what_an_older_mapping_left_out_is_not_read_yet(new_world):
     assert {"missing: not read yet": 3} == verified(world).why
     world.run()
     assert 3 == verified(world).in_sync
+
+
+@pytest.mark.parametrize("system", ["crm", "mail"])
+def test_a_system_that_can_not_be_read_ends_it_and_nothing_is_said_to_go_on(new_world, system):
+    world = new_world()
+    people(world, 3)
+    world.run()
+    world.network.strike(error(500), system=system, times=100)
+
+    with pytest.raises(Unavailable) as caught:
+        verified(world)
+
+    assert "by itself" not in caught.value.next_step
+    assert f"`tieline verify {NAME}` again" in caught.value.next_step

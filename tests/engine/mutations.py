@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.simulation import Simulation
 from tieline.dialects.dialect import Since
 from tieline.dialects.reading import ListReader
 from tieline.dialects.since import SinceTracker
@@ -26,6 +27,17 @@ from tieline.transport.budget import Budget
 from tieline.transport.recording import CallRecord
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
+Where = Callable[[Simulation], bool]
+
+
+def in_worlds(where: Where) -> Callable[[Mutation], Mutation]:
+    """Say in which worlds a mutation can be noticed, if those are few: the others need not be lived through."""
+
+    def put(mutation: Mutation) -> Mutation:
+        mutation.where = where  # type: ignore[attr-defined]
+        return mutation
+
+    return put
 
 
 def doubts_are_not_settled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,6 +120,7 @@ def an_unsettled_list_moves_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ListReader, "_page", hasty)
 
 
+@in_worlds(lambda simulation: simulation.source.conditional is not None and simulation.source.list_lag > 0)
 def a_304_is_believed_though_the_list_lags(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor's mark is younger than what its list showed when it was given."""
     mark = ListReader._mark
@@ -246,5 +259,8 @@ def a_request_that_was_given_up_leaves_no_line(monkeypatch: pytest.MonkeyPatch) 
 MUTATIONS: list[Mutation] = [
     value
     for value in list(globals().values())
-    if callable(value) and getattr(value, "__module__", "") == __name__ and asyncio.iscoroutinefunction(value) is False
+    if callable(value)
+    and getattr(value, "__module__", "") == __name__
+    and asyncio.iscoroutinefunction(value) is False
+    and value is not in_worlds
 ]

@@ -324,3 +324,14 @@ def test_a_system_that_can_not_be_read_ends_it_and_nothing_is_said_to_go_on(new_
 
     assert "by itself" not in caught.value.next_step
     assert f"`tieline verify {NAME}` again" in caught.value.next_step
+
+
+def test_what_the_first_run_will_only_note_is_not_missing(new_world):
+    world = new_world(start="now")
+    people(world, 3)
+    for _ in range(2):
+        assert {"excluded: it was there at the start": 3} == verified(world).why
+        world.run()
+    world.leads.add(email="new@example.com", name="New", rev=0)
+
+    assert 1 == verified(world).missing

@@ -136,6 +136,8 @@ class _Sweep:
         self._integration = known.id if known is not None else -1
         self._mapped = known is not None and known.mapping == job.fingerprint
         """What is there was made by the mapping as it is now."""
+        self._only_noted = job.spec.start == "now" and (known is None or known.complete_at is None)
+        """The next run sends nothing of what it has not met: `start: now`."""
         self._result = Verified(job.name, clock.now(), target_read=0 if job.target.list else None)
         if known is not None and known.holder and known.lease_until > self._result.at and not has_ended(known.holder):
             self._result.running = known.holder
@@ -329,6 +331,8 @@ class _Sweep:
         """Return why a record is left out on purpose, if it is."""
         job = self._job
         if link is None:
+            if self._only_noted:
+                return _MEANT["noted"]
             return _MEANT["filtered"] if job.when is not None and not job.when(record, None) else None
         same = self._shadow(record) == link.source_shadow
         # What an older mapping left out is decided anew by the next run.

@@ -386,7 +386,7 @@ class Sender:
             if deleted:
                 links.remove(connection, integration, deleted)
 
-        await ledger.commit(unit, can_wait=True)  # it is done, and nobody waits for us to know
+        await ledger.commit(unit)
         counts = ledger.counts
         for delivery, target_id, _ in batch:
             delivery.target_id = target_id

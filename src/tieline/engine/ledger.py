@@ -211,11 +211,8 @@ class Ledger:
         later, self.later = self.later, []
         return later
 
-    async def commit(self, unit: Callable[[sqlite3.Connection], T], *, can_wait: bool = False) -> T:
-        """Run a unit in a commit that holds only while the lease does. Raises `SafetyStop` when it was lost.
-
-        One that `can_wait` shares the commit of another, if one comes within milliseconds.
-        """
+    async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a unit in a commit that holds only while the lease does. Raises `SafetyStop` when it was lost."""
         made, later = self.take_calls(), self.take_later() if self.later else ()
         if self._journal_db is not None:
             made, self._calls = [], made
@@ -231,7 +228,7 @@ class Ledger:
             return unit(connection)
 
         try:
-            result = await self.db.commit(guarded, can_wait=can_wait)
+            result = await self.db.commit(guarded)
         except Exception:
             self._calls = made + self._calls  # nothing of it was written: they go with the next
             self.later = [*later, *self.later]

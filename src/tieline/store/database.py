@@ -32,8 +32,6 @@ Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
 _SCHEMA_VERSION: Final = 8
 _BUSY_SECONDS: Final = 30.0
-WAIT_SECONDS: Final = 0.01
-"""How long a unit that can wait does so. A sync to disk takes a good part of it, and the pages that two units share are written once."""
 
 
 class Database:
@@ -116,15 +114,12 @@ class Database:
         with self._lock:
             return self._one(unit)
 
-    async def commit(self, unit: Unit[T], *, can_wait: bool = False) -> T:
-        """Run a unit and return what it returns, once it is safely on disk.
-
-        One that `can_wait` waits for others to share their commit, some milliseconds at most.
-        """
+    async def commit(self, unit: Unit[T]) -> T:
+        """Run a unit and return what it returns, once it is safely on disk."""
         if not self._threaded:
             return self.write(unit)
         loop = asyncio.get_running_loop()
-        job = _Job(unit, loop, loop.create_future(), can_wait)
+        job = _Job(unit, loop, loop.create_future())
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_loop, name="tieline-store", daemon=True)
             self._thread.start()
@@ -143,16 +138,14 @@ class Database:
     def _write_loop(self) -> None:
         while (job := self._work.get()) is not None:
             jobs = [job]
-            last, can_wait = False, job.can_wait
-            until = time.monotonic() + WAIT_SECONDS if can_wait else 0.0
+            last = False
             with contextlib.suppress(queue.Empty):
                 while len(jobs) < 64:
-                    more = self._work.get(timeout=max(0.0, until - time.monotonic())) if can_wait else self._work.get_nowait()
+                    more = self._work.get_nowait()
                     if more is None:
                         last = True
                         break
                     jobs.append(more)
-                    can_wait = can_wait and more.can_wait
             with self._lock:
                 self._together(jobs)
             if last:
@@ -190,10 +183,10 @@ class Database:
 
 
 class _Job:
-    __slots__ = ("can_wait", "done", "loop", "unit")
+    __slots__ = ("done", "loop", "unit")
 
-    def __init__(self, unit: Unit[Any], loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], can_wait: bool) -> None:
-        self.unit, self.loop, self.done, self.can_wait = unit, loop, done, can_wait
+    def __init__(self, unit: Unit[Any], loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any]) -> None:
+        self.unit, self.loop, self.done = unit, loop, done
 
     def settle(self, result: Any, error: BaseException | None) -> None:
         def set_it() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tieline.model.clock import Clock
-from tieline.store.database import WAIT_SECONDS, Database, Unit, _Job
+from tieline.store.database import Database, Unit, _Job
 
 T = TypeVar("T")
 
@@ -93,10 +93,10 @@ class SimulatedDatabase(Database):
         self.committed: Callable[[SimulatedDatabase], None] = lambda db: None
         """Called after each commit, to look at what is durable now."""
 
-    async def commit(self, unit: Unit[T], *, can_wait: bool = False) -> T:
+    async def commit(self, unit: Unit[T]) -> T:
         """Run a unit and return what it returns, once it is committed."""
         loop = asyncio.get_running_loop()
-        job = _Job(unit, loop, loop.create_future(), can_wait)
+        job = _Job(unit, loop, loop.create_future())
         self._jobs.append(job)
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write_waiting())
@@ -112,8 +112,6 @@ class SimulatedDatabase(Database):
     async def _write_waiting(self) -> None:
         while self._jobs:
             await self._clock.sleep(self._seconds * self._clock.random())
-            if all(job.can_wait for job in self._jobs):
-                await self._clock.sleep(WAIT_SECONDS * self._clock.random())
             jobs = list(self._jobs)[:64]
             for _ in jobs:
                 self._jobs.popleft()

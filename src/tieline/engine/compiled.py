@@ -61,8 +61,10 @@ class CompiledIntegration:
         self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
         self.project_target = compile_projection(tuple(dict.fromkeys((*self.mapping.writes, *spec.match))))
         self.match = tuple(spec.match.items())
-        self._source_parts = [compile_get(source) for _, source in self.match]
-        self._target_parts = [compile_get(target) for target, _ in self.match]
+        self.source_key = _key_of([compile_get(source) for _, source in self.match])
+        """Gives the match key of a source record, None when a part of it is missing."""
+        self.target_key = _key_of([compile_get(target) for target, _ in self.match])
+        """The same of a destination record."""
         self._tolerant = frozenset(spec.match) if spec.conflict == "hold" else frozenset()
         """Fields that matched, whatever their letters: nobody has to decide about them."""
         self.nest = compile_nest(self.mapping.writes)
@@ -123,14 +125,6 @@ class CompiledIntegration:
                     return apart < self._times[address] or apart == 0.0
         return False
 
-    def source_key(self, record: Record) -> str | None:
-        """Return the match key of a source record, None when a part of it is missing."""
-        return _key(self._source_parts, record)
-
-    def target_key(self, record: Record) -> str | None:
-        """Return the match key of a destination record, None when a part of it is missing."""
-        return _key(self._target_parts, record)
-
 
 def _entries_of_lists(addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return, for each field inside a list, all fields inside the same list, if there are others."""
@@ -143,11 +137,16 @@ def _entries_of_lists(addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {address: tuple(group) for group in lists.values() if len(group) > 1 for address in group}
 
 
-def _key(parts: list[Callable[[Record], Any]], record: Record) -> str | None:
+def _key_of(parts: list[Callable[[Record], Any]]) -> Callable[[Record], str | None]:
     if len(parts) == 1:
-        return normalise_key(parts[0](record))
-    keys = [normalise_key(part(record)) for part in parts]
-    return "\x1f".join(key for key in keys if key is not None) if keys and None not in keys else None
+        (alone,) = parts
+        return lambda record: normalise_key(alone(record))
+
+    def key(record: Record) -> str | None:
+        keys = [normalise_key(part(record)) for part in parts]
+        return "\x1f".join(key for key in keys if key is not None) if keys and None not in keys else None
+
+    return key
 
 
 def _declared(rule: Any) -> Any:

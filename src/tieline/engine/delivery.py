@@ -255,6 +255,13 @@ class Sender:
         if self.halted is not None:
             await self._leave_owed(chunk, self.halted)
             return
+        if len(chunk) <= self._batch_size("create") and all(
+            d.fresh and d.operation == "create" and d.target_id is None and not d.doubt for d in chunk
+        ):
+            for delivery in chunk:
+                delivery.fresh = False
+            await self._send("create", chunk)  # the common case: nothing is known of them that would stand in the way
+            return
         again = [delivery for delivery in chunk if not delivery.fresh]
         if again:
             owed = await self._ledger.commit(lambda connection: outbox.claim(connection, [delivery.id for delivery in again]))
@@ -372,11 +379,19 @@ class Sender:
     async def _commit_confirmed(self, batch: list[tuple[Delivery, str, int | None]]) -> None:
         ledger, now = self._ledger, self._ledger.clock.now()
         integration, run = ledger.integration, ledger.run
-        settled = [(d.id, call, d.attempts) for d, _, call in batch]
-        made = [(d.source_id, target_id) for d, target_id, _ in batch if d.shadowed]
-        changed = [(d.source_id, target_id, self._agreed(d)) for d, target_id, _ in batch if not d.shadowed and d.operation != "delete"]
-        deleted = [delivery.source_id for delivery, _, _ in batch if delivery.operation == "delete"]
-        followed = [d.source_id for d, _, _ in batch if self._line.is_followed(d.source_id)]
+        settled: list[tuple[int, int | None, int]] = []
+        made: list[tuple[str, str]] = []
+        changed: list[tuple[str, str, bytes]] = []
+        deleted: list[str] = []
+        for delivery, target_id, call in batch:
+            settled.append((delivery.id, call, delivery.attempts))
+            if delivery.operation == "delete":
+                deleted.append(delivery.source_id)
+            elif delivery.shadowed:
+                made.append((delivery.source_id, target_id))
+            else:
+                changed.append((delivery.source_id, target_id, self._agreed(delivery)))
+        followed = self._line.followed([delivery.source_id for delivery, _, _ in batch])
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled, run=run, now=now)

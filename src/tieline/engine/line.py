@@ -33,9 +33,10 @@ class Line:
         """Know of records of which something is on its way that another delivery follows: it is put once it is durable."""
         self._expected.update(source_ids)
 
-    def is_followed(self, source_id: str) -> bool:
-        """Whether a later version of a record waits behind the one that is under way, or will."""
-        return bool(self._behind.get(source_id)) or source_id in self._expected
+    def followed(self, source_ids: Sequence[str]) -> list[str]:
+        """Return the records of which a later version waits behind the one that is under way, or will."""
+        behind, expected = self._behind, self._expected
+        return [source_id for source_id in source_ids if behind.get(source_id) or source_id in expected]
 
     def put(self, deliveries: Sequence[Delivery], now: float) -> tuple[list[Delivery], list[Delivery]]:
         """Take deliveries in, in order. `now` is in seconds since 1970 (UTC).

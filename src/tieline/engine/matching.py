@@ -46,7 +46,8 @@ class Matcher:
         self._surveying, self._listing = asyncio.Lock(), asyncio.Lock()
         self._asked: list[_Asked] = []
         self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
-        self._searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
+        self.searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
+        """Gives the value that `find` is asked for, of a source record; None where nothing can be searched."""
         self._gate = asyncio.Semaphore(target.concurrency)
         seconds = target.find_cache(job.target_resource, self._find_field) if self._find_field is not None else None
         self.remembered = Remembered(ledger, job.spec.target, self._find_field or "", seconds) if seconds else None
@@ -121,10 +122,6 @@ class Matcher:
             else:
                 return None
         return why
-
-    def searched_value(self, record: Record) -> Any:
-        """Return the value that `find` is asked for."""
-        return self._searched(record) if self._searched is not None else None
 
     async def look(self, key: str, values: Values, *, fresh: bool) -> list[Candidate]:
         """Return the destination's records with this key as they are now: to settle a doubt about a write.

@@ -407,7 +407,10 @@ class Pipeline:
             return
         for change in unlinked:
             change.key = job.source_key(change.record)
-        keys = {change.key: self._matcher.searched_value(change.record) for change in unlinked if change.key is not None}
+        if (searched := self._matcher.searched) is None:
+            keys: dict[str, Any] = {change.key: None for change in unlinked if change.key is not None}
+        else:
+            keys = {change.key: searched(change.record) for change in unlinked if change.key is not None}
         if _overlap(self._under_way.keys, keys):
             await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
@@ -476,7 +479,8 @@ class Pipeline:
     async def can_match(self, record: Record) -> bool:
         """Whether the destination can be asked for the counterpart of a record at the moment."""
         key = self._job.source_key(record) if self._job.match else None
-        return key is None or await self._candidates({key: self._matcher.searched_value(record)}, again=True) is not None
+        searched = self._matcher.searched
+        return key is None or await self._candidates({key: searched(record) if searched is not None else None}, again=True) is not None
 
     async def _candidates(
         self, keys: dict[str, Any], unlinked: Sequence[_Change] = (), *, again: bool

@@ -118,11 +118,10 @@ def put(connection: sqlite3.Connection, integration: int, run: int, links: Seque
     created = []
     others = []
     for link in links:
-        row = source_id, target_id, key, shadow, target_shadow, verdict = astuple(link)
-        if target_id is None and key is not None and target_shadow is not None:
-            created.append((source_id, key, bytearray(shadow), bytearray(target_shadow), verdict))
+        if link.target_id is None and link.match_key is not None and link.target_shadow is not None:
+            created.append((link.source_id, link.match_key, bytearray(link.source_shadow), bytearray(link.target_shadow), link.verdict))
         else:
-            others.append(row)
+            others.append(astuple(link))
     shared = (integration, run)
     insert(
         connection,

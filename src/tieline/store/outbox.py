@@ -92,22 +92,27 @@ _COLUMNS = "id, source_id, target_id, operation, state, run, accepted_at, change
 def queue(connection: sqlite3.Connection, integration: int, run: int, now: float, deliveries: Sequence[Delivery]) -> None:
     """Insert what a page decided, by its run at that time: fresh ones as `sending`, others set aside as they are."""
     shared = (integration, run, now)
+    created: list[Row] = []
+    others: list[Delivery] = []
+    for delivery in deliveries:
+        if delivery.operation == "create" and delivery.state == "sending":
+            created.append((delivery.id, delivery.source_id, bytearray(delivery.changed or b"")))
+        else:
+            others.append(delivery)
     insert(
         connection,
         "INTO delivery (integration, run, accepted_at, operation, state, room, id, source_id, changed)",
         "(?1, ?2, ?3, 'create', 'sending', zeroblob(16), {}, {}, {})",
-        [(d.id, d.source_id, bytearray(d.changed or b"")) for d in deliveries if d.state == "sending" and d.operation == "create"],
+        created,
         shared,
     )
+    if not others:
+        return
     insert(
         connection,
         "INTO delivery (integration, run, accepted_at, state, id, source_id, target_id, operation, changed, before)",
         "(?1, ?2, ?3, 'sending', {}, {}, {}, {}, {}, {})",
-        [
-            (d.id, d.source_id, d.target_id, d.operation, d.changed, d.before)
-            for d in deliveries
-            if d.state == "sending" and d.operation != "create"
-        ],
+        [(d.id, d.source_id, d.target_id, d.operation, d.changed, d.before) for d in others if d.state == "sending"],
         shared,
     )
     insert(
@@ -116,7 +121,7 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
         "(?1, ?2, ?3, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
         [
             (d.settled_run, d.settled_at, d.state, d.id, d.source_id, d.target_id, d.operation, d.changed, d.record, d.reason)
-            for d in deliveries
+            for d in others
             if d.state != "sending"
         ],
         shared,

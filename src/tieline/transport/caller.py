@@ -106,6 +106,7 @@ class Caller:
         self.breaker = Breaker(account.name, account.breaker, account.concurrency, clock, known=outage, save=save_outage)
         self._headers = {**account.headers, **account.secret_headers}
         self._origin = _origin(account.base_url)
+        self._begins = _beginning(account.base_url)
         self.observe: Callable[[CallRecord], int | None] = lambda record: None
         """Called for each request; may return the id under which it was journaled."""
         self.may_write: Callable[[], Awaitable[None]] = _always
@@ -164,7 +165,7 @@ class Caller:
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""
-        return _origin(url) == self._origin
+        return url.startswith(self._begins) or _origin(url) == self._origin
 
     async def _send(
         self,
@@ -308,6 +309,12 @@ async def _always() -> None:
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+
+
+def _beginning(url: str) -> str:
+    """Return how most addresses of an origin begin, so that few have to be taken apart."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/"
 
 
 def _with_query(url: str, query: Mapping[str, str]) -> str:

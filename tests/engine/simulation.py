@@ -448,10 +448,6 @@ class Simulation:
             self.calls_lost += missing.total()
             self.log.append(f"{self.world.clock.elapsed_seconds:.3f} {missing.total()} calls have left no line in the journal")
 
-    def _doubts(self, id: str) -> int:
-        """How many deliveries of a lead were in doubt. Two of them, each under a key of its own, are a person's to settle."""
-        return sum(moment.what == "in doubt" for moment in self.world.story(id).moments)
-
     def _check_the_end(self) -> None:
         world = self.world
         balance, letters = world.balance(), world.letters()
@@ -472,7 +468,7 @@ class Simulation:
             letter, name = set_aside.pop(id, None), self.people.wanted_name(lead)
             if letter is None and self.people.gave_up(id) and len(copies) <= 1:
                 continue
-            if letter is not None and letter.cause == "unknown" and (not self.can_settle or self._doubts(id) > 1):
+            if letter is not None and letter.cause == "unknown" and not self.can_settle:
                 continue
             if lead["name"] == BAD and (letter is not None or name == BAD):
                 if letter is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from engine.world import leads, members, told
 from tieline.engine.failures import FAILURES, Reaction, as_table, reaction_to
 from tieline.model import errors
-from tieline.testing import LOST, REFUSED, UNANSWERED, answering, error, throttled
+from tieline.testing import LOST, REFUSED, UNANSWERED, Crash, Process, answering, error, throttled
 
 
 def start(world: Any, count: int = 3) -> None:
@@ -536,3 +537,26 @@ def test_the_doubt_about_one_record_is_not_taken_for_doubt_about_those_that_were
     assert ["superseded", "delivered"] == [delivery.state for delivery in world.deliveries(new)]
     assert ("green", []) == (last.state, world.letters())
     assert 1 == len(world.members.where("email", "new@example.org"))
+
+
+def test_a_creation_in_doubt_that_is_refused_in_the_end_leaves_none_to_the_later_version(new_world):
+    """The vendor knows the first one by its key, and says that it was not made; whenever the process died while both were on their way."""
+    bad = lambda operation, record: "no such name" if record.get("name") == "Bad" else None  # noqa: E731
+    together = 0
+    for number in range(1, 20):
+        world = new_world(match={}, target=members(refuses=bad), mail={"idempotency": True}, retry={"attempts": 2})
+        lead = world.leads.add(email="a@example.com", name="Bad", rev=0)
+        world.network.strike(UNANSWERED, system="mail", method="POST", times=9)
+        world.run()
+        world.leads.change(lead, name="Good")
+        world.clock.advance(100)
+        with contextlib.suppress(Crash):
+            world.run(process=Process(lambda step, what, last=number: step == last))
+        world.clock.advance(1000)
+        together += ["unknown", "sending"] == [delivery.state for delivery in world.deliveries(lead)]
+        world.network.strikes_end()
+
+        assert "green" == world.run().state
+        assert ["Good"] == [member["name"] for member in world.members.records]
+        (world.folder / "store.db").unlink()
+    assert together

@@ -118,7 +118,7 @@ class Sender:
             raise self.failed
 
     def _catch_up(self, late: Sequence[Delivery]) -> None:
-        """What was on its way when these were decided may be settled by now: it made the record, or it is in doubt whether it did."""
+        """What was on its way when these were decided may be settled by now: it made the record or did not, or it is in doubt whether it did."""
         db, integration = self._ledger.db, self._ledger.integration
         known = links.of_sources(db, integration, [delivery.source_id for delivery in late])
         for delivery in late:
@@ -127,7 +127,7 @@ class Sender:
             if delivery.target_id is None and (delivery.behind or delivery.doubt):
                 earlier = [d for d in outbox.of_record(db, integration, delivery.source_id) if d.id < delivery.id]
                 delivery.inherited = any(d.why.get("kind") == "unknown" for d in earlier)
-                delivery.doubt = delivery.doubt or delivery.inherited
+                delivery.doubt = delivery.state == "unknown" or delivery.inherited
 
     def flush(self) -> None:
         """Send part-filled batches too: nothing more is expected soon."""
@@ -697,6 +697,8 @@ class Sender:
             ledger.counts.parked += 1
         else:
             ledger.counts.held += 1
+        if verdict == "parked":  # so it was not done, and what waits behind it inherits no doubt of it
+            self._catch_up(self._line.waiting_behind(delivery))
         self._done([delivery])
 
     async def _nothing_there(self, delivery: Delivery) -> None:

@@ -143,6 +143,8 @@ class Ledger:
         self.told_run = run if journal_db is None else None
         """The run's number, for people; None of a plan, whose number is gone with its store."""
         self._renewed = clock.now(), clock.monotonic()
+        self._under_way = 0
+        """Commits that were begun and whose end nobody has seen: who was cancelled stopped waiting, and the store goes on."""
         self.counts = Counts()
         self.calls_made = 0
         self._journal_db = journal_db
@@ -227,14 +229,22 @@ class Ledger:
                 other(connection)
             return unit(connection)
 
+        self._under_way += 1
         try:
             result = await self.db.commit(guarded)
         except Exception:
+            self._under_way -= 1
             self._calls = made + self._calls  # nothing of it was written: they go with the next
             self.later = [*later, *self.later]
             raise
+        self._under_way -= 1
         self._renewed = lease_until - LEASE_SECONDS, self.clock.monotonic()
         return result
+
+    async def settle(self) -> None:
+        """Wait for the commits that nobody waits for any more: once the lease is given up they would fail, and take calls along."""
+        if self._under_way:
+            await self.db.commit(lambda connection: None)
 
     async def check_lease(self) -> None:
         """Raise `SafetyStop` when another process has taken over; the store is only asked when the lease was not renewed for long.

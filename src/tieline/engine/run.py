@@ -228,8 +228,7 @@ class Engine:
             READ_RETRIES.reset(retries)
             PRIORITY.reset(urgency)
             with contextlib.suppress(TielineError):
-                # Commits that nobody waits for any more are made before the lease is given up: after it they would fail, and take calls along.
-                await db.commit(lambda connection: None)
+                await ledger.settle()
             with contextlib.suppress(TielineError):
                 ledger.close_journal()
             went_well = ended in ("green", "attention", "owed")

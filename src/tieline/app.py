@@ -300,7 +300,11 @@ class Tieline:
     ) -> Outcome:
         """Send again what a verification found to be changed or gone in the destination; `allow` is the most that may be gone."""
         most = self.project.integrations[name].brakes.deletes if allow is None else allow
-        return await self.engine().run(name, Wanted(mend=verification.mending(most)), progress=progress)
+        outcome = await self.engine().run(name, Wanted(mend=verification.mending(most)), progress=progress)
+        if outcome.state in ("green", "attention", "owed"):
+            verification.verified.mended_by = outcome.run
+            self.db.write(lambda store: state.put(store, _VERIFIED, name, verification.verified))
+        return outcome
 
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""

@@ -11,38 +11,15 @@ from systems.mailman import MailingList
 from systems.tryton import Parties
 
 from integration.kinto import connection, environ, seed
+from integration.parties import to_parties as project_to_parties
 from integration.projects import Project, new_project, told
 
 
 @pytest.fixture
 def to_parties(tmp_path: Path, collection: Collection, parties: Parties) -> Callable[..., Project]:
-    """Make a project in which Kinto's contacts become parties of Tryton: their notes are the codes."""
-
-    def make(**integration: Any) -> Project:
-        return new_project(
-            tmp_path / "p",
-            {**environ(collection.server), "TRYTON_URL": parties.server.url, "TRYTON_KEY": parties.server.key},
-            connectors={"kinto": None, "tryton": None},
-            connections={
-                "crm": connection(collection, "KINTO_URL"),
-                "erp": {
-                    "connector": "tryton",
-                    "auth": {"bearer": "${env:TRYTON_KEY}"},
-                    "variables": {"database": parties.server.database, "contacts": "W10="},
-                },
-            },
-            parties={
-                "from": "crm.contacts",
-                "to": "erp.parties",
-                "match": {"code": "note"},
-                "unmatched": "create",
-                "conflict": "source",
-                "map": {"code": "note", "name": "name", "email": {"from": "email", "only": "create"}},
-                **integration,
-            },
-        )
-
-    return make
+    """Make a project in which contacts become parties, with their addresses when they are new."""
+    mapped = {"code": "note", "name": "name", "email": {"from": "email", "only": "create"}}
+    return lambda **integration: project_to_parties(tmp_path / "p", collection, parties, **{"map": mapped, **integration})
 
 
 class TestParties:

@@ -17,8 +17,9 @@ from systems.pretix import Organizer
 from systems.tryton import Parties
 
 from integration.customers import Customers
-from integration.kinto import connection, environ, seed
-from integration.projects import Project, new_project, told
+from integration.kinto import seed
+from integration.parties import to_parties
+from integration.projects import Project, told
 from integration.test_pretix import from_orders, to_customers
 
 Before = Callable[[Project, str], FaultProxy]
@@ -133,7 +134,7 @@ class TestTryton:
         """Created, renamed and deleted."""
         for number in range(4):
             collection.put(f"c{number}", name="Jo", note=parties.code(str(number)))
-        project = with_short_deadlines(to_parties(tmp_path / "p", collection, parties), "tryton")
+        project = with_short_deadlines(to_parties(tmp_path / "p", collection, parties, deletes="delete"), "tryton")
         proxy = before(project, "TRYTON_URL")
         proxy.strike(Fault(method="POST", times=2, **fault))
         created = project.run("parties")
@@ -164,29 +165,3 @@ class TestTryton:
         assert {"green": 5, "created": 5} == told(customers.run("members"))
         assert 2 == proxy.counts.struck
         assert emails == customers.emails
-
-
-def to_parties(folder: Path, collection: Collection, parties: Parties) -> Project:
-    """Return a project in which Kinto's contacts become parties of Tryton: their notes are the codes."""
-    return new_project(
-        folder,
-        {**environ(collection.server), "TRYTON_URL": parties.server.url, "TRYTON_KEY": parties.server.key},
-        connectors={"kinto": None, "tryton": None},
-        connections={
-            "crm": connection(collection, "KINTO_URL"),
-            "erp": {
-                "connector": "tryton",
-                "auth": {"bearer": "${env:TRYTON_KEY}"},
-                "variables": {"database": parties.server.database, "contacts": "W10="},
-            },
-        },
-        parties={
-            "from": "crm.contacts",
-            "to": "erp.parties",
-            "match": {"code": "note"},
-            "unmatched": "create",
-            "conflict": "source",
-            "deletes": "delete",
-            "map": {"code": "note", "name": "name"},
-        },
-    )

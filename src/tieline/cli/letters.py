@@ -17,7 +17,7 @@ from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
-from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine import deadletters
 from tieline.engine.deadletters import DeadLetter, LetterGroup
 from tieline.engine.redriving import Settlement
@@ -225,8 +225,7 @@ def redrive(folder: Path, which: Which, rate: str | None) -> int:
 
 def resolve(folder: Path, which: Which, settlement: Settlement) -> int:
     """Write down what a person knows about dead letters, and send what follows."""
-    if not settlement.reason.strip():
-        raise TielineError("a reason is needed", next_step='--reason "looked it up in both systems"')
+    checked_reason(settlement.reason, "looked it up in both systems")
     named = settlement.target_id is not None
     if (named or settlement.keep is not None) == settlement.not_done:
         raise TielineError(
@@ -304,8 +303,7 @@ def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
 
 def discard(folder: Path, which: Which, reason: str) -> int:
     """Give up on dead letters."""
-    if not reason.strip():
-        raise TielineError("a reason is needed", next_step='--reason "a test record"')
+    reason = checked_reason(reason, "a test record")
     with opened(folder) as project:
         which.check(project, "discard")
         now = project.clock.now()

@@ -9,8 +9,9 @@ from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.output import OK, output
-from tieline.cli.running import within
+from tieline.cli.running import checked_reason, within
 from tieline.engine import linking
+from tieline.store.links import Link
 
 _SHOWN = 50
 
@@ -23,7 +24,7 @@ def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) ->
         if output.json_mode:
             output.json(
                 [
-                    {"source_id": each.source_id, "target_id": each.target_id, "verdict": each.verdict}
+                    {"source_id": each.source_id, "target_id": each.target_id, "verdict": _verdict(each)}
                     for each in itertools.islice(found, limit)
                 ]
             )
@@ -39,7 +40,7 @@ def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) ->
         for head in (spec.source, *(() if unlinked else (spec.target,)), "verdict"):
             table.add_column(head, overflow="fold")
         for each in shown:
-            table.add_row(escape(each.source_id), *(() if unlinked else (escape(each.target_id or ""),)), each.verdict)
+            table.add_row(escape(each.source_id), *(() if unlinked else (escape(each.target_id or ""),)), _verdict(each))
         output.console.print(table)
         if next(found, None) is not None:
             output.print("… and more (--limit, --json)", style="dim")
@@ -48,7 +49,7 @@ def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) ->
 
 def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -> int:
     """Link two records."""
-    reason = linking.checked_reason(reason)
+    reason = checked_reason(reason, "Ann knows both")
     with Tieline.open(folder) as project:
         project.names(name)
 
@@ -64,11 +65,15 @@ def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -
 
 def unlink(folder: Path, name: str, source_id: str, reason: str) -> int:
     """Forget a counterpart."""
-    reason = linking.checked_reason(reason)
+    reason = checked_reason(reason, "two people of one name")
     with Tieline.open(folder) as project:
         was = project.unlink(name, source_id, reason)
         _say({"integration": name, "source_id": source_id, "was": was}, f"unlinked: {source_id}, which was {was}", name, source_id)
         return OK
+
+
+def _verdict(link: Link) -> str:
+    return "to be decided" if link.target_id is None and link.verdict == "linked" else link.verdict
 
 
 def _say(said: dict[str, str], words: str, name: str, source_id: str) -> None:

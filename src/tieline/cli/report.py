@@ -106,7 +106,8 @@ def _print_status(entry: IntegrationStatus) -> None:
 
 def _verified_in_words(verified: Verified) -> str:
     wrong = f"[yellow]{verified.wrong:,} not as they should be[/]" if verified.wrong else "none astray"
-    return f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, {wrong}"
+    mended = f"; run {verified.mended_by} has sent again since what went astray" if verified.mended_by is not None else ""
+    return f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, {wrong}{mended}"
 
 
 def _limit_in_words(limit: LimitUse) -> str:

@@ -19,6 +19,7 @@ from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE
 from tieline.dialects.dialect import Waiting
 from tieline.engine.ledger import Counts
 from tieline.engine.run import Outcome
+from tieline.model.errors import TielineError
 
 T = TypeVar("T")
 
@@ -124,6 +125,13 @@ def progress_of(name: str) -> Iterator[Callable[[Counts], None]]:
             bar.update(task, total=counts.total or None, completed=min(counts.settled, counts.total or counts.settled), words=words)
 
         yield progress
+
+
+def checked_reason(reason: str, such_as: str) -> str:
+    """Return a reason that a person gives. Raises `TielineError` when there is none."""
+    if not reason.strip():
+        raise TielineError("a reason is needed: it stays in the record's history", next_step=f'--reason "{such_as}"')
+    return reason.strip()
 
 
 # -- running coroutines

@@ -34,16 +34,10 @@ def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: in
             with verification:
                 verified, findings = verification.verified, list(verification.findings(show))
                 if mask:
-                    output.hide(
-                        personal_values(
-                            project,
-                            name,
-                            [dict(zip(f.fields, v, strict=True)) for f in findings for v in zip(*f.fields.values(), strict=True)],
-                        )
-                    )
+                    output.hide(personal_values(project, name, [side for finding in findings for side in finding.sides]))
                 code = code_of_verified(verified)
                 if not output.json_mode:
-                    _print(project, verified, findings)
+                    _print(project, verified, findings, repairing=repair)
                 if not repair:
                     if output.json_mode:
                         output.json({**plain(verified), "findings": plain(findings)})
@@ -85,7 +79,7 @@ def _progress_of(name: str) -> Iterator[Callable[[Verified], None]]:
         yield progress
 
 
-def _print(project: Tieline, verified: Verified, findings: list[Finding]) -> None:
+def _print(project: Tieline, verified: Verified, findings: list[Finding], *, repairing: bool) -> None:
     spec = project.project.integrations[verified.integration]
     output.console.print(f"[bold]{escape(verified.integration)}[/]: both systems read in {age(verified.seconds)}")
     output.print(f"  {verified.source_read:,} in {spec.source}")
@@ -126,7 +120,7 @@ def _print(project: Tieline, verified: Verified, findings: list[Finding]) -> Non
         output.print(f"  … and {more:,} more (--show, --json)", style="dim")
     if verified.running:
         output.print(f"  {verified.running} was running it meanwhile: what it had on its way counts as owed")
-    for line in _next_steps(verified):
+    for line in _next_steps(verified) if not repairing else ():
         output.console.print(f"  [dim]next: {escape(line)}[/]")
     if not verified.wrong:
         output.print("  every record is accounted for, on both sides", style="green")

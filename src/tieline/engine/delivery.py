@@ -12,7 +12,7 @@ import contextlib
 import sqlite3
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Item, System
@@ -35,6 +35,7 @@ from tieline.model.errors import (
     TielineError,
 )
 from tieline.model.records import decode_json, encode_json
+from tieline.model.tasks import side_by_side
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
@@ -234,19 +235,9 @@ class Sender:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _side_by_side(self, work: Callable[[Delivery], Awaitable[bool]], deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Do something with each, at the same time, so that they can share what they look at; return those for which it says yes.
-
-        When one fails, the others are given up: none may outlive the run.
-        """
-        tasks = [asyncio.ensure_future(work(delivery)) for delivery in deliveries]
-        try:
-            said = await asyncio.gather(*tasks)
-        except BaseException:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            raise
+    async def _for_which(self, work: Callable[[Delivery], Coroutine[Any, Any, bool]], deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Do something with each, at the same time, so that they can share what they look at; return those for which it says yes."""
+        said = await side_by_side(work(delivery) for delivery in deliveries)
         return [delivery for delivery, yes in zip(deliveries, said, strict=True) if yes]
 
     # -- one chunk
@@ -284,7 +275,7 @@ class Sender:
             ready.append(delivery)
         if doubtful := [delivery for delivery in ready if delivery.doubt]:
             # Looked for one by one, and what is left to be written goes together again.
-            still_owed = {delivery.id for delivery in await self._side_by_side(self._settle_doubt, doubtful)}
+            still_owed = {delivery.id for delivery in await self._for_which(self._settle_doubt, doubtful)}
             looked_for = {delivery.id for delivery in doubtful}
             ready = [delivery for delivery in ready if delivery.id in still_owed or delivery.id not in looked_for]
         by_operation: dict[str, list[Delivery]] = {}
@@ -345,7 +336,7 @@ class Sender:
                 made.append(delivery)
         await self._failed(failed)
         if made:
-            self._again(await self._side_by_side(self._look_up_made, made))
+            self._again(await self._for_which(self._look_up_made, made))
         if confirmed:
             self._refused_in_a_row = 0
             self._confirm(confirmed)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tieline.model.errors import Refused, SafetyStop, TielineError
+from tieline.model.errors import Refused, SafetyStop
 from tieline.model.records import Values, encode_json
 from tieline.store import journal, links, outbox, runs
 from tieline.store.database import Database
@@ -105,10 +105,3 @@ def _check_at_rest(connection: sqlite3.Connection, number: int, name: str, sourc
 
 def _event(number: int, source_id: str, kind: str, now: float, **detail: str) -> journal.Event:
     return journal.Event(now, number, None, source_id, kind, msgspec.json.encode(detail).decode())
-
-
-def checked_reason(reason: str) -> str:
-    """Return a reason. Raises `TielineError` when there is none."""
-    if not reason.strip():
-        raise TielineError("a reason is needed: it stays in the record's history", next_step="--reason 'how you know'")
-    return reason.strip()

@@ -21,6 +21,7 @@ from tieline.mapping import compile_get
 from tieline.model.errors import RemoteError, Undecodable
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.tasks import side_by_side
 from tieline.store import links
 from tieline.sync.decide import Candidate
 from tieline.transport.retry import TRANSIENT
@@ -82,14 +83,7 @@ class Matcher:
             }
         else:
             ids_of = whose()
-            searches = [asyncio.ensure_future(self._search_for(ids_of.get(key), key, value, fresh)) for key, value in keys.items()]
-            try:
-                found = dict(await asyncio.gather(*searches))
-            except BaseException:
-                for search in searches:  # one failed: nobody needs the others, and none may outlive the run
-                    search.cancel()
-                await asyncio.gather(*searches, return_exceptions=True)
-                raise
+            found = dict(await side_by_side(self._search_for(ids_of.get(key), key, value, fresh) for key, value in keys.items()))
         ids = [id for rows in found.values() for id, _ in rows]
         owners = links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
         return {

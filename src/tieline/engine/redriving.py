@@ -10,7 +10,6 @@ whose values hold. That is written down, with the reason, and then the letter is
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -26,6 +25,7 @@ from tieline.engine.ledger import Ledger
 from tieline.engine.pipeline import Pipeline
 from tieline.model.errors import MappingError, NotThere, Refused
 from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.model.tasks import side_by_side
 from tieline.store import journal, letters, links, outbox, runs
 from tieline.store.letters import STATES, Chosen
 from tieline.store.outbox import Delivery
@@ -212,7 +212,7 @@ class Redriver:
 
     async def _settle(self, portion: list[Delivery], settlement: Settlement) -> list[Delivery]:
         """Write down what a person says of each; return those of which it could be. Raises `Refused` before anything is written."""
-        answers = await asyncio.gather(*(self._heard(delivery, settlement) for delivery in portion))
+        answers = await side_by_side(self._heard(delivery, settlement) for delivery in portion)
         settled = []
         for delivery, (target_id, shadow, kept) in zip(portion, answers, strict=True):
             if await self._write_down(delivery, target_id, shadow, kept, settlement):

@@ -26,6 +26,7 @@ from tieline.model.clock import Clock
 from tieline.model.errors import Forbidden, MappingError, Rejected, TielineError
 from tieline.model.holder import has_ended
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.tasks import side_by_side
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
 from tieline.spec.integrations import Archive
 from tieline.store import links, outbox, runs
@@ -269,14 +270,7 @@ class _Sweep:
                         return None
                     raise
 
-        asked = [asyncio.ensure_future(ask(id)) for id in ids]
-        try:
-            answers = await asyncio.gather(*asked)
-        except BaseException:
-            for one in asked:
-                one.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-            raise
+        answers = await side_by_side(ask(id) for id in ids)
         return {id: self._job.project_target(record) for id, record in zip(ids, answers, strict=True) if record is not None}
 
     def _judge(

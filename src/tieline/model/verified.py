@@ -47,6 +47,8 @@ class Verified(msgspec.Struct):
     """In sync, but for what the destination was to keep when both records met, or what a person sent."""
     not_shown: list[str] = []
     """Mapped fields that the destination never shows: nobody can compare them."""
+    mended_by: int | None = None
+    """The run that has sent again since what went astray."""
     running: str | None = None
     """Who was running the integration meanwhile."""
 
@@ -77,3 +79,10 @@ class Finding(msgspec.Struct):
     target_id: str | None
     fields: dict[str, tuple[Any, Any]] = {}
     """{address: (what the mapping makes, what the destination says)}; of a value that is not there, null."""
+
+    @property
+    def sides(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields that differ, as either side has them."""
+        return {address: here for address, (here, _) in self.fields.items()}, {
+            address: there for address, (_, there) in self.fields.items()
+        }

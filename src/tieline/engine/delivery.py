@@ -21,6 +21,7 @@ from tieline.engine.doubt import UNKNOWN_NEXT, Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger, about, tell_set_aside
 from tieline.engine.line import Line
+from tieline.engine.linked import Links, OnConfirmed
 from tieline.engine.matching import Matcher
 from tieline.model import events
 from tieline.model.clock import sleep_unless
@@ -59,13 +60,19 @@ class Sender:
         *,
         store_id: str,
         notify: Callable[[], None] = lambda: None,
+        links: Links = links,
+        on_confirmed: OnConfirmed | None = None,
     ) -> None:
-        """`store_id` makes idempotency keys unique; `notify` is called when the counts have moved."""
+        """`store_id` makes idempotency keys unique; `notify` is called when the counts have moved.
+
+        With `on_confirmed`, deliveries are confirmed with what the answers show of them.
+        """
         self._job, self._target, self._ledger = job, target, ledger
         self._store_id, self._notify = store_id, notify
         self._resource = job.target_resource
         self._line = Line(self._batch_size)
-        self._doubts = Doubts(job, target, ledger, matcher)
+        self._doubts = Doubts(job, target, ledger, matcher, links=links)
+        self._links, self._on_confirmed = links, on_confirmed
         self._remembered = matcher.remembered
         self._retrying = 0
         self._flush = self._draining = False
@@ -121,7 +128,7 @@ class Sender:
     def _catch_up(self, late: Sequence[Delivery]) -> None:
         """What was on its way when these were decided may be settled by now: it made the record or did not, or it is in doubt whether it did."""
         db, integration = self._ledger.db, self._ledger.integration
-        known = links.of_sources(db, integration, [delivery.source_id for delivery in late])
+        known = self._links.of_sources(db, integration, [delivery.source_id for delivery in late])
         for delivery in late:
             link = known.get(delivery.source_id)
             delivery.target_id = link.target_id if link is not None else None
@@ -386,11 +393,13 @@ class Sender:
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled, run=run, now=now)
-            links.agree(connection, integration, made, changed)
+            self._links.agree(connection, integration, made, changed)
             if followed:
-                links.expect_more(connection, integration, followed)
+                self._links.expect_more(connection, integration, followed)
             if deleted:
-                links.remove(connection, integration, deleted)
+                self._links.remove(connection, integration, deleted)
+            if self._on_confirmed is not None:
+                self._on_confirmed(connection, [(delivery, target_id) for delivery, target_id, _ in batch])
 
         await ledger.commit(unit)
         counts = ledger.counts
@@ -408,9 +417,9 @@ class Sender:
 
     def _agreed(self, delivery: Delivery) -> bytes:
         if delivery.agreed is None:
-            link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+            link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
             before = decode_json(link.target_shadow) if link and link.target_shadow else {}
-            kept = links.kept(self._ledger.db, self._ledger.integration, delivery.source_id)
+            kept = self._links.kept(self._ledger.db, self._ledger.integration, delivery.source_id)
             # What the destination keeps was sent along with the whole record: agreed is still what the source says.
             delivery.agreed = encode_json({**before, **{a: value for a, value in delivery.fields.items() if a not in kept}})
         return delivery.agreed
@@ -673,7 +682,7 @@ class Sender:
             if followed:
                 delivery.state = "superseded"  # a later version holds all that this one does
             else:
-                links.set_aside(connection, ledger.integration, delivery.source_id, verdict)
+                self._links.set_aside(connection, ledger.integration, delivery.source_id, verdict)
             outbox.set_state(connection, delivery, now=now, run=ledger.run)
             return followed
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger, about
+from tieline.engine.linked import Links
 from tieline.engine.matching import Matcher
 from tieline.model.records import Values, decode_json
 from tieline.store import links
@@ -54,8 +55,8 @@ class Found(NamedTuple):
 class Doubts:
     """Answers, for one integration: how can a doubt be settled, and what is there?"""
 
-    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, matcher: Matcher) -> None:
-        self._job, self._target, self._ledger, self._matcher = job, target, ledger, matcher
+    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, matcher: Matcher, *, links: Links = links) -> None:
+        self._job, self._target, self._ledger, self._matcher, self._links = job, target, ledger, matcher, links
 
     @property
     def can_look(self) -> bool:
@@ -78,7 +79,7 @@ class Doubts:
         """Ask the destination, once it can know of a write that was made just now. Raises `RemoteError`."""
         job, values = self._job, delivery.fields
         # A match field that isn't mapped is not among the fields that were sent: what it was matched by stands with the link.
-        link = links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+        link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
         seen: dict[str, Any] = job.old_values(decode_json(link.source_shadow)) if link else {}
         key = delivery.match_key or job.target_key(job.nest(values)) or (link.match_key if link else None)
         if key is None:

@@ -16,6 +16,7 @@ from tieline.dialects.dialect import Page, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger, about
+from tieline.engine.linked import Links
 from tieline.engine.remembered import Remembered
 from tieline.mapping import compile_get
 from tieline.model.errors import RemoteError, Undecodable
@@ -41,8 +42,8 @@ class _Asked:
 class Matcher:
     """Answers: which destination records have this match key?"""
 
-    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger) -> None:
-        self._job, self._target, self._ledger = job, target, ledger
+    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, *, links: Links = links) -> None:
+        self._job, self._target, self._ledger, self._links = job, target, ledger, links
         self._surveyed = self._surveyed_some = self._survey_tells_nothing = False
         self._surveying, self._listing = asyncio.Lock(), asyncio.Lock()
         self._asked: list[_Asked] = []
@@ -85,7 +86,7 @@ class Matcher:
             ids_of = whose()
             found = dict(await side_by_side(self._search_for(ids_of.get(key), key, value, fresh) for key, value in keys.items()))
         ids = [id for rows in found.values() for id, _ in rows]
-        owners = links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
+        owners = self._links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
         return {
             key: [Candidate(id, values, owners[id].source_id if id in owners else None) for id, values in rows]
             for key, rows in found.items()
@@ -128,7 +129,7 @@ class Matcher:
             found = {key: (await self._search(key, values.get(self._find_field), fresh=True))[1]}
         else:
             found = {key: list((await self._listed(key)).items())}
-        owners = links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
+        owners = self._links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
         return [Candidate(id, fields, owners[id].source_id if id in owners else None) for id, fields in found[key]]
 
     async def _listed(self, key: str) -> dict[str, Values]:

@@ -58,6 +58,8 @@ class Item(msgspec.Struct):
     key: str
     """Idempotency key."""
     attempt: int = 1
+    show: bool = False
+    """Whether the receipt is to have the record as the answer shows it."""
 
 
 class Receipt(msgspec.Struct):
@@ -69,6 +71,8 @@ class Receipt(msgspec.Struct):
     call: int | None = None
     already: bool = False
     """The system said that it is so already; the id may have to be looked up."""
+    record: Record | None = None
+    """The record as the answer of a single write shows it, where that was asked for and the answer has one."""
 
 
 class Features(msgspec.Struct, frozen=True):

@@ -268,6 +268,8 @@ class RestSystem:
         assert response is not None
         try:
             self._no_page(response, "the answer to a write")
+            if item.show and operation != "delete":
+                return self._shown(r, declared, response, item, journaled)
             return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
         except Undecodable as undecodable:
             self._caller.misread(response, undecodable)
@@ -379,7 +381,17 @@ class RestSystem:
             return Template(shape, self._variables).fill({"id": item.id, **item.record})
         return shape
 
-    def _new_id(self, r: Resource, declared: Write, response: HttpResponse, sent: Record) -> str | None:
+    def _shown(self, r: Resource, declared: Write, response: HttpResponse, item: Item, call: int | None) -> Receipt:
+        """Return a receipt with the record as the answer shows it; an answer that can't be read shows none, and is no failure by that."""
+        answer: Any = ABSENT
+        if response.body.strip():
+            with contextlib.suppress(*FAILURES):
+                answer = decode(response.body)
+        id = item.id or self._new_id(r, declared, response, item.record, answer)
+        stored = get(answer, declared.record) if declared.record and answer is not ABSENT else answer
+        return Receipt(id, None, call, record=stored if isinstance(stored, dict) else None)
+
+    def _new_id(self, r: Resource, declared: Write, response: HttpResponse, sent: Record, answer: Any = ABSENT) -> str | None:
         if declared.id.header is not None:
             location = response.headers.get(declared.id.header, "")
             id = location.rstrip("/").rsplit("/", 1)[-1].split("?", 1)[0]
@@ -387,7 +399,7 @@ class RestSystem:
                 raise Undecodable(f"{self.name}: the answer has no `{declared.id.header}` header with the new record's id")
             return id
         if response.body.strip():
-            answer = self._decode(response, "the answer to a write")
+            answer = answer if answer is not ABSENT else self._decode(response, "the answer to a write")
             if declared.id.body is not None:
                 id_found = text_id(get(answer, declared.id.body))
                 if id_found is None:

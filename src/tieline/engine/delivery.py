@@ -298,7 +298,8 @@ class Sender:
         # A creation that became an update of what was found there is another request: its key must not get the old answer.
         keyed = f"{self._store_id}-{operation}" if self._job.target.idempotency else None
         nest = self._job.nest
-        items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1) for d in group]
+        show = self._on_confirmed is not None
+        items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, show) for d in group]
         call = "upsert" if operation == "create" and self._job.upsert else operation
         if self._remembered is not None:
             await self._remembered.forget([(d.target_id, d.fields) for d in group])
@@ -330,7 +331,7 @@ class Sender:
         failed: list[tuple[Delivery, RemoteError]] = []
         made: list[Delivery] = []
         for delivery, receipt in zip(group, receipts, strict=True):
-            delivery.call = receipt.call
+            delivery.call, delivery.shown = receipt.call, receipt.record
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
                 delivery.attempts += 1
                 delivery.tries += 1

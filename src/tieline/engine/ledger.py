@@ -133,11 +133,16 @@ class Ledger:
         fence: int,
         *,
         name: str = "",
+        lease: int | None = None,
         journal_db: Database | None = None,
         tell: events.Listener = events.nobody,
     ) -> None:
-        """`name` is the integration's; calls are journaled in `journal_db`, where that is another store: a plan's calls are real."""
+        """`name` is the integration's; `lease` is the integration whose lease guards the commits, where several share that of one.
+
+        Calls are journaled in `journal_db`, where that is another store: a plan's calls are real.
+        """
         self.db, self.clock, self.integration, self.run, self.fence, self.name = db, clock, integration, run, fence, name
+        self.lease = integration if lease is None else lease
         self.tell = tell
         """Called with what happens, for whoever listens."""
         self.told_run = run if journal_db is None else None
@@ -222,7 +227,7 @@ class Ledger:
         lease_until = self.clock.now() + LEASE_SECONDS
 
         def guarded(connection: sqlite3.Connection) -> T:
-            runs.guard(connection, self.integration, self.fence, lease_until)
+            runs.guard(connection, self.lease, self.fence, lease_until)
             if made:
                 calls.record(connection, made)
             for other in later:

@@ -72,6 +72,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: the destination said to its creation that the record is there."""
     made: bool = False
     """Not stored: an update of what a creation of its own, whose answer was lost, has made already."""
+    shown: dict[str, Any] | None = None
+    """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from tieline._version import __version__
 if TYPE_CHECKING:
     from tieline.app import Tieline
     from tieline.engine.ledger import Counts
+    from tieline.engine.passes import Outcome, Wanted
     from tieline.engine.planning import Plan, PlannedWrite
-    from tieline.engine.run import Outcome, Wanted
     from tieline.model.errors import Complaint, MappingError, RemoteError, SafetyStop, SpecError, StoreError, TielineError
     from tieline.observe.explain import Story
     from tieline.observe.status import IntegrationStatus
@@ -46,12 +46,12 @@ __all__ = [
 _HOME = {
     "Counts": "tieline.engine.ledger",
     "IntegrationStatus": "tieline.observe.status",
-    "Outcome": "tieline.engine.run",
+    "Outcome": "tieline.engine.passes",
     "Plan": "tieline.engine.planning",
     "PlannedWrite": "tieline.engine.planning",
     "Story": "tieline.observe.explain",
     "Tieline": "tieline.app",
-    "Wanted": "tieline.engine.run",
+    "Wanted": "tieline.engine.passes",
 }
 
 

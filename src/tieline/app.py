@@ -24,8 +24,9 @@ from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Counts, body_of, journaled
+from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
-from tieline.engine.run import EVERYTHING, Engine, Outcome, Wanted, amend, check_lease, observe
+from tieline.engine.run import Engine, amend, check_lease, observe
 from tieline.engine.verifying import Verification, verify
 from tieline.mapping import compile_mapping
 from tieline.model import events

@@ -15,7 +15,7 @@ from engine.books import Books, Broken
 from engine.people import People
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
-from tieline.engine.run import Outcome, Wanted
+from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record
 from tieline.model.verified import Finding, Verified

@@ -11,8 +11,8 @@ import pytest
 from engine.world import NAME, World, leads, members, told
 from tieline.app import Tieline
 from tieline.engine import deadletters
+from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.redriving import Settlement
-from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import Refused, TielineError
 from tieline.store.letters import Chosen
 from tieline.testing import Crash, Process

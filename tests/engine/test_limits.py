@@ -11,7 +11,7 @@ import pytest
 
 from engine.world import NAME, World, leads, told
 from tieline.app import Tieline
-from tieline.engine.run import Wanted
+from tieline.engine.passes import Wanted
 from tieline.observe.status import IntegrationStatus
 from tieline.testing import SimulatedDatabase, throttled
 

@@ -22,8 +22,8 @@ from engine.books import Books, Broken
 from engine.world import NAME, World, leads, members
 from tieline.app import Tieline
 from tieline.engine import deadletters
+from tieline.engine.passes import Wanted
 from tieline.engine.redriving import Settlement
-from tieline.engine.run import Wanted
 from tieline.model.errors import Refused, SafetyStop
 from tieline.model.records import Record, decode_json
 from tieline.testing import Crash, Exchange, Fault, Process, SimulatedDatabase, error, garbled, throttled

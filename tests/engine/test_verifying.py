@@ -9,7 +9,7 @@ import pytest
 
 from engine.world import NAME, World, leads, members
 from tieline.engine import deadletters
-from tieline.engine.run import Outcome
+from tieline.engine.passes import Outcome
 from tieline.model.errors import Unavailable
 from tieline.model.verified import Finding, Verified
 from tieline.testing import REFUSED, Crash, Process, error

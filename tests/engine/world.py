@@ -12,7 +12,7 @@ from tieline.app import Tieline
 from tieline.engine import deadletters
 from tieline.engine.deadletters import DeadLetter
 from tieline.engine.ledger import Counts
-from tieline.engine.run import Outcome, Wanted
+from tieline.engine.passes import Outcome, Wanted
 from tieline.model.records import Record
 from tieline.observe.explain import Story
 from tieline.spec.connections import Connection

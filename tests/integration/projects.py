@@ -15,8 +15,8 @@ import yaml
 
 from tieline.app import Tieline
 from tieline.engine.deadletters import DeadLetter
+from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.planning import Plan
-from tieline.engine.run import Outcome, Wanted
 from tieline.observe.explain import Story
 from tieline.spec.connectors import Timeouts
 from tieline.spec.reader import read_project

@@ -99,7 +99,7 @@ def plan(
     """Show what a run would create and update, field by field. Nothing is written."""
     output.json_mode, output.log = json, log
     from tieline.cli import operate
-    from tieline.engine.run import Wanted
+    from tieline.engine.passes import Wanted
 
     with spoken_errors():
         wanted = Wanted(limit=limit, only=only, full=full, moved=moved)
@@ -127,7 +127,7 @@ def run(
     """Move what must move, now."""
     output.json_mode, output.log = json, log
     from tieline.cli import operate
-    from tieline.engine.run import Wanted
+    from tieline.engine.passes import Wanted
 
     with spoken_errors():
         wanted = Wanted(limit=limit, only=only, full=full, allow_deletes=allow_deletes, moved=moved)

@@ -20,8 +20,8 @@ from tieline.cli.report import personal_values
 from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine import deadletters
 from tieline.engine.deadletters import DeadLetter, LetterGroup
+from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.redriving import Settlement
-from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
 from tieline.store import calls

@@ -14,8 +14,8 @@ from tieline.cli.opening import warn_of_files
 from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, value_text
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.planning import PlannedWrite
-from tieline.engine.run import Outcome, Wanted
 from tieline.model.errors import SpecError, TielineError
 from tieline.spec.reader import find_project_folder, read_project_in_part, read_project_with_complaints
 

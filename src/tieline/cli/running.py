@@ -18,7 +18,7 @@ from tieline.app import Tieline
 from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, output, when
 from tieline.dialects.dialect import Waiting
 from tieline.engine.ledger import Counts
-from tieline.engine.run import Outcome
+from tieline.engine.passes import Outcome
 from tieline.model.errors import TielineError
 
 T = TypeVar("T")

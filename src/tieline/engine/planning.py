@@ -16,7 +16,8 @@ from typing import Any, Self
 
 import msgspec
 
-from tieline.engine.run import Engine, Outcome, Wanted
+from tieline.engine.passes import Outcome, Wanted
+from tieline.engine.run import Engine
 from tieline.model.errors import Complaint, RemoteError, SafetyStop, SpecError, TielineError, Unavailable
 from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database

@@ -1,0 +1,202 @@
+"""A pass in one direction: send what is still owed, read page by page, decide, deliver."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import msgspec
+
+from tieline.dialects.dialect import Page, Since, System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.delivery import Sender
+from tieline.engine.destination import Destination, Nowhere
+from tieline.engine.ledger import Ledger, about
+from tieline.engine.matching import Matcher
+from tieline.engine.mending import Mender
+from tieline.engine.passes import Pass, Wanted, Way
+from tieline.engine.pipeline import Braked, Guard, Pipeline
+from tieline.engine.reading import Taken, ahead
+from tieline.engine.redriving import Redriver
+from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.store import links, outbox, runs
+
+
+class OneWayPass(Pass):
+    """The steps of one run."""
+
+    def __init__(
+        self,
+        job: CompiledIntegration,
+        source: System,
+        target: System,
+        ledger: Ledger,
+        state: runs.State,
+        wanted: Wanted,
+        guard: Guard | None,
+        *,
+        stopped: Callable[[], str | None],
+        progress: Callable[[], None],
+    ) -> None:
+        super().__init__(job.name, state, wanted, stopped=stopped, progress=progress)
+        self._job, self._ledger, self._source, self._target = job, ledger, source, target
+        self._matcher = Matcher(job, target, ledger)
+        if self._matcher.remembered is not None:
+            ledger.later.append(self._matcher.remembered.pruning())
+        self._matcher.first_meeting = state.complete_at is None
+        db = ledger.db
+        store_id = db.read("SELECT value FROM meta WHERE key = 'store_id'")[0][0]
+        self.sender: Destination = (
+            Sender(job, target, ledger, self._matcher, store_id=store_id, notify=progress) if wanted.send else Nowhere()
+        )
+        self.ways = (Way(job, target, ledger, self.sender),)
+        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, guard=guard)
+        self._redriver = Redriver(
+            job, source, target, ledger, self._pipeline, self.sender, check_stopped=self._check_stopped, progress=progress
+        )
+        self._mender = Mender(job.name, ledger, self._pipeline, self.sender, check_stopped=self._check_stopped, progress=progress)
+        # Also when no run was complete yet: its links may be of an older mapping.
+        self._pipeline.compare_all = state.mapping != job.fingerprint
+        self._pipeline.accept_undecided = wanted.send
+        self._pipeline.note_only = job.spec.start == "now" and state.complete_at is None
+        self._pipeline.brake_holds = wanted.send
+        if wanted.allow_deletes is not None:
+            self._pipeline.most_deletes = wanted.allow_deletes
+        self._reading: AsyncGenerator[list[Page], None] | None = None
+
+    @property
+    def systems(self) -> Sequence[System]:
+        """The systems that it speaks to."""
+        return self._source, self._target
+
+    @property
+    def brake(self) -> Braked | None:
+        """The brake that would hold this run, of a plan."""
+        return self._pipeline.braked
+
+    def verdict(self) -> tuple[str, str | None, str]:
+        """Return how the run ended: state, error, next step."""
+        self.unanswered = self._pipeline.unanswered
+        return super().verdict()
+
+    async def close(self) -> None:
+        """Stop reading and sending, whatever is still under way: nothing may outlive the run."""
+        if self._reading is not None:
+            await self._reading.aclose()
+        await self.sender.close()
+
+    async def go(self) -> None:
+        """Do it all."""
+        (way,), ledger = self.ways, self._ledger
+        await self._check_ends(self._job.ends, linked=links.is_any(ledger.db, ledger.integration))
+        failure: TielineError | None = None
+        try:
+            wanted, owed = self.wanted, await self._send_owed(way, self._meant())
+            if wanted.redrive:
+                if owed:
+                    await self._check_kept(way)
+                await self._redriver.redrive(wanted.redrive, pace=wanted.pace, limit=wanted.limit, settlement=wanted.settlement)
+            elif wanted.mend is not None:
+                if owed:
+                    await self._check_kept(way)
+                await self._mender.mend(wanted.mend)
+            else:
+                await self._redriver.take_waiting()
+                if owed:
+                    await self._check_kept(way)
+                await self._read()
+            await self._pipeline.settle()
+        except StoreError:
+            raise
+        except TielineError as error:
+            failure = error  # the source failed: what was accepted is delivered all the same
+            with contextlib.suppress(SafetyStop):
+                await self._pipeline.settle()
+                if isinstance(error, Incomplete):
+                    # A list that moves its cursor page by page may have passed what is missing: the next run reads from where this one did.
+                    self._ledger.counts.missing += error.missing
+                    await self._ledger.commit(lambda connection: runs.move_cursor(connection, self._ledger.integration, self._state.cursor))
+        self.drained = await self._drain()
+        if failure is not None:
+            raise failure
+        self._progress()
+
+    def _meant(self) -> set[str] | None:
+        """Return the records that a person asked for, if it was some: they do not wait for all that is owed, nor use up what is kept for them."""
+        if self.wanted.only is not None:
+            return {self.wanted.only}
+        if self.wanted.redrive and isinstance(self.wanted.redrive, tuple):
+            letters = (outbox.get(self._ledger.db, id) for id in self.wanted.redrive)
+            return {letter[1].source_id for letter in letters if letter is not None}
+        return None
+
+    async def _read(self) -> None:
+        job, wanted, ledger = self._job, self.wanted, self._ledger
+        if wanted.only is not None:
+            await self._read_one(wanted.only)
+            return
+        since = None
+        if self._state.cursor and not wanted.full and not self._pipeline.compare_all and job.fingerprint == self._state.mapping:
+            since = msgspec.json.decode(self._state.cursor, type=Since)
+        deletes = job.spec.deletes != "ignore"
+        self._pipeline.look_again = since is None or since.mark is None
+        left = wanted.limit
+        last_since: Since | None = None
+        may_move = left is None and not deletes and job.fingerprint == self._state.mapping
+        self._reading = ahead(self._source.read(job.source_resource, since), self._while_waiting)
+        async for pages in self._reading:
+            cursor: str | None = None
+            first, again = Taken(), Taken()
+            for page in pages:
+                (again if page.again else first).add(page)
+                if page.since is not None:
+                    last_since = page.since
+                    cursor = _encoded(page.since) if may_move else None
+                if page.total is not None:
+                    ledger.counts.total = page.total
+                ledger.counts.not_modified += page.not_modified
+            for taken in (first, again) if again.pages else (first,):
+                await self._pipeline.take(
+                    taken.records[:left], taken.ids[:left], unreadable=taken.unreadable, pages=taken.pages,
+                    repeated=taken is again, cursor=cursor if taken is again or not again.pages else None,
+                )  # fmt: skip
+                if taken.deleted and left is None:
+                    await self._pipeline.take_deletions(taken.deleted, repeated=taken is again)
+            self._progress()
+            self._check_stopped()
+            if isinstance(self.sender.halted, Unauthorized):
+                return
+            if left is not None:
+                left -= len(first.records)
+                if left <= 0:
+                    return
+        if left is not None:
+            return
+        # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
+        await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None)
+        self.complete = True
+
+    async def _read_one(self, id: str) -> None:
+        job, source = self._job, self._source
+        self._pipeline.look_again = True
+        if source.features(job.source_resource).get:
+            with about(records=[id]):
+                record = await source.get(job.source_resource, id)
+            if record is None:
+                raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
+            await self._pipeline.take([record], [source.id_of(job.source_resource, record)])
+            return
+        async for page in source.read(job.source_resource, None):
+            if id in page.ids:
+                await self._pipeline.take([page.records[page.ids.index(id)]], [id])
+                return
+        raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
+
+    async def _while_waiting(self) -> None:
+        self._check_stopped()
+        await self._pipeline.settle()  # what was accepted goes out, however long the next page takes
+        self.sender.flush()
+
+
+def _encoded(since: Since) -> str:
+    return msgspec.json.encode(since).decode()

@@ -1,0 +1,271 @@
+"""A pass of an integration: what it is asked to do, what passes in one direction and in both share, and how it ended."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from tieline.dialects.dialect import System, Waiting
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.destination import Destination
+from tieline.engine.failures import needs_a_person
+from tieline.engine.ledger import Counts, Ledger
+from tieline.engine.mending import Mending
+from tieline.engine.pipeline import Braked
+from tieline.engine.redriving import Settlement
+from tieline.model.errors import RemoteError, SafetyStop, TielineError
+from tieline.store import outbox, runs
+from tieline.store import state as shared
+from tieline.store.letters import Chosen
+
+PATIENCE_SECONDS: Final = 10.0
+"""What a sender gets to end what is under way once a run is to end."""
+GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
+_ENDS: Final = "ends"
+
+
+class Outcome(msgspec.Struct):
+    """How a run ended."""
+
+    integration: str
+    run: int
+    state: str
+    """green; attention (something is parked or held, whatever else is owed); owed (a system could not be reached or not take all; the next
+    run goes on); failed; halted; stopped."""
+    counts: Counts
+    seconds: float
+    error: str | None = None
+    next_step: str = ""
+    open: dict[str, int] = {}
+    """Open deliveries by state, over all runs."""
+    brake: Braked | None = None
+    """Of a plan: the brake that would hold the run."""
+    waiting: list[Waiting] = []
+    """Of a run that leaves something owed: its systems from which nothing leaves for now, each with the end of that."""
+    next_try_at: float | None = None
+    """When the first of what is owed is tried again, in seconds since 1970 (UTC); None when nothing is owed, or it is due already."""
+    store_failed: bool = False
+    """It failed because the store could not be used."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What a run is asked to do."""
+
+    limit: int | None = None
+    """Stop after so many records; the cursor stays."""
+    only: str | None = None
+    """Only the record with this id; the cursor stays."""
+    redrive: tuple[int, ...] | Chosen = ()
+    """Decide these dead letters again, and read nothing; `limit` is of them then."""
+    pace: float | None = None
+    """Of a redrive: so many a second, whatever the connection's limits would allow."""
+    settlement: Settlement | None = None
+    """Of a redrive: what a person says about them first."""
+    send: bool = True
+    """Without it the run stops at the outbox: a plan."""
+    full: bool = False
+    """Read the whole source, whatever was read before."""
+    allow_deletes: int | None = None
+    """The most deletions of this run, in place of `brakes: {deletes: N}`."""
+    moved: bool = False
+    """The systems are those that the links are about, though they are declared otherwise now."""
+    mend: Mending | None = None
+    """Send again what a verification found to have gone astray, and read nothing."""
+
+
+EVERYTHING = Wanted()
+"""A whole run."""
+
+
+class Way(NamedTuple):
+    """One direction of a pass: what is written to one system."""
+
+    job: CompiledIntegration
+    target: System
+    ledger: Ledger
+    sender: Destination
+
+
+class Pass(ABC):
+    """The steps of one run."""
+
+    ways: Sequence[Way]
+    """The directions in which it writes; the first one's ledger is the run's."""
+
+    def __init__(
+        self, name: str, state: runs.State, wanted: Wanted, *, stopped: Callable[[], str | None], progress: Callable[[], None]
+    ) -> None:
+        """`stopped` says why the process was asked to end, if it was; `progress` is called when counts have moved."""
+        self.name, self.wanted = name, wanted
+        self._state, self._stopped, self._progress = state, stopped, progress
+        self.complete = self.drained = False
+        self.overdue: str | None = None
+        """Why it has to end, when it takes too long."""
+        self.unanswered: RemoteError | None = None
+        """Why a destination can't be asked in this run."""
+
+    @abstractmethod
+    async def go(self) -> None:
+        """Do it all."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop reading and sending, whatever is still under way: nothing may outlive the run."""
+
+    @property
+    @abstractmethod
+    def systems(self) -> Sequence[System]:
+        """The systems that it speaks to."""
+
+    @property
+    def brake(self) -> Braked | None:
+        """The brake that would hold this run, of a plan."""
+        return None
+
+    @property
+    def counts(self) -> Counts:
+        """What became of what was read."""
+        return self.ways[0].ledger.counts
+
+    def halt(self, why: TielineError) -> None:
+        """Send nothing more."""
+        for way in self.ways:
+            way.sender.halt(why)
+
+    def end(self, why: str) -> None:
+        """End in good order: no new page, no new write; what is under way is waited for."""
+        self.overdue = why
+        self.halt(SafetyStop(why))
+
+    @property
+    def halted(self) -> TielineError | None:
+        """Why nothing more is sent, if so."""
+        return next((way.sender.halted for way in self.ways if way.sender.halted is not None), None)
+
+    def open_states(self) -> dict[str, int]:
+        """Return how many deliveries are in each open state, over all runs."""
+        found: dict[str, int] = {}
+        for way in self.ways:
+            for state, number in outbox.count_states(way.ledger.db, way.ledger.integration).items():
+                found[state] = found.get(state, 0) + number
+        return found
+
+    def next_try_at(self, now: float) -> float | None:
+        """Return when the first of what is owed may be tried again; None when that is past, or nothing is owed."""
+        due = [outbox.next_due(way.ledger.db, way.ledger.integration, now) for way in self.ways]
+        return min((at for at in due if at is not None), default=None)
+
+    def verdict(self) -> tuple[str, str | None, str]:
+        """Return how the run ended: state, error, next step."""
+        counts, halted = self.counts, self.halted
+        if (why := self._stopped()) is not None:
+            return "stopped", why, "run again: it goes on where it stopped"
+        if self.overdue is not None:
+            return "owed", self.overdue, GOES_ON
+        if self.wanted.send and not counts.balances:
+            return (
+                "failed",
+                f"the books don't balance: read {counts.read}, accounted for {counts.settled}",
+                "please report this as a bug of tieline",
+            )
+        if isinstance(halted, RemoteError) and needs_a_person(halted):
+            return "failed", str(halted), halted.next_step
+        if halted is not None:
+            ended, next_step = self.with_letters("owed", "nothing was lost; the next run sends what is owed")
+            return ended, str(halted), next_step
+        open_ = self.open_states()
+        if self.wanted.send and (open_.get("owed") or open_.get("unknown")):
+            ended, next_step = self.with_letters("owed", "the next run sends what is owed")
+            first = next(
+                first for way in self.ways for first in outbox.open_of(way.ledger.db, way.ledger.integration, ("owed", "unknown"), limit=1)
+            )
+            # What is owed undecided since earlier runs says what was so then.
+            now_known = first.operation == "none" and self.unanswered is not None
+            return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
+        ended, next_step = self.with_letters("green", "")
+        return ended, None, next_step
+
+    def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:
+        """Return a run's end and next step as they are when a person may have to act: that comes first, and hides nothing."""
+        open_ = self.open_states()
+        if open_.get("held") or open_.get("dead"):
+            return "attention", "; ".join(text for text in (self.letters_next, next_step) if text)
+        return ended, next_step
+
+    letters_next = "see `tieline dead-letters`"
+    """What a person does about what is held or parked."""
+
+    def waiting(self) -> list[Waiting]:
+        """Return until when nothing leaves for the systems, and why."""
+        systems = {system.name: system for system in self.systems}.values()
+        return [waiting for system in systems if (waiting := system.waiting()) is not None]
+
+    # -- what both kinds do
+
+    async def _drain(self) -> bool:
+        """Wait until everything that was handed over is settled or owed; return whether it is."""
+        patience = PATIENCE_SECONDS if self._stopped() or self.overdue else None
+        return all([await way.sender.drain(patience) for way in self.ways])
+
+    async def _send_owed(self, way: Way, meant: set[str] | None = None) -> bool:
+        """Hand what is owed from earlier runs to the sender, of these records or of all; return whether anything was, of all."""
+        if not self.wanted.send:
+            return False
+        ledger, after, any_ = way.ledger, 0, False
+        now = ledger.clock.now()
+        last = runs.latest(ledger.db, self._state.id, 2)[-1]
+        clock_was_set_back = max(last.started_at, last.ended_at or 0.0) > now
+        while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
+            after, any_ = chunk[-1].id, meant is None
+            if meant is not None:
+                chunk = [delivery for delivery in chunk if delivery.source_id in meant]
+            chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided
+            for delivery in chunk:
+                delivery.doubt = delivery.state == "unknown"
+                if clock_was_set_back:
+                    delivery.due_at = min(delivery.due_at, now + way.job.spec.retry.most)
+            await way.sender.put(chunk)
+            self._check_stopped()
+        return any_
+
+    async def _check_ends(self, ends: Sequence[str], *, linked: bool) -> None:
+        """Raise `SafetyStop` when the links are about another system: ids of a sandbox mean other records in production, or none."""
+        ledger, name = self.ways[0].ledger, self.name
+        known, now = shared.peek(ledger.db, _ENDS, name, list[str]), list(ends)
+        if known == now:
+            return
+        if known is not None and not self.wanted.moved and linked:
+            changed = "; ".join(
+                f"`{key}` was {old}, and is {new}" for key, old, new in zip(("from", "to"), known, now, strict=True) if old != new
+            )
+            raise SafetyStop(
+                f"{name}: what is linked was linked elsewhere: {changed}",
+                next_step="another system needs a store of its own (`store` in tieline.yaml) or an integration of another name; "
+                f"if it is the same one, which has moved: `tieline run {name} --moved`",
+            )
+        await ledger.commit(lambda connection: shared.put(connection, _ENDS, name, now))
+
+    async def _check_kept(self, way: Way) -> None:
+        """Raise `SafetyStop` when a destination has not taken something for too long, and does not take it now either."""
+        keep, ledger = way.job.spec.unavailable.keep if way.job.spec.unavailable else None, way.ledger
+
+        def is_too_old() -> bool:
+            oldest = outbox.oldest_owed(ledger.db, ledger.integration)
+            return keep is not None and oldest is not None and ledger.clock.now() - oldest > keep
+
+        if is_too_old():
+            await way.sender.drain()
+            if is_too_old():
+                raise SafetyStop(
+                    f"{way.job.spec.target} has not taken what is owed for longer than `unavailable: keep` allows; nothing was dropped, nothing new is read",
+                    next_step="find out with the system's owner why it does not answer, or raise `keep`",
+                )
+
+    def _check_stopped(self) -> None:
+        if (why := self._stopped()) is not None:
+            raise SafetyStop(why, next_step="run again: it goes on where it stopped")
+        if self.overdue is not None:
+            raise SafetyStop(self.overdue, next_step=GOES_ON)

@@ -1,0 +1,311 @@
+"""Two-way integrations: which records of both sides are the same thing, and what each side said when both last agreed.
+
+A record without a counterpart is a pair with one side. A pair has a verdict:
+
+    linked    both sides are known
+    new       one side, not decided yet
+    queued    one side; its counterpart is being made
+    unknown   one side; whether its counterpart was made is not known, so none is made again
+    held, parked, ignored    one side; see why in its dead letter, or in the integration's `unmatched`
+    alone     one side; its counterpart was deleted, or a person unlinked them: none is made by itself
+    gone      both sides are known, and one was deleted, which the other is not to follow or has not followed yet
+
+What was read and is not decided yet stands in `store.staged`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from tieline.model.records import decode_json, encode_json
+from tieline.store.database import Database, insert, marks, update_from
+from tieline.store.links import Link
+
+Side = Literal["left", "right"]
+SIDES: Final[tuple[Side, Side]] = ("left", "right")
+OTHER: Final[Mapping[Side, Side]] = {"left": "right", "right": "left"}
+
+
+class Pair(msgspec.Struct, gc=False):
+    """One row: see the migration for the columns."""
+
+    id: int
+    verdict: str
+    met: int
+    left_id: str | None = None
+    right_id: str | None = None
+    left_key: str | None = None
+    right_key: str | None = None
+    left_shadow: bytes | None = None
+    right_shadow: bytes | None = None
+    left_sent: bytes | None = None
+    right_sent: bytes | None = None
+    rounds: bytes | None = None
+
+    def id_of(self, side: Side) -> str | None:
+        """Return the id of the record on a side."""
+        return self.left_id if side == "left" else self.right_id
+
+    def key_of(self, side: Side) -> str | None:
+        """Return the match key of the record on a side."""
+        return self.left_key if side == "left" else self.right_key
+
+    def shadow_of(self, side: Side) -> bytes | None:
+        """Return what the record on a side said."""
+        return self.left_shadow if side == "left" else self.right_shadow
+
+    @property
+    def linked(self) -> bool:
+        """Whether it has both sides."""
+        return self.left_id is not None and self.right_id is not None
+
+    @property
+    def alone(self) -> Side:
+        """The side of a record without a counterpart."""
+        return "left" if self.left_id is not None else "right"
+
+
+_COLUMNS: Final = "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, rounds"
+
+
+def shadows(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, tuple[bytes | None, bool]]:
+    """Return {id: (shadow, whether it has a counterpart)} of the records of a side that are known: all that an unchanged one needs."""
+    other = OTHER[side]
+    rows = db.read(  # a list in one parameter is taken apart in C
+        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL FROM json_each(?2) AS wanted
+            CROSS JOIN pair ON pair.integration = ?1 AND pair.{side}_id IS NOT NULL AND pair.{side}_id = wanted.value""",
+        (integration, encode_json(ids).decode()),
+    )
+    return {id: (shadow, bool(linked)) for id, shadow, linked in rows}
+
+
+def of(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Pair]:
+    """Return the pairs of records of a side, by their ids there."""
+    rows = db.read(
+        f"SELECT {_COLUMNS} FROM pair WHERE integration = ? AND {side}_id IN ({marks(len(ids))})",
+        (integration, *ids),
+    )
+    found = (Pair(*row) for row in rows)
+    return {pair.id_of(side) or "": pair for pair in found}
+
+
+def with_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[Pair]]:
+    """Return {match key: pairs} of those that have one of these keys on either side."""
+    found: dict[str, dict[int, Pair]] = {}
+    for side in SIDES:
+        rows = db.read(
+            f"SELECT {_COLUMNS} FROM pair WHERE integration = ? AND {side}_key IN ({marks(len(keys))})",
+            (integration, *keys),
+        )
+        for pair in map(_make, rows):
+            found.setdefault(pair.key_of(side) or "", {})[pair.id] = pair
+    return {key: [pairs[id] for id in sorted(pairs)] for key, pairs in found.items()}
+
+
+def portion(db: Database, integration: int, *, after: int = 0, limit: int = 500, where: str = "1") -> list[Pair]:
+    """Return pairs by id, `limit` at a time, after one; `where` is a condition in SQL."""
+    rows = db.read(
+        f"SELECT {_COLUMNS} FROM pair WHERE integration = ? AND id > ? AND ({where}) ORDER BY id LIMIT ?", (integration, after, limit)
+    )
+    return [_make(row) for row in rows]
+
+
+def every(db: Database, integration: int, where: str = "1") -> Iterator[Pair]:
+    """Yield all pairs, by id; `where` is a condition in SQL."""
+    after = 0
+    while found := portion(db, integration, after=after, where=where):
+        after = found[-1].id
+        yield from found
+
+
+def count(db: Database, integration: int, side: Side) -> int:
+    """Return how many records of a side are known to be there."""
+    return int(
+        db.read(f"SELECT count(*) FROM pair WHERE integration = ? AND {side}_id IS NOT NULL AND {side}_shadow IS NOT NULL", (integration,))[
+            0
+        ][0]
+    )
+
+
+def counts(db: Database, integration: int) -> dict[tuple[str, bool, bool], int]:
+    """Return {(verdict, left is known, right is known): how many pairs}."""
+    rows = db.read(
+        """SELECT verdict, left_id IS NOT NULL, right_id IS NOT NULL, count(*) FROM pair WHERE integration = ? GROUP BY 1, 2, 3""",
+        (integration,),
+    )
+    return {(verdict, bool(left), bool(right)): number for verdict, left, right, number in rows}
+
+
+def is_any(db: Database, integration: int) -> bool:
+    """Return whether any record of either side is known."""
+    return bool(db.read("SELECT 1 FROM pair WHERE integration = ? LIMIT 1", (integration,)))
+
+
+def counterparts(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, str]:
+    """Return {id on a side: id on the other} of those that have one: what a look-up needs."""
+    rows = db.read(
+        f"""SELECT {side}_id, {OTHER[side]}_id FROM pair
+            WHERE integration = ? AND {OTHER[side]}_id IS NOT NULL AND verdict = 'linked' AND {side}_id IN ({marks(len(ids))})""",
+        (integration, *ids),
+    )
+    return dict(rows)
+
+
+# Within a unit
+
+
+def meet_first(connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes]]) -> None:
+    """Note (id, match key, shadow) of records of a side that have no counterpart: new ones, or as they are now."""
+    insert(
+        connection,
+        f"INTO pair (integration, verdict, {side}_id, {side}_key, {side}_shadow)",
+        "(?1, 'new', {}, {}, {})",
+        seen,
+        (integration,),
+        f"""ON CONFLICT (integration, {side}_id) WHERE {side}_id IS NOT NULL
+            DO UPDATE SET {side}_key = excluded.{side}_key, {side}_shadow = excluded.{side}_shadow""",
+    )
+
+
+def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
+    """Write pairs as they are now. Raises `sqlite3.IntegrityError` when a record would be in two."""
+    connection.executemany(
+        """UPDATE pair SET verdict = ?2, met = ?3, left_id = ?4, right_id = ?5, left_key = ?6, right_key = ?7, left_shadow = ?8,
+           right_shadow = ?9, left_sent = ?10, right_sent = ?11, rounds = ?12 WHERE id = ?1""",
+        [msgspec.structs.astuple(row) for row in rows],
+    )
+
+
+def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """Forget pairs, by their own ids."""
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        connection.execute(f"DELETE FROM pair WHERE id IN ({marks(len(some))})", tuple(some))
+
+
+def part(connection: sqlite3.Connection, integration: int, pair: Pair) -> None:
+    """Take a pair apart: each record stands for itself from now on, and none is made for it by itself."""
+    connection.execute(
+        """UPDATE pair SET right_id = NULL, right_key = NULL, right_shadow = NULL, right_sent = NULL, left_sent = NULL, rounds = NULL,
+           met = 0, verdict = 'alone' WHERE id = ?""",
+        (pair.id,),
+    )
+    connection.execute(
+        "INSERT INTO pair (integration, verdict, right_id, right_key, right_shadow) VALUES (?, 'alone', ?, ?, ?)",
+        (integration, pair.right_id, pair.right_key, pair.right_shadow),
+    )
+
+
+def forget_meetings(connection: sqlite3.Connection, integration: int) -> None:
+    """Let all pairs meet anew: the mapping has changed, and what they agreed on was agreed by another."""
+    connection.execute("UPDATE pair SET met = 0 WHERE integration = ?", (integration,))
+
+
+def written(
+    connection: sqlite3.Connection, integration: int, side: Side, confirmed: Sequence[tuple[str, dict[str, Any], dict[str, Any]]]
+) -> None:
+    """Note what was written to a side and confirmed: (id there, fields, what the answer showed of the fields).
+
+    What a side says is what the answer shows of it, else what was sent; what was sent is remembered until it is seen.
+    """
+    known = {
+        row[0]: (row[1], row[2])
+        for row in connection.execute(
+            f"""SELECT {side}_id, {side}_shadow, {side}_sent FROM pair
+                WHERE integration = ? AND {side}_id IN ({marks(len(confirmed))})""",
+            (integration, *(id for id, _, _ in confirmed)),
+        )
+    }
+    rows = []
+    for id, fields, shown in confirmed:
+        shadow, sent = known.get(id, (None, None))
+        says = {**(decode_json(shadow) if shadow else {}), **fields, **shown}
+        # What the answer shows otherwise than it was sent is how the vendor spells it: known already.
+        unseen = {address: value for address, value in fields.items() if shown.get(address, value) == value}
+        rows.append((id, encode_json(says), encode_json({**(decode_json(sent) if sent else {}), **unseen})))
+    update_from(
+        connection,
+        f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, met = 1
+            FROM ({{values}}) AS v WHERE pair.integration = ?1 AND pair.{side}_id = v.column1""",
+        3,
+        rows,
+        (integration,),
+    )
+
+
+class PairLinks:
+    """The pairs as a sender sees them that writes to one side: the `source` is the other one."""
+
+    def __init__(self, integration: int, target: Side) -> None:
+        """`integration` is the one that the pairs belong to, whichever outbox the sender empties."""
+        self._integration, self._target, self._source = integration, target, OTHER[target]
+
+    def of_sources(self, db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, Link]:
+        """Return the pairs of these source records, by source id."""
+        return {id: self._link(pair) for id, pair in of(db, self._integration, self._source, source_ids).items()}
+
+    def of_targets(self, db: Database, integration: int, target_ids: Sequence[str]) -> dict[str, Link]:
+        """Return the pairs of these destination records that have a source, by target id."""
+        found = of(db, self._integration, self._target, target_ids)
+        return {id: self._link(pair) for id, pair in found.items() if pair.linked}
+
+    def _link(self, pair: Pair) -> Link:
+        source, target = self._source, self._target
+        return Link(
+            pair.id_of(source) or "",
+            pair.id_of(target),
+            pair.key_of(source),
+            pair.shadow_of(source) or b"{}",
+            pair.shadow_of(target),
+            pair.verdict,
+        )
+
+    def agree(
+        self,
+        connection: sqlite3.Connection,
+        integration: int,
+        made: Sequence[tuple[str, str]],
+        changed: Sequence[tuple[str, str, bytes]],
+    ) -> None:
+        """Record (source id, target id) of what was confirmed. Raises `sqlite3.IntegrityError` when a target is another's counterpart."""
+        source, target = self._source, self._target
+        both = [*made, *((source_id, target_id) for source_id, target_id, _ in changed)]
+        # A record that was read before its making was confirmed stands there without a counterpart.
+        connection.executemany(
+            f"DELETE FROM pair WHERE integration = ?1 AND {target}_id = ?3 AND {source}_id IS NULL",
+            [(self._integration, *one) for one in both],
+        )
+        connection.executemany(
+            f"""UPDATE pair SET {target}_id = ?3, verdict = CASE WHEN {source}_shadow IS NULL THEN verdict ELSE 'linked' END
+                WHERE integration = ?1 AND {source}_id = ?2""",
+            [(self._integration, *one) for one in both],
+        )
+
+    def expect_more(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+        """A pair of which something is owed is not decided again: nothing is to be noted."""
+
+    def remove(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+        """Forget pairs whose records are gone on both sides."""
+        connection.execute(
+            f"DELETE FROM pair WHERE integration = ? AND {self._source}_id IN ({marks(len(source_ids))})",
+            (self._integration, *source_ids),
+        )
+
+    def set_aside(self, connection: sqlite3.Connection, integration: int, source_id: str, verdict: str) -> None:
+        """Set the verdict of a record of which a delivery was set aside, if it has no counterpart."""
+        connection.execute(
+            f"UPDATE pair SET verdict = ? WHERE integration = ? AND {self._source}_id = ? AND {self._target}_id IS NULL",
+            (verdict, self._integration, source_id),
+        )
+
+    def kept(self, db: Database, integration: int, source_id: str) -> dict[str, bytes | None]:
+        """Nothing is kept against the other side: what both agree to say differently is in the shadows."""
+        return {}
+
+
+def _make(row: tuple[Any, ...]) -> Pair:
+    return Pair(*row)

@@ -1,0 +1,443 @@
+"""What a two-way integration does about one pair: which fields go which way, what is held, what a deletion means.
+
+`reconcile` is pure. Left and right are the two sides; swapping them mirrors every decision. A side has changed when it differs
+from its own shadow, and only then; times order two edits, they never prove one. What we wrote and a vendor respelled is no
+change (`rewriting`); what we wrote and has not shown yet is taken to be there. No edit is overwritten without an outcome that
+keeps what it said.
+
+Values are in each side's own spelling; the caller maps (`made`), writes, and remembers what a decision says to remember.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from tieline.model.records import ABSENT, Values, encode_json
+from tieline.sync.decide import same
+from tieline.sync.rewriting import is_rewriting
+
+Policy: TypeAlias = Literal["left", "right", "newest", "fill_empty", "never", "union", "hold"]
+Gone: TypeAlias = Literal["ignore", "unlink", "delete", "archive"]
+Edited: TypeAlias = Literal["hold", "delete", "keep"]
+Way: TypeAlias = Literal["left", "right"]
+Kind: TypeAlias = Literal["to_right", "to_left", "agreed", "kept", "held", "bounced"]
+Deletion: TypeAlias = Literal[
+    "",
+    "delete_left",
+    "delete_right",
+    "archive_left",
+    "archive_right",
+    "unlink",
+    "ignore",
+    "held",
+    "both_gone",
+    "remake_left",
+    "remake_right",
+]
+
+
+class Strand(msgspec.Struct, frozen=True):
+    """Addresses of both sides that hang together, usually one each: they are decided together."""
+
+    name: str
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    forward: bool = True
+    """Whether it runs from left to right; otherwise the left's own changes are left alone."""
+    back: bool = True
+    """Whether it runs from right to left."""
+    policy: Policy = "hold"
+    """Which side wins when both have changed to different things."""
+
+
+class Side(msgspec.Struct, frozen=True):
+    """What is known of one side of a pair."""
+
+    now: Values | None
+    """What it says; a field that it does not show is left out. None: the record is gone."""
+    shadow: Values | None
+    """What it said when both last agreed. None: they never met."""
+    made: Values
+    """What the mapping makes of the other side's record, in this side's spelling."""
+    sent: Values = {}
+    """What was written to it and has not been seen there since."""
+    unsettled: frozenset[str] = frozenset()
+    """Strands of which a change of this side was decided before and has not arrived: they count as changed here."""
+    at: float | None = None
+    """When the record last changed, in seconds, as the system tells."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What the integration says about all its pairs."""
+
+    strands: tuple[Strand, ...]
+    skew: float = 0.0
+    """How many seconds the two systems' clocks may be apart: edits that are closer than that have no order."""
+    left_gone: Gone = "ignore"
+    """What a deletion on the left does on the right."""
+    right_gone: Gone = "ignore"
+    edited: Edited = "hold"
+    """What follows when one side was deleted, and the other edited since."""
+    most_rounds: int = 3
+    """How often a strand may come back different from what was written before it is held."""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a change. A union that goes both ways has one outcome each way."""
+
+    strand: str
+    kind: Kind
+    lost: Values | None = None
+    """What the side said whose change was overwritten, or deleted with its record."""
+    why: str = ""
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What to write, and what to remember once it is decided."""
+
+    write_left: Values
+    write_right: Values
+    left_shadow: Values | None
+    right_shadow: Values | None
+    left_sent: Values
+    """What is still unseen there of what was written before; the caller adds what it writes."""
+    right_sent: Values
+    outcomes: list[Outcome]
+    rounds: dict[str, int]
+    """How often each strand came back different; strands that never did are left out."""
+    deletion: Deletion = ""
+    """What to do about a record that is gone; to remake it, the caller writes all of `made`."""
+    clears_left: tuple[str, ...] = ()
+    """Addresses on the left at which a value stands that is about to be emptied."""
+    clears_right: tuple[str, ...] = ()
+
+
+class _Seen(NamedTuple):
+    """A side, compared with its own shadow and with what was sent to it."""
+
+    way: Way
+    side: Side
+    before: Values
+    shadow: Values
+    says: Values
+    """What stands there as far as can be told: what was sent and not seen yet, else what it shows, else what it said before."""
+    unseen: Values
+    moved: frozenset[str]
+    """Addresses that somebody else has changed."""
+    settled: frozenset[str]
+    """Addresses at which our own write has been seen."""
+    returned: frozenset[str]
+    """Addresses that were written and came back as something else."""
+
+
+class _End(NamedTuple):
+    """One end of a strand: a side, and the strand's addresses there."""
+
+    seen: _Seen
+    addresses: tuple[str, ...]
+    goes: bool
+    """Whether its changes go to the other end."""
+    changed: bool = False
+
+    @property
+    def way(self) -> Way:
+        return self.seen.way
+
+    @property
+    def values(self) -> Values:
+        return _pick(self.seen.says, self.addresses)
+
+    @property
+    def empty(self) -> bool:
+        return _all_empty(self.seen.says, self.addresses)
+
+    @property
+    def known(self) -> bool:
+        return any(address in self.seen.before or address in self.seen.side.sent for address in self.addresses)
+
+    @property
+    def made(self) -> Values:
+        """What the other side's record would say here."""
+        return _pick(self.seen.side.made, self.addresses)
+
+    @property
+    def lacks(self) -> Values:
+        """What of it does not stand here already."""
+        says = self.seen.says
+        return {address: value for address, value in self.made.items() if not _agree(value, says.get(address, ABSENT))}
+
+    def touches(self, addresses: frozenset[str]) -> bool:
+        return not addresses.isdisjoint(self.addresses)
+
+
+class _Move(NamedTuple):
+    """What to do about one strand, and how often it has come back by now."""
+
+    rounds: int
+    outcomes: tuple[Outcome, ...] = ()
+    writes: Mapping[Way, Values] = {}
+
+
+class _Verdict(NamedTuple):
+    """The ends that win, or why none does."""
+
+    winners: tuple[_End, ...] = ()
+    kind: Kind = "held"
+    why: str = ""
+
+
+_KEPT: Final = _Verdict((), "kept", "each side keeps what it has")
+_TO: Final[Mapping[Way, Kind]] = {"left": "to_left", "right": "to_right"}
+_DELETE: Final[Mapping[Way, Deletion]] = {"left": "delete_left", "right": "delete_right"}
+_ARCHIVE: Final[Mapping[Way, Deletion]] = {"left": "archive_left", "right": "archive_right"}
+_REMAKE: Final[Mapping[Way, Deletion]] = {"left": "remake_left", "right": "remake_right"}
+_SHOWN: Final = 40
+"""How many characters of a value a reason shows."""
+
+
+def reconcile(
+    left: Side,
+    right: Side,
+    terms: Terms,
+    rounds: Mapping[str, int] = {},
+    rulings: Mapping[str, Way] = {},
+) -> Decision:
+    """Decide about a pair. `rulings` are a person's decisions: in these strands that side wins, if anything has changed.
+
+    A record whose counterpart never was is no pair: `ValueError`.
+    """
+    here, there = _look("left", left), _look("right", right)
+    deletion: Deletion = ""
+    if left.now is None or right.now is None:
+        deletion, moves = _without(here, there, terms, rounds)
+    else:
+        moves = {
+            strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name))
+            for strand in terms.strands
+        }
+    writes: dict[Way, Values] = {"left": {}, "right": {}}
+    for move in moves.values():
+        for way, values in move.writes.items():
+            writes[way].update(values)
+    return Decision(
+        write_left=writes["left"],
+        write_right=writes["right"],
+        left_shadow=here.shadow,
+        right_shadow=there.shadow,
+        left_sent=here.unseen,
+        right_sent=there.unseen,
+        outcomes=[outcome for move in moves.values() for outcome in move.outcomes],
+        rounds={name: move.rounds for name, move in moves.items() if move.rounds},
+        deletion=deletion,
+        clears_left=_clears(here, writes["left"]),
+        clears_right=_clears(there, writes["right"]),
+    )
+
+
+def _look(way: Way, side: Side) -> _Seen:
+    now, before, sent = side.now or {}, side.shadow or {}, side.sent
+    settled = frozenset(address for address in now.keys() & sent.keys() if is_rewriting(sent[address], now[address]))
+    moved = frozenset(
+        address for address, value in now.items() if address not in settled and not _alike(value, before.get(address, ABSENT))
+    )
+    # Where something was sent and the old value shows, it is not seen yet: the record may have been read before it was written.
+    unseen = {address: value for address, value in sent.items() if address not in settled and address not in moved}
+    shadow = {**before, **now}
+    return _Seen(way, side, before, shadow, {**shadow, **unseen}, unseen, moved, settled, moved & sent.keys())
+
+
+def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None) -> _Move:
+    left, right = _ends(strand, here, there)
+    returned = any(end.touches(end.seen.returned) for end in (left, right))
+    if not returned and any(end.touches(end.seen.settled) for end in (left, right)):
+        rounds = 0
+    if not left.changed and not right.changed:
+        return _Move(rounds)
+    if left.changed and right.changed and _say_the_same(left, right):
+        return _Move(rounds, (Outcome(strand.name, "agreed"),))
+    if ruling is not None:
+        return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right)
+    moved = any(end.touches(end.seen.moved) for end in (left, right))
+    if rounds >= terms.most_rounds and not moved:
+        return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings((left, right), rounds)),))
+    verdict = _judge(strand.policy, left, right, terms.skew)
+    move = _carry(strand, verdict, left, right)
+    if not move.writes or not any(end.touches(end.seen.returned) for end in verdict.winners):
+        return move._replace(rounds=rounds)
+    rounds += 1
+    if rounds < terms.most_rounds:
+        return move._replace(rounds=rounds)
+    return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings(verdict.winners, rounds)),))
+
+
+def _ends(strand: Strand, here: _Seen, there: _Seen) -> tuple[_End, _End]:
+    left, right = _End(here, strand.left, strand.forward), _End(there, strand.right, strand.back)
+    if not _met(left, right):
+        return left._replace(changed=not left.empty), right._replace(changed=not right.empty)
+    return (
+        left._replace(changed=_has_changed(strand.name, left, right)),
+        right._replace(changed=_has_changed(strand.name, right, left)),
+    )
+
+
+def _met(left: _End, right: _End) -> bool:
+    return left.known and right.known
+
+
+def _has_changed(name: str, end: _End, other: _End) -> bool:
+    if name in end.seen.side.unsettled:
+        return True
+    if not end.touches(end.seen.moved):
+        return False
+    # Emptiness beside a value is a change only where both had a value: otherwise nobody has cleared anything.
+    cleared = end.empty and not other.empty
+    return not cleared or not any(_all_empty(one.seen.before, one.addresses) for one in (end, other))
+
+
+def _say_the_same(left: _End, right: _End) -> bool:
+    return (left.empty and right.empty) or any(end.made and not end.lacks for end in (left, right))
+
+
+def _judge(policy: Policy, left: _End, right: _End, skew: float) -> _Verdict:
+    """Return who wins: whoever alone has changed, whoever alone may, and else whom the policy names."""
+    if left.changed != right.changed:
+        return _KEPT if policy == "never" and not _met(left, right) else _Verdict((left if left.changed else right,))
+    if left.goes != right.goes:
+        return _Verdict((left if left.goes else right,))
+    match policy:
+        case "left":
+            return _Verdict((left,))
+        case "right":
+            return _Verdict((right,))
+        case "never":
+            return _KEPT
+        case "fill_empty":
+            return _Verdict((right if left.empty else left,)) if left.empty != right.empty else _KEPT
+        case "newest":
+            return _newest(left, right, skew)
+        case "union":
+            both = all(_is_list(end) for end in (left, right))
+            return _Verdict((left, right)) if both else _Verdict(why="both sides have changed, and are not both lists")
+        case "hold":
+            return _Verdict(why="both sides have changed")
+
+
+def _newest(left: _End, right: _End, skew: float) -> _Verdict:
+    one, other = left.seen.side.at, right.seen.side.at
+    if one is None or other is None:
+        return _Verdict(why="both sides have changed, and it is not known when")
+    if abs(one - other) <= skew:
+        return _Verdict(why=f"both sides have changed, {abs(one - other):g} seconds apart: nobody can tell which is the newest")
+    return _Verdict((left if one > other else right,))
+
+
+def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End) -> _Move:
+    """Return what brings the winners' values to the other ends."""
+    if not verdict.winners:
+        return _Move(0, (Outcome(strand.name, verdict.kind, why=verdict.why),))
+    writes: dict[Way, Values] = {}
+    outcomes: list[Outcome] = []
+    pairs = [(winner, right if winner is left else left) for winner in verdict.winners]
+    for winner, loser in pairs:
+        if not winner.goes:
+            return _Move(0, (Outcome(strand.name, "kept", why=f"what changes on the {winner.way} does not go to the {loser.way}"),))
+        if len(verdict.winners) == 2:
+            write, lost = _united(loser), None
+        else:
+            write, lost = loser.lacks, loser.values if loser.changed else None
+        if not _met(left, right):
+            write = {address: value for address, value in write.items() if not _is_empty(value)}
+        if write:
+            writes[loser.way] = write
+            outcomes.append(Outcome(strand.name, _TO[loser.way], lost))
+    if outcomes:
+        return _Move(0, tuple(outcomes), writes)
+    _, loser = pairs[-1]
+    if loser.lacks:
+        return _Move(0, (Outcome(strand.name, "kept", why="a first meeting empties nothing"),))
+    if loser.made or (left.empty and right.empty):
+        return _Move(0, (Outcome(strand.name, "agreed"),))
+    return _Move(0, (Outcome(strand.name, "kept", why=f"the mapping makes nothing of it for the {loser.way}"),))
+
+
+def _is_list(end: _End) -> bool:
+    return len(end.addresses) == 1 and all(isinstance(values.get(end.addresses[0]), list) for values in (end.seen.says, end.made))
+
+
+def _united(end: _End) -> Values:
+    """Return its list with what the other side has besides; nothing when there is no more."""
+    (address,) = end.addresses
+    entries: list[Any] = end.seen.says[address]
+    besides: list[Any] = []
+    for entry in end.made[address]:
+        if not any(_agree(entry, other) for other in (*entries, *besides)):
+            besides.append(entry)
+    return {address: entries + besides} if besides else {}
+
+
+def _spellings(ends: Iterable[_End], rounds: int) -> str:
+    told = [
+        f"`{address}` was written as {_told(end.seen.side.sent.get(address, value))} and says {_told(end.seen.says.get(address))}"
+        for end in ends
+        for address, value in end.lacks.items()
+    ]
+    return "; ".join([*sorted(told), f"it came back different {rounds} times"])
+
+
+def _told(value: Any) -> str:
+    text = encode_json(value).decode()
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _without(left: _Seen, right: _Seen, terms: Terms, rounds: Mapping[str, int]) -> tuple[Deletion, dict[str, _Move]]:
+    """Decide about a pair of which a side is gone."""
+    if left.side.now is None and right.side.now is None:
+        return "both_gone", {}
+    gone, rest, then = (left, right, terms.left_gone) if left.side.now is None else (right, left, terms.right_gone)
+    if gone.side.shadow is None and not gone.side.sent:
+        raise ValueError(f"there never was a record on the {gone.way}: one record alone is no pair")
+    edits = {
+        strand.name: _End(rest, strand.left if rest.way == "left" else strand.right, goes=True)
+        for strand in terms.strands
+        if strand.name in rest.side.unsettled or not rest.moved.isdisjoint(strand.left if rest.way == "left" else strand.right)
+    }
+
+    def each(kind: Kind, why: str, *, loses: bool = False) -> dict[str, _Move]:
+        return {name: _Move(rounds.get(name, 0), (Outcome(name, kind, end.values if loses else None, why),)) for name, end in edits.items()}
+
+    if then == "ignore" or then == "unlink":
+        return then, each("kept", f"the record on the {gone.way} was deleted")
+    if edits and terms.edited == "hold":
+        return "held", each("held", f"the record on the {gone.way} was deleted, this was edited on the {rest.way} since")
+    if edits and terms.edited == "keep":
+        return _REMAKE[gone.way], each(_TO[gone.way], f"the record on the {gone.way} is made anew")
+    why = f"the record on the {gone.way} was deleted"
+    return (_DELETE if then == "delete" else _ARCHIVE)[rest.way], each(_TO[rest.way], why, loses=True)
+
+
+def _clears(seen: _Seen, write: Values) -> tuple[str, ...]:
+    return tuple(address for address, value in write.items() if _is_empty(value) and not _is_empty(seen.says.get(address)))
+
+
+def _pick(values: Values, addresses: Iterable[str]) -> Values:
+    return {address: values[address] for address in addresses if address in values}
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value is ABSENT or value == "" or value == []
+
+
+def _all_empty(values: Values, addresses: Iterable[str]) -> bool:
+    return all(_is_empty(values.get(address)) for address in addresses)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return same(one, other) or (_is_empty(one) and _is_empty(other))
+
+
+def _agree(made: Any, there: Any) -> bool:
+    """Return whether both say the same, white space at the ends of a text aside."""
+    return _alike(made, there) or (isinstance(made, str) and isinstance(there, str) and made.strip() == there.strip())

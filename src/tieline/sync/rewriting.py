@@ -1,0 +1,111 @@
+"""Whether a vendor that took one value could have stored it as another.
+
+Vendors trim, round, cut, fold and respell what they accept. What comes back so is our own write and no edit of theirs.
+The question is asked only where a field is seen for the first time after we wrote it, so it may be generous: taking an edit
+for a rewriting delays that edit by one change, taking a rewriting for an edit sends a mutilated value home.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import re
+import unicodedata
+from decimal import ROUND_HALF_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from typing import Any, Final
+
+from tieline.model.times import parse_moment
+from tieline.sync.decide import same
+
+SHORTEST_CUT: Final = 8
+"""Fewest characters that are taken for text cut at the end. Below it stand codes and short names, where a shorter value is another
+value; a free text field that holds fewer is hardly found."""
+
+FEWEST_DIGITS: Final = 6
+"""Fewest digits of a phone number; below it stand house numbers, sizes and versions, where punctuation means something."""
+
+_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{1,60})?")
+_PHONE: Final = re.compile(r"\+?[0-9\s()./-]+")
+_CONTEXT: Final = Context(prec=400)
+_HALVES: Final = (ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_HALF_DOWN)
+_PRECISIONS: Final = tuple(dt.timedelta(**{unit: 1}) for unit in ("milliseconds", "seconds", "minutes"))
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def is_rewriting(sent: Any, seen: Any) -> bool:
+    """Return whether `seen` says what was `sent`, in a spelling that a vendor could have given it."""
+    if same(sent, seen):
+        return True
+    if _is_empty(sent) or _is_empty(seen):
+        return _is_empty(sent) and _is_empty(seen)
+    if isinstance(sent, list) and isinstance(seen, list):
+        return _lists(sent, seen)
+    if isinstance(sent, dict) and isinstance(seen, dict):
+        shared = sent.keys() & seen.keys()
+        return bool(shared) and all(is_rewriting(sent[key], seen[key]) for key in shared)
+    numbers = _number(sent), _number(seen)
+    if numbers[0] is not None and numbers[1] is not None:
+        return _rounds(numbers[0], numbers[1])
+    if isinstance(sent, str) and isinstance(seen, str):
+        return _texts(sent, seen) or _phones(sent, seen) or _times(sent, seen)
+    return False
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def _lists(sent: list[Any], seen: list[Any]) -> bool:
+    if len(sent) == len(seen) and all(map(is_rewriting, sent, seen)):
+        return True
+    # As sets: sorted, and told once what was told twice. Equal entries go first, because comparing any with any is slow.
+    missing = [entry for entry in sent if entry not in seen]
+    strange = [entry for entry in seen if entry not in sent]
+    return all(any(is_rewriting(entry, other) for other in seen) for entry in missing) and all(
+        any(is_rewriting(other, entry) for other in sent) for entry in strange
+    )
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, str):
+        value = value.strip()
+        return Decimal(value) if _NUMBER.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return number if number.is_finite() and abs(number.adjusted()) < _CONTEXT.prec // 2 else None
+
+
+def _rounds(sent: Decimal, seen: Decimal) -> bool:
+    exponent = seen.as_tuple().exponent
+    assert isinstance(exponent, int)  # finite
+    digits = Decimal((0, (1,), max(min(exponent, 0), -_CONTEXT.prec // 2)))
+    return any(seen == sent.quantize(digits, rounding, _CONTEXT) for rounding in _HALVES)
+
+
+def _texts(sent: str, seen: str) -> bool:
+    sent, seen = _folded(sent), _folded(seen)
+    return sent == seen or (len(seen) >= SHORTEST_CUT and sent.startswith(seen))
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
+
+
+def _phones(sent: str, seen: str) -> bool:
+    digits = _digits(sent)
+    return len(digits) >= FEWEST_DIGITS and digits == _digits(seen)
+
+
+def _digits(text: str) -> str:
+    return "".join(re.findall("[0-9]", text)).removeprefix("00") if _PHONE.fullmatch(text.strip()) else ""
+
+
+def _times(sent: str, seen: str) -> bool:
+    with contextlib.suppress(ValueError, OverflowError):
+        before, after = parse_moment(sent), parse_moment(seen)
+        if ":" not in seen:
+            return after.date() in (before.date(), before.astimezone(dt.UTC).date())
+        since = before - _EPOCH
+        return before == after or any(after - _EPOCH in (since // unit * unit, (since + unit / 2) // unit * unit) for unit in _PRECISIONS)
+    return False

@@ -3,7 +3,7 @@
 In this order: a write that says the same twice is simply sent again (updates, deletions, upserts, the same idempotency key); otherwise the
 destination is asked for the record by its match key; where it can't be asked, the integration's `unknown` decides.
 
-Looking is all that happens here: `engine.delivery` carries out what was found.
+Looking is all that happens here: what follows from what was found is for `engine.settling` to say.
 """
 
 from __future__ import annotations

@@ -1,0 +1,75 @@
+"""What a destination has confirmed becomes durable: the delivery, its link, what both sides agree on, all in one commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from tieline.engine.ledger import Ledger
+from tieline.engine.linked import Links, OnConfirmed
+from tieline.model.records import decode_json, encode_json
+from tieline.store import outbox
+from tieline.store.outbox import Delivery
+
+Confirmed = tuple[Delivery, str, int | None]
+"""A delivery, the id of the record that it wrote, and the call that told so."""
+
+
+class Confirmer:
+    """Commits what was confirmed, and counts it."""
+
+    def __init__(self, ledger: Ledger, links: Links, on_confirmed: OnConfirmed | None) -> None:
+        self._ledger, self._links, self._on_confirmed = ledger, links, on_confirmed
+
+    async def commit(self, batch: Sequence[Confirmed], followed: Sequence[str]) -> None:
+        """Confirm deliveries; of the records in `followed` a later version is on its way.
+
+        Raises `sqlite3.IntegrityError` when a target is already the counterpart of another source record: none of them is confirmed then.
+        """
+        ledger, links, now = self._ledger, self._links, self._ledger.clock.now()
+        integration, run, on_confirmed = ledger.integration, ledger.run, self._on_confirmed
+        settled: list[tuple[int, int | None, int]] = []
+        made: list[tuple[str, str]] = []
+        changed: list[tuple[str, str, bytes]] = []
+        deleted: list[str] = []
+        for delivery, target_id, call in batch:
+            settled.append((delivery.id, call, delivery.attempts))
+            if delivery.operation == "delete":
+                deleted.append(delivery.source_id)
+            elif delivery.shadowed:
+                made.append((delivery.source_id, target_id))
+            else:
+                changed.append((delivery.source_id, target_id, self.agreed(delivery)))
+
+        def unit(connection: sqlite3.Connection) -> None:
+            outbox.confirm(connection, settled, run=run, now=now)
+            links.agree(connection, integration, made, changed)
+            if followed:
+                links.expect_more(connection, integration, followed)
+            if deleted:
+                links.remove(connection, integration, deleted)
+            if on_confirmed is not None:
+                on_confirmed(connection, [(delivery, target_id) for delivery, target_id, _ in batch])
+
+        await ledger.commit(unit)
+        counts = ledger.counts
+        for delivery, target_id, _ in batch:
+            delivery.target_id = target_id
+            if delivery.run != run:
+                counts.carried_delivered += 1
+            elif delivery.operation == "create" or delivery.made:
+                counts.created += 1
+            elif delivery.operation == "delete":
+                counts.deleted += 1
+            else:
+                counts.updated += 1
+
+    def agreed(self, delivery: Delivery) -> bytes:
+        """Return the destination's shadow once this is delivered."""
+        if delivery.agreed is None:
+            link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+            before = decode_json(link.target_shadow) if link and link.target_shadow else {}
+            kept = self._links.kept(self._ledger.db, self._ledger.integration, delivery.source_id)
+            # What the destination keeps was sent along with the whole record: agreed is still what the source says.
+            delivery.agreed = encode_json({**before, **{a: value for a, value in delivery.fields.items() if a not in kept}})
+        return delivery.agreed

@@ -1,0 +1,95 @@
+"""One call to the destination: what goes into it, and what its receipts say of each delivery."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tieline.dialects.dialect import Item, Receipt, System
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.confirming import Confirmed
+from tieline.engine.failures import Reaction, reaction_to
+from tieline.engine.ledger import Ledger, about
+from tieline.engine.remembered import Remembered
+from tieline.model.errors import RemoteError
+from tieline.store import outbox
+from tieline.store.outbox import Delivery
+
+
+class Answered(NamedTuple):
+    """What became of the deliveries of a call."""
+
+    confirmed: list[Confirmed]
+    failed: list[tuple[Delivery, RemoteError]]
+    unnamed: list[Delivery]
+    """They went well, and the answer did not tell the id."""
+
+
+class Calls:
+    """Makes the calls of one integration."""
+
+    def __init__(
+        self, job: CompiledIntegration, target: System, ledger: Ledger, remembered: Remembered | None, *, store_id: str, show: bool
+    ) -> None:
+        """`store_id` makes idempotency keys unique; with `show`, a delivery keeps the record that an answer shows."""
+        self._job, self._target, self._ledger, self._remembered = job, target, ledger, remembered
+        self._store_id, self._show = store_id, show
+
+    def size(self, operation: str) -> int:
+        """Return how many of an operation go in one call."""
+        sizes = self._job.target.batch
+        if operation == "create" and self._job.upsert:
+            operation = "upsert"
+        return sizes.get(operation, 1)
+
+    async def claim(self, chunk: Sequence[Delivery]) -> list[Delivery]:
+        """Mark those that have waited as in doubt, before anything leaves; return those that a later version has replaced meanwhile."""
+        again = [delivery for delivery in chunk if not delivery.fresh]
+        if not again:
+            return []
+        owed = await self._ledger.commit(lambda connection: outbox.claim(connection, [delivery.id for delivery in again]))
+        gone = [delivery for delivery in again if delivery.id not in owed]
+        self._ledger.counts.superseded += sum(1 for delivery in gone if delivery.run == self._ledger.run)
+        return gone
+
+    async def write(self, operation: str, group: list[Delivery]) -> list[Receipt]:
+        """Write deliveries in one call; return one receipt each, in order."""
+        job, remembered, show = self._job, self._remembered, self._show
+        # A creation that became an update of what was found there is another request: its key must not get the old answer.
+        keyed = f"{self._store_id}-{operation}" if job.target.idempotency else None
+        nest = job.nest
+        items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, show) for d in group]
+        call = "upsert" if operation == "create" and job.upsert else operation
+        if remembered is not None:
+            await remembered.forget([(d.target_id, d.fields) for d in group])
+        with about(deliveries=group):
+            if self.size(operation) > 1:
+                receipts = await self._target.write_many(job.target_resource, call, items)
+            else:
+                receipts = [await self._target.write(job.target_resource, call, items[0])]
+        if remembered is not None:
+            await remembered.forget([(d.target_id, d.fields) for d in group])
+        return receipts
+
+    def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
+        """Tell apart what went well and what failed; attempts are counted."""
+        answered = Answered([], [], [])
+        for delivery, receipt in zip(group, receipts, strict=True):
+            delivery.call, delivery.shown = receipt.call, receipt.record
+            if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
+                delivery.attempts += 1
+                delivery.tries += 1
+            if receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
+                answered.confirmed.append((delivery, receipt.id, receipt.call))
+            elif receipt.error is not None:
+                answered.failed.append((delivery, receipt.error))
+            else:
+                delivery.already = receipt.already
+                answered.unnamed.append(delivery)
+        return answered
+
+
+def _key(prefix: str, delivery: Delivery) -> str:
+    # Vendors refuse a key that comes with another body; what an update must write can differ after a second look.
+    return f"{prefix}-{delivery.id}-{zlib.crc32(delivery.changed or b''):x}"

@@ -1,0 +1,170 @@
+"""A second look at one delivery: was it done, what does its counterpart say now, and what does it not have yet?
+
+`engine.doubt` looks; here is decided what follows, and noted in the journal; `engine.delivery` carries it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.doubt import Doubts, Found, Way
+from tieline.engine.failures import PASSING, Reaction, reaction_to
+from tieline.engine.ledger import Ledger
+from tieline.model.errors import RemoteError
+from tieline.model.records import encode_json
+from tieline.store import journal
+from tieline.store.outbox import Delivery
+from tieline.sync.decide import changed_fields
+
+
+class Send(NamedTuple):
+    """It still has to be sent, as it is now."""
+
+
+class Confirm(NamedTuple):
+    """The destination has it all: this record is the counterpart."""
+
+    target_id: str
+
+
+class Hold(NamedTuple):
+    """A person decides."""
+
+    kind: str
+    message: str
+
+
+class Fail(NamedTuple):
+    """Looking failed, and what follows is as if the write had failed so."""
+
+    error: RemoteError
+
+
+class Retry(NamedTuple):
+    """Try it again later."""
+
+    error: RemoteError
+
+
+class Refuse(NamedTuple):
+    """The destination does not let it be written."""
+
+    error: RemoteError
+
+
+class Park(NamedTuple):
+    """It can't be written as it is."""
+
+    error: RemoteError
+
+
+Outcome = Send | Confirm | Hold | Fail | Retry | Refuse | Park
+"""What follows from a look."""
+
+
+class Settler:
+    """Decides, for one integration, what follows once there is reason to look."""
+
+    def __init__(self, job: CompiledIntegration, ledger: Ledger, doubts: Doubts, agreed: Callable[[Delivery], bytes]) -> None:
+        """`agreed` fixes the destination's shadow of a delivery before less of it is sent."""
+        self._job, self._ledger, self._doubts, self._agreed = job, ledger, doubts, agreed
+
+    async def of_doubt(self, delivery: Delivery, *, alone: bool) -> Outcome:
+        """Find out whether a write was done; `alone` says that it goes in a call of its own."""
+        match self._doubts.way(delivery, alone=alone):
+            case Way.REPEAT:
+                return Send()  # the doubt stays, lest a later version take its place
+            case Way.RESEND:
+                await self._note(delivery, "sent again without knowing", unknown="resend")
+                return Send()
+            case Way.HOLD:
+                return Hold("unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done")
+            case Way.LOOK:
+                pass
+        try:
+            found = await self._doubts.look(delivery)
+        except RemoteError as error:
+            reaction = reaction_to(error)
+            delivery.tries += reaction is not Reaction.WAIT
+            if reaction in (Reaction.RETRY, Reaction.LOOK_FIRST, Reaction.WAIT, Reaction.HALT):
+                return Fail(error)
+            return Hold("unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}")
+        delivery.doubt = False
+        if not found.candidates:
+            await self._note(delivery, "looked: it had not been done")
+            return Send()
+        delivery.made = True
+        return await self._adopt(delivery, found, "looked: it had been done")
+
+    async def of_unnamed(self, delivery: Delivery) -> Outcome:
+        """The write succeeded, or was so already, and the answer did not tell the id: look it up."""
+        if not self._doubts.can_look:
+            return Hold("unknown", "the destination did not tell the id of the record that it made, and can't be asked")
+        try:
+            found = await self._doubts.look(delivery)
+        except RemoteError as error:
+            return Fail(error)
+        if found.candidates:
+            return await self._adopt(delivery, found, "it was there already" if delivery.already else "its id was looked up")
+        return Hold("unknown", "the destination says that the record is there, but it can't be found by its match key")
+
+    async def of_stale(self, delivery: Delivery, error: RemoteError) -> Outcome:
+        """Somebody else was at the record, or had made it: see what it says now, and send what it does not have."""
+        if delivery.tries >= self._job.spec.retry.attempts or (delivery.operation == "create" and not self._doubts.can_look):
+            return Park(error)
+        try:
+            if delivery.operation == "create":
+                found = await self._doubts.look(delivery)
+                return await self._adopt(delivery, found, "it was there already") if found.candidates else Park(error)
+            there = await self._doubts.current(delivery)
+        except RemoteError as failure:
+            return Retry(failure if isinstance(failure, PASSING) else error)
+        if there is None:
+            return Retry(error)
+        if delivery.operation == "update":
+            differs = changed_fields(delivery.fields, there)
+            if not differs:
+                await self._note(delivery, "looked: it says so already")
+                return Confirm(delivery.target_id or "")
+            if not self._job.target.whole_update:
+                self._narrow(delivery, self._job.whole_lists(differs, there))
+        return Retry(error)
+
+    async def of_missing(self, delivery: Delivery, error: RemoteError) -> Outcome:
+        """The counterpart is not there under its id: it may have been merged or made anew."""
+        if delivery.operation == "create" or not self._doubts.can_look:
+            return Refuse(error)
+        try:
+            found = await self._doubts.look(delivery)
+        except RemoteError as failure:
+            return Retry(failure if isinstance(failure, PASSING) else error)
+        if found.there is None or found.there.id == delivery.target_id:
+            return Refuse(error)
+        await self._note(delivery, "its counterpart has another id now", target_id=found.there.id, before=delivery.target_id)
+        delivery.target_id = found.there.id
+        return Send()
+
+    async def _adopt(self, delivery: Delivery, found: Found, event: str) -> Outcome:
+        """Take what is there as the counterpart; what it has not yet still has to be sent."""
+        there = found.there
+        if there is None:
+            return Hold("unmatched", found.ambiguity)
+        await self._note(delivery, event, target_id=there.id)
+        differs = self._doubts.still_owed(delivery, there)
+        if not differs:
+            return Confirm(there.id)
+        delivery.operation, delivery.target_id = "update", there.id
+        if not self._job.target.whole_update:
+            self._narrow(delivery, differs)
+        return Send()
+
+    def _narrow(self, delivery: Delivery, differs: dict[str, Any]) -> None:
+        """Let a delivery write only what the destination does not say yet. What both agree on then is still all that it was to write."""
+        self._agreed(delivery)
+        delivery.values, delivery.changed = differs, encode_json(differs)
+
+    async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
+        event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)
+        await self._ledger.commit(lambda connection: journal.note(connection, [event]))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -18,45 +17,33 @@ import msgspec
 from tieline.dialects.decoding import Unreadable
 from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.deletions import Braked, Deletions, Guard
 from tieline.engine.destination import Destination
 from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.lookups import Lookups
 from tieline.engine.matching import Matcher
-from tieline.model.errors import CircuitOpen, MappingError, RemoteError, SafetyStop
+from tieline.engine.page import SET_ASIDE, Change, delivery_of
+from tieline.engine.page import Page as _Page
+from tieline.model.errors import CircuitOpen, MappingError, RemoteError
 from tieline.model.records import Record, Values, decode_json, encode_json
-from tieline.spec.integrations import Archive
-from tieline.store import journal, links, outbox, runs
+from tieline.store import journal, links, outbox
 from tieline.store.database import Database
 from tieline.store.links import Link
-from tieline.store.outbox import Delivery
 from tieline.sync.decide import Candidate, changed_fields, identify, meet
 
-Guard = Callable[[Delivery], None]
-"""Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
+__all__ = ["Braked", "Guard", "Pipeline"]
 
-_SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting", "deleted")
-"""Verdicts of records that may have an open delivery, which a later version supersedes."""
 _AT_REST = ("linked", "noted")
 """Verdicts of records that have no delivery on its way, and no doubt about one. An earlier version of any other may be."""
+_HELD_NEXT = "mend the cause, then `tieline dead-letters redrive` it"
 _PARKED_NEXT = "mend the rule or the record; a later version of the record is tried by itself, or `tieline dead-letters redrive`"
 _UNREADABLE_NEXT = "have it mended where it comes from, which brings it anew, then `tieline dead-letters discard` this"
 _CALLS_TOGETHER = 100
 """So many calls of pages on which nothing changed are journaled in one commit."""
-_DELETIONS_TOGETHER = 1000
 _MOST_CANDIDATES = 5
 _NOTHING_FOUND: Mapping[str, bytes | None] = {}
-
-
-class Braked(msgspec.Struct, frozen=True):
-    """More deletions than a run may send."""
-
-    deletions: int
-    allowed: int
-
-    def __str__(self) -> str:
-        return f"{self.deletions} records were deleted in the source, more than the {self.allowed} that the brake on deletions allows"
 
 
 class Pipeline:
@@ -89,9 +76,7 @@ class Pipeline:
         """The most deletions that this run may send."""
         self.brake_holds = True
         """A plan only says in `braked` that the brake would hold."""
-        self.braked: Braked | None = None
-        self.deleted: dict[str, None] = {}
-        """Records that were deleted in the source and may have a counterpart, in order."""
+        self._deletions = Deletions(job, ledger, sender, self._as_kept, guard)
         self._keeps = links.keeps_any(ledger.db, ledger.integration)
         """Whether any record's counterpart is to keep what the source says otherwise."""
         self._under_way = _Page()
@@ -126,11 +111,10 @@ class Pipeline:
         by_id = self._by_id(records, ids, page, repeated)
         for entry in unreadable:
             self._set_apart(page, "unreadable", entry.problem, {"unreadable": entry.text}, repeated)
-        for source_id in by_id.keys() & self.deleted.keys() if self.deleted else ():
-            del self.deleted[source_id]  # it is there again
+        self._deletions.are_back(by_id.keys())
         if _overlap(self._under_way.ids, by_id):
             await self.settle()
-        todo: list[_Change] = []
+        todo: list[Change] = []
         for change in self._changes(by_id, page, again, repeated):
             link = change.link
             if link is not None and change.source_id in found:
@@ -158,7 +142,7 @@ class Pipeline:
                 page.links.append(Link(change.source_id, None, None, change.shadow, None, "filtered"))
                 if link is not None:
                     page.events.append(ledger.event(change.source_id, "filtered", when=job.spec.when))
-                    if link.verdict in _SET_ASIDE:
+                    if link.verdict in SET_ASIDE:
                         page.reopened.append(change.source_id)
                 continue
             todo.append(change)
@@ -212,87 +196,17 @@ class Pipeline:
     async def take_deletions(self, source_ids: Sequence[str], *, repeated: bool = False) -> None:
         """Note records that the source says are gone. What is to be done waits for `settle_deletions`, under the brake."""
         await self.settle()
-        ledger, policy = self._ledger, self._job.spec.deletes
-        fresh = [source_id for source_id in dict.fromkeys(source_ids) if source_id not in self.deleted]
-        known = links.of_sources(self._db, ledger.integration, fresh) if fresh else {}
-        if repeated:
-            fresh = [source_id for source_id in fresh if source_id in known and known[source_id].verdict != "deleted"]
-        gone = [link for link in known.values() if link.verdict != "deleted"]
-        # One whose creation is on its way or in doubt may have a counterpart, whatever became of later versions: its deletion goes behind it.
-        perhaps = [link.source_id for link in gone if link.target_id is None and link.verdict not in ("queued", "unknown")]
-        perhaps = outbox.may_be_made(self._db, ledger.integration, perhaps) if perhaps and policy != "ignore" else []
-        there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")] + perhaps
-        if policy == "ignore":
-            there = []
-            # What is open of these stays so: ignored is the deletion, not what came before it.
-            gone = [link for link in gone if link.verdict not in _SET_ASIDE]
-        never = [link.source_id for link in gone if link.source_id not in {*there}]
-        ledger.counts.read += len(fresh) - len(there)
-        ledger.counts.filtered += len(fresh) - len(there)
-        ledger.counts.repeated += len(source_ids) - len(fresh)
-        if never:
-            page = _Page()
-            page.events = [ledger.event(source_id, "deleted in the source") for source_id in never]
-            page.gone, page.reopened = never, [] if policy == "ignore" else never
-            await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
-        self.deleted.update(dict.fromkeys(there))
+        await self._deletions.take(source_ids, repeated=repeated)
 
     async def settle_deletions(self, cursor: str | None) -> None:
         """Queue the deletions that were seen, and move the cursor with them. Raises `SafetyStop` when they are more than the brake allows."""
         await self.settle()
-        ledger, gone = self._ledger, [*self.deleted]
-        number, most, usual = len(gone), self.most_deletes, self._job.spec.brakes.deletes
-        if number > most:
-            self.braked = Braked(number, most)
-            if self.brake_holds:
-                raise SafetyStop(
-                    f"{self._job.name}: {self.braked}: none of the deletions was sent",
-                    next_step=f"look at them with `tieline plan {self._job.name}`; if they are meant, `tieline run {self._job.name} "
-                    f"--allow-deletes {number}`; `brakes: {{deletes: {usual}}}` in the integration holds for every run",
-                )
-        elif number > usual:
-            allowed = ledger.event(None, "deletions allowed by hand", deletions=number, allowed=most, brake=usual)
-            await ledger.commit(lambda connection: journal.note(connection, [allowed]))
-        self.deleted = {}
-        for start in range(0, number, _DELETIONS_TOGETHER):
-            last = start + _DELETIONS_TOGETHER >= number
-            await self._settle_deletions(gone[start : start + _DELETIONS_TOGETHER], cursor if last else None)
-        if not gone and cursor is not None:
-            await self._settle_deletions([], cursor)
+        await self._deletions.settle(cursor, most=self.most_deletes, brake_holds=self.brake_holds)
 
-    async def _settle_deletions(self, source_ids: Sequence[str], cursor: str | None) -> None:
-        ledger, policy = self._ledger, self._job.spec.deletes
-        page, now = _Page(), ledger.clock.now()
-        known = links.of_sources(self._db, ledger.integration, source_ids) if source_ids else {}
-        ledger.counts.read += len(known)
-        for link in known.values():
-            agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
-            target_id = link.target_id
-            if link.verdict == "queued" or target_id is None:
-                for earlier in outbox.of_record(self._db, ledger.integration, link.source_id):
-                    if earlier.state in ("owed", "sending", "unknown"):
-                        agreed |= earlier.fields
-                        # A creation whose answer was lost may have been found already, though nothing is confirmed yet.
-                        target_id = target_id or earlier.target_id
-            if isinstance(policy, Archive):
-                values = (
-                    {**self._as_kept(link.source_id, agreed), **policy.archive}
-                    if self._job.target.whole_update
-                    else self._job.whole_lists(policy.archive, agreed)
-                )
-                delivery = self._delivery(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
-            else:
-                delivery = self._delivery(link.source_id, "delete", target_id, {}, agreed, agreed)
-            delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
-            delivery.behind = target_id is None
-            if self._guard is not None:
-                self._guard(delivery)
-            page.deliveries.append(delivery)
-            page.reopened.append(link.source_id)
-            page.gone.append(link.source_id)
-        self._sender.expect([delivery.source_id for delivery in page.deliveries])
-        await ledger.commit(page.unit(ledger, now, cursor))
-        await self._sender.put(page.deliveries)
+    @property
+    def braked(self) -> Braked | None:
+        """The brake that held the deletions, or would hold those of a plan."""
+        return self._deletions.braked
 
     # -- deciding
 
@@ -307,7 +221,7 @@ class Pipeline:
             return link.target_id is not None or self._job.when(record, None)
         return self._job.when(record, self._job.old_values(decode_json(link.source_shadow)))
 
-    def _changes(self, by_id: Mapping[str, Record], page: _Page, again: bool, repeated: bool) -> list[_Change]:
+    def _changes(self, by_id: Mapping[str, Record], page: _Page, again: bool, repeated: bool) -> list[Change]:
         """Return the records that are not as they were when they were last seen."""
         if not by_id:
             return []
@@ -317,7 +231,7 @@ class Pipeline:
         for source_id, record in by_id.items():
             shadow = encode_json(project(record))
             if again or seen.get(source_id) != shadow:
-                changes.append(_Change(source_id, record, shadow))
+                changes.append(Change(source_id, record, shadow))
         if repeated:
             page.repeated = len(by_id) - len(changes)
         else:
@@ -354,13 +268,13 @@ class Pipeline:
         if known:
             page.parked += 1
         else:
-            change = _Change(source_id, record, b"{}", None)
+            change = Change(source_id, record, b"{}", None)
             self._park(page, change, kind, message, next_step=_UNREADABLE_NEXT if kind == "unreadable" else _PARKED_NEXT)
 
-    async def _decide(self, todo: list[_Change], page: _Page, again: bool) -> None:
+    async def _decide(self, todo: list[Change], page: _Page, again: bool) -> None:
         job = self._job
         found_links = self.lookups.of(change.record for change in todo)
-        unlinked: list[_Change] = []
+        unlinked: list[Change] = []
         for change in todo:
             link = change.link
             try:
@@ -370,14 +284,7 @@ class Pipeline:
                 continue
             creating = link is None or link.target_id is None
             if creating and link is not None and link.verdict == "unknown" and not again:
-                self._hold(
-                    page,
-                    change,
-                    "unknown",
-                    "whether an earlier version of it was created is not known",
-                    verdict="unknown",
-                    next_step=UNKNOWN_NEXT,
-                )
+                page.hold(change, "unknown", "whether an earlier version of it was created is not known", UNKNOWN_NEXT, verdict="unknown")
                 continue
             problems = job.check(change.values, creating)
             if problems:
@@ -399,7 +306,7 @@ class Pipeline:
         """Return the destination's fields of a record. Raises `MappingError`."""
         return self._job.mapping(record, self.lookups.of([record]))
 
-    async def _meet(self, unlinked: list[_Change], page: _Page, again: bool) -> None:
+    async def _meet(self, unlinked: list[Change], page: _Page, again: bool) -> None:
         job, spec = self._job, self._job.spec
         if not job.match:
             for change in unlinked:
@@ -430,7 +337,7 @@ class Pipeline:
                 and change.key not in here
             ):
                 here[change.key] = change.source_id  # nobody has it: the common case of a first run
-                self._create(page, change)
+                page.create(change)
                 continue
             twin = next((other for other in twins.get(change.key or "", ()) if other != change.source_id), None)
             if twin is None:
@@ -438,12 +345,11 @@ class Pipeline:
             identity = identify(change.source_id, change.key, twin, candidates.get(change.key or "", ()))
             if identity.kind == "held":
                 among = [candidate.id for candidate in candidates.get(change.key or "", ())][:_MOST_CANDIDATES]
-                self._hold(
-                    page,
+                page.hold(
                     change,
                     "unmatched",
                     identity.reason,
-                    next_step="`tieline dead-letters resolve NO --as ID` says which record it is; or mend the records, then `redrive` it",
+                    "`tieline dead-letters resolve NO --as ID` says which record it is; or mend the records, then `redrive` it",
                     candidates=among or None,
                 )
             elif identity.kind == "new":
@@ -456,12 +362,11 @@ class Pipeline:
                 meeting = meet(change.values, there.values, spec.conflict or "hold", job.agree)
                 if meeting.conflicts:
                     fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
-                    self._hold(
-                        page,
+                    page.hold(
                         change,
                         "conflict",
                         f"it matches {there.id}, but they differ: {fields}",
-                        next_step="`tieline dead-letters resolve NO --keep source` sends what is here, `--keep target` leaves what is there",
+                        "`tieline dead-letters resolve NO --keep source` sends what is here, `--keep target` leaves what is there",
                         field=meeting.conflicts[0][0],
                         candidates=[there.id],
                     )
@@ -482,9 +387,7 @@ class Pipeline:
         searched = self._matcher.searched
         return key is None or await self._candidates({key: searched(record) if searched is not None else None}, again=True) is not None
 
-    async def _candidates(
-        self, keys: dict[str, Any], unlinked: Sequence[_Change] = (), *, again: bool
-    ) -> dict[str, list[Candidate]] | None:
+    async def _candidates(self, keys: dict[str, Any], unlinked: Sequence[Change] = (), *, again: bool) -> dict[str, list[Candidate]] | None:
         """Return the destination's records by match key; None when it can't be asked at the moment."""
         if self._job.upsert:
             return {}
@@ -501,16 +404,16 @@ class Pipeline:
                 self.unanswered = why
         return None
 
-    def _leave_undecided(self, page: _Page, change: _Change) -> None:
+    def _leave_undecided(self, page: _Page, change: Change) -> None:
         error = self.unanswered
         assert error is not None
         page.owed += 1
         why = outbox.reason(
             error.kind, f"whether the destination has it already can't be asked: {error}", error.next_step, likely=error.likely
         )
-        self._set_aside(page, change, "owed", "waiting", why)
+        page.set_aside(change, "owed", "waiting", why)
 
-    def _update(self, page: _Page, change: _Change, target_id: str, agreed: Values) -> None:
+    def _update(self, page: _Page, change: Change, target_id: str, agreed: Values) -> None:
         self._leave_alone(change)
         if self._job.match:
             change.key = self._job.source_key(change.record)
@@ -535,45 +438,34 @@ class Pipeline:
         values = {address: value for address, value in agreed.items() if address not in kept}
         return values | {address: decode_json(value) for address, value in kept.items() if value is not None}
 
-    def _leave_alone(self, change: _Change) -> None:
+    def _leave_alone(self, change: Change) -> None:
         for address in self._job.only_create:
             change.values.pop(address, None)
 
-    def _unmatched(self, page: _Page, change: _Change) -> None:
+    def _unmatched(self, page: _Page, change: Change) -> None:
         unmatched = self._job.spec.unmatched or "create"
         if unmatched == "create":
             self._queue(page, change, "create", None, change.values, {}, change.values)
         elif unmatched == "hold":
-            self._hold(page, change, "unmatched", "the destination has no record with its match key")
+            page.hold(change, "unmatched", "the destination has no record with its match key", _HELD_NEXT)
         else:
             page.filtered += 1
             link = change.link
             if link is not None and link.verdict == "ignored" and link.source_shadow == change.shadow:
                 return  # looked at again, and still without a counterpart
-            if link is not None and link.verdict in _SET_ASIDE:
+            if link is not None and link.verdict in SET_ASIDE:
                 page.reopened.append(change.source_id)
             page.links.append(Link(change.source_id, None, change.key, change.shadow, None, "ignored"))
             page.events.append(self._ledger.event(change.source_id, "ignored", unmatched="ignore"))
 
-    def _create(self, page: _Page, change: _Change) -> None:
-        """Queue the creation of a record that neither side has met: nothing of it is under way, set aside, or there already."""
-        changed = encode_json(change.values)
-        page.links.append(Link(change.source_id, None, change.key, change.shadow, changed, "queued"))
-        page.deliveries.append(
-            Delivery(
-                0, change.source_id, None, "create", "sending", 0, 0.0,
-                changed=changed, agreed=changed, shadowed=True, values=change.values, source=change.record, match_key=change.key, fresh=True,
-            )
-        )  # fmt: skip
-
     def _queue(
-        self, page: _Page, change: _Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values
+        self, page: _Page, change: Change, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values
     ) -> None:
         link = change.link
         if operation == "update" and write and (why := self._job.cannot_update(write, before)) is not None:
             self._park(page, change, "no-update", why)
             return
-        if link is not None and link.verdict in _SET_ASIDE:
+        if link is not None and link.verdict in SET_ASIDE:
             page.reopened.append(change.source_id)
         if operation == "update" and not write:
             page.unchanged += 1
@@ -587,7 +479,7 @@ class Pipeline:
             # What is left out would be cleared.
             whole = self._job.target.whole_update
             write = {**self._as_kept(change.source_id, before), **write} if whole else self._job.whole_lists(write, {**agreed, **before})
-        delivery = self._delivery(change.source_id, operation, target_id, write, before, agreed)
+        delivery = delivery_of(change.source_id, operation, target_id, write, before, agreed)
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
         delivery.behind = link is not None and link.verdict not in _AT_REST
         delivery.shadowed = operation == "create" and not delivery.behind
@@ -596,49 +488,25 @@ class Pipeline:
         delivery.source, delivery.match_key = change.record, change.key
         page.deliveries.append(delivery)
 
-    def _delivery(self, source_id: str, operation: str, target_id: str | None, write: Values, before: Values, agreed: Values) -> Delivery:
-        replaced = {address: before[address] for address in write if address in before} if before else None
-        changed = encode_json(write)
-        return Delivery(
-            0, source_id, target_id, operation, "sending", 0, 0.0,
-            changed=changed, before=encode_json(replaced) if replaced else None,
-            agreed=changed if agreed is write else encode_json(agreed), values=write, fresh=True,
-        )  # fmt: skip
-
-    def _mapping_failed(self, page: _Page, change: _Change, error: MappingError) -> None:
+    def _mapping_failed(self, page: _Page, change: Change, error: MappingError) -> None:
         if error.lookup is not None:
             integration, id = error.lookup
-            self._hold(
-                page,
+            page.hold(
                 change,
                 "waiting",
                 f"`{error.target}` needs the counterpart of {id} in {integration}, which has none yet",
+                f"nothing, once {integration} has a counterpart for {id}: the next run after that sends it by itself",
                 verdict="waiting",
-                next_step=f"nothing, once {integration} has a counterpart for {id}: the next run after that sends it by itself",
                 field=error.target,
                 lookup=[integration, id],
             )
         else:
             self._park(page, change, "mapping", str(error), problem=error.target, value=error.value)
 
-    def _hold(
-        self,
-        page: _Page,
-        change: _Change,
-        kind: str,
-        message: str,
-        *,
-        verdict: str = "held",
-        next_step: str = "mend the cause, then `tieline dead-letters redrive` it",
-        **more: Any,
-    ) -> None:
-        page.held += 1
-        self._set_aside(page, change, "held", verdict, outbox.reason(kind, message, next_step, **more))
-
     def _park(
         self,
         page: _Page,
-        change: _Change,
+        change: Change,
         kind: str,
         message: str,
         *,
@@ -646,99 +514,12 @@ class Pipeline:
         value: Any = None,
         next_step: str = _PARKED_NEXT,
     ) -> None:
-        page.parked += 1
         file, line = self._job.where(problem) if problem else (None, None)
         why = outbox.reason(
             kind, message, next_step,
             field=problem, rule=f"{file}:{line}" if file else None, value=value,
         )  # fmt: skip
-        self._set_aside(page, change, "dead", "parked", why)
-
-    def _set_aside(self, page: _Page, change: _Change, state: str, verdict: str, why: bytes) -> None:
-        link = change.link
-        if link is not None:
-            page.reopened.append(change.source_id)
-            if link.verdict == "unknown" and link.target_id is None:
-                verdict = "unknown"  # a later version must not forget that an earlier one may have been made
-        page.links.append(Link(change.source_id, None, change.key, change.shadow, None, verdict))
-        page.deliveries.append(
-            Delivery(
-                0, change.source_id, link.target_id if link else None, "none", state, 0, 0.0,
-                changed=encode_json(change.values) if change.values else None, record=encode_json(change.record), reason=why,
-            )
-        )  # fmt: skip
-
-
-class _Change(msgspec.Struct, gc=False):
-    """A record that is not what it was, on its way through the page."""
-
-    source_id: str
-    record: Record
-    shadow: bytes
-    link: Link | None = None
-    values: Values = {}
-    key: str | None = None
-    target_shadow: bytes | None = None
-
-
-class _Page:
-    """What a page leads to; `unit` makes it durable."""
-
-    def __init__(self) -> None:
-        self.links: list[Link] = []
-        self.deliveries: list[Delivery] = []
-        self.events: list[journal.Event] = []
-        self.reopened: list[str] = []
-        self.gone: list[str] = []
-        """Records that are not in the source any more."""
-        self.parted: list[str] = []
-        """Records whose counterparts are not there any more."""
-        self.seen: list[tuple[str, bytes]] = []
-        """What counterparts were seen to say."""
-        self.kept: list[tuple[str, str, bytes | None]] = []
-        """(Source id, field, what it says as JSON) of what counterparts are to keep."""
-        self.kept_no_more: list[tuple[str, str]] = []
-        """(Source id, field) of what is written, and so not kept any more."""
-        self.ids: AbstractSet[str] = frozenset()
-        self.keys: AbstractSet[str | None] = frozenset()
-        self.read = self.pages = self.repeated = 0
-        self.unchanged = self.filtered = self.held = self.parked = self.owed = self.matched = self.apart = 0
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether there is nothing to make durable: what is unchanged is only counted."""
-        return not (self.links or self.gone or self.reopened or self.deliveries or self.events)
-
-    def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
-        integration, run = ledger.integration, ledger.run
-
-        def commit(connection: sqlite3.Connection) -> None:
-            if self.parted:
-                links.part(connection, integration, self.parted)
-            if self.seen:
-                links.see(connection, integration, self.seen)
-            if self.kept:
-                links.keep(connection, integration, self.kept)
-            if self.kept_no_more:
-                links.keep_no_more(connection, integration, self.kept_no_more)
-            if self.links:
-                links.put(connection, integration, run, self.links)
-            if self.gone:
-                links.judge(connection, integration, self.gone, "deleted")
-            since: dict[str, float] = {}
-            if self.reopened:
-                since = outbox.owed_since(connection, integration, self.reopened)
-                outbox.supersede(connection, integration, self.reopened, run=run, now=now)
-            if self.deliveries:
-                outbox.queue(connection, integration, run, now, self.deliveries)
-                if since:
-                    outbox.inherit_age(connection, self.deliveries, since)
-            if self.events:
-                journal.note(connection, [event._replace(at=now) for event in self.events])
-            if cursor is not None:
-                runs.move_cursor(connection, integration, cursor)
-
-        return commit
+        page.park(change, why)
 
 
 def _overlap(left: AbstractSet[Any], right: Iterable[Any]) -> bool:

@@ -1,0 +1,140 @@
+"""Records that are gone from the source: noted while it is read, carried out once all of it is, under the brake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import msgspec
+
+from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.destination import Destination
+from tieline.engine.ledger import Ledger
+from tieline.engine.page import SET_ASIDE, Page, delivery_of
+from tieline.model.errors import SafetyStop
+from tieline.model.records import Values, decode_json
+from tieline.spec.integrations import Archive
+from tieline.store import journal, links, outbox
+from tieline.store.outbox import Delivery
+
+Guard = Callable[[Delivery], None]
+"""Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
+_DELETIONS_TOGETHER = 1000
+
+
+class Braked(msgspec.Struct, frozen=True):
+    """More deletions than a run may send."""
+
+    deletions: int
+    allowed: int
+
+    def __str__(self) -> str:
+        return f"{self.deletions} records were deleted in the source, more than the {self.allowed} that the brake on deletions allows"
+
+
+class Deletions:
+    """The deletions of one run."""
+
+    def __init__(
+        self,
+        job: CompiledIntegration,
+        ledger: Ledger,
+        sender: Destination,
+        as_kept: Callable[[str, Values], Values],
+        guard: Guard | None,
+    ) -> None:
+        """`as_kept` gives what was agreed on of a record, with what its counterpart was to keep as it stands there."""
+        self._job, self._ledger, self._sender, self._as_kept, self._guard = job, ledger, sender, as_kept, guard
+        self._gone: dict[str, None] = {}
+        """Records that were deleted in the source and may have a counterpart, in order."""
+        self.braked: Braked | None = None
+
+    def are_back(self, source_ids: Collection[str]) -> None:
+        """Forget the deletions of records that are there again."""
+        for source_id in source_ids & self._gone.keys() if self._gone else ():
+            del self._gone[source_id]
+
+    async def take(self, source_ids: Sequence[str], *, repeated: bool = False) -> None:
+        """Note records that the source says are gone; with `repeated`, most of them were noted in this run already."""
+        ledger, policy = self._ledger, self._job.spec.deletes
+        fresh = [source_id for source_id in dict.fromkeys(source_ids) if source_id not in self._gone]
+        known = links.of_sources(ledger.db, ledger.integration, fresh) if fresh else {}
+        if repeated:
+            fresh = [source_id for source_id in fresh if source_id in known and known[source_id].verdict != "deleted"]
+        gone = [link for link in known.values() if link.verdict != "deleted"]
+        # One whose creation is on its way or in doubt may have a counterpart, whatever became of later versions: its deletion goes behind it.
+        perhaps = [link.source_id for link in gone if link.target_id is None and link.verdict not in ("queued", "unknown")]
+        perhaps = outbox.may_be_made(ledger.db, ledger.integration, perhaps) if perhaps and policy != "ignore" else []
+        there = [link.source_id for link in gone if link.target_id is not None or link.verdict in ("queued", "unknown")] + perhaps
+        if policy == "ignore":
+            there = []
+            # What is open of these stays so: ignored is the deletion, not what came before it.
+            gone = [link for link in gone if link.verdict not in SET_ASIDE]
+        never = [link.source_id for link in gone if link.source_id not in {*there}]
+        ledger.counts.read += len(fresh) - len(there)
+        ledger.counts.filtered += len(fresh) - len(there)
+        ledger.counts.repeated += len(source_ids) - len(fresh)
+        if never:
+            page = Page()
+            page.events = [ledger.event(source_id, "deleted in the source") for source_id in never]
+            page.gone, page.reopened = never, [] if policy == "ignore" else never
+            await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
+        self._gone.update(dict.fromkeys(there))
+
+    async def settle(self, cursor: str | None, *, most: int, brake_holds: bool) -> None:
+        """Queue the deletions that were seen, and move the cursor with them.
+
+        Raises `SafetyStop` when they are more than `most`; unless `brake_holds`, `braked` only says so.
+        """
+        ledger, gone = self._ledger, [*self._gone]
+        number, usual = len(gone), self._job.spec.brakes.deletes
+        if number > most:
+            self.braked = Braked(number, most)
+            if brake_holds:
+                raise SafetyStop(
+                    f"{self._job.name}: {self.braked}: none of the deletions was sent",
+                    next_step=f"look at them with `tieline plan {self._job.name}`; if they are meant, `tieline run {self._job.name} "
+                    f"--allow-deletes {number}`; `brakes: {{deletes: {usual}}}` in the integration holds for every run",
+                )
+        elif number > usual:
+            allowed = ledger.event(None, "deletions allowed by hand", deletions=number, allowed=most, brake=usual)
+            await ledger.commit(lambda connection: journal.note(connection, [allowed]))
+        self._gone = {}
+        for start in range(0, number, _DELETIONS_TOGETHER):
+            last = start + _DELETIONS_TOGETHER >= number
+            await self._settle(gone[start : start + _DELETIONS_TOGETHER], cursor if last else None)
+        if not gone and cursor is not None:
+            await self._settle([], cursor)
+
+    async def _settle(self, source_ids: Sequence[str], cursor: str | None) -> None:
+        ledger, policy = self._ledger, self._job.spec.deletes
+        page, now = Page(), ledger.clock.now()
+        known = links.of_sources(ledger.db, ledger.integration, source_ids) if source_ids else {}
+        ledger.counts.read += len(known)
+        for link in known.values():
+            agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
+            target_id = link.target_id
+            if link.verdict == "queued" or target_id is None:
+                for earlier in outbox.of_record(ledger.db, ledger.integration, link.source_id):
+                    if earlier.state in ("owed", "sending", "unknown"):
+                        agreed |= earlier.fields
+                        # A creation whose answer was lost may have been found already, though nothing is confirmed yet.
+                        target_id = target_id or earlier.target_id
+            if isinstance(policy, Archive):
+                values = (
+                    {**self._as_kept(link.source_id, agreed), **policy.archive}
+                    if self._job.target.whole_update
+                    else self._job.whole_lists(policy.archive, agreed)
+                )
+                delivery = delivery_of(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
+            else:
+                delivery = delivery_of(link.source_id, "delete", target_id, {}, agreed, agreed)
+            delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
+            delivery.behind = target_id is None
+            if self._guard is not None:
+                self._guard(delivery)
+            page.deliveries.append(delivery)
+            page.reopened.append(link.source_id)
+            page.gone.append(link.source_id)
+        self._sender.expect([delivery.source_id for delivery in page.deliveries])
+        await ledger.commit(page.unit(ledger, now, cursor))
+        await self._sender.put(page.deliveries)

@@ -61,7 +61,7 @@ class Side(msgspec.Struct, frozen=True):
     shadow: Values | None
     """What it said when both last agreed. None: they never met."""
     made: Values
-    """What the mapping makes of the other side's record, in this side's spelling."""
+    """What the mapping makes of what stands on the other side, in this side's spelling."""
     sent: Values = {}
     """What was written to it and has not been seen there since."""
     unsettled: frozenset[str] = frozenset()
@@ -123,7 +123,7 @@ class _Seen(NamedTuple):
     before: Values
     shadow: Values
     says: Values
-    """What stands there as far as can be told: what was sent and not seen yet, else what it shows, else what it said before."""
+    """What stands there: what was sent and not seen yet, else what it shows, else what it said before."""
     unseen: Values
     moved: frozenset[str]
     """Addresses that somebody else has changed."""
@@ -157,6 +157,11 @@ class _End(NamedTuple):
     @property
     def known(self) -> bool:
         return any(address in self.seen.before or address in self.seen.side.sent for address in self.addresses)
+
+    @property
+    def valued(self) -> bool:
+        """Whether there was a value here when both last agreed, or it was written since."""
+        return not _all_empty({**self.seen.before, **self.seen.side.sent}, self.addresses)
 
     @property
     def made(self) -> Values:
@@ -210,14 +215,12 @@ def reconcile(
     A record whose counterpart never was is no pair: `ValueError`.
     """
     here, there = _look("left", left), _look("right", right)
-    deletion: Deletion = ""
     if left.now is None or right.now is None:
-        deletion, moves = _without(here, there, terms, rounds)
-    else:
-        moves = {
-            strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name))
-            for strand in terms.strands
-        }
+        deletion, outcomes = _without(here, there, terms)
+        return Decision({}, {}, here.shadow, there.shadow, here.unseen, there.unseen, outcomes, dict(rounds), deletion)
+    moves = {
+        strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name)) for strand in terms.strands
+    }
     writes: dict[Way, Values] = {"left": {}, "right": {}}
     for move in moves.values():
         for way, values in move.writes.items():
@@ -231,10 +234,25 @@ def reconcile(
         right_sent=there.unseen,
         outcomes=[outcome for move in moves.values() for outcome in move.outcomes],
         rounds={name: move.rounds for name, move in moves.items() if move.rounds},
-        deletion=deletion,
         clears_left=_clears(here, writes["left"]),
         clears_right=_clears(there, writes["right"]),
     )
+
+
+def standing(now: Values, shadow: Values, sent: Values) -> Values:
+    """Return what stands on a side as far as can be told; the mapping is given this, so that `made` knows our own writes.
+
+    Where something was sent and the old value shows, it is not seen yet: the record may have been read before it was written.
+    """
+    return {**shadow, **now, **_unseen(now, shadow, sent)}
+
+
+def _unseen(now: Values, shadow: Values, sent: Values) -> Values:
+    return {
+        address: value
+        for address, value in sent.items()
+        if address not in now or (not is_rewriting(value, now[address]) and _alike(now[address], shadow.get(address, ABSENT)))
+    }
 
 
 def _look(way: Way, side: Side) -> _Seen:
@@ -243,10 +261,8 @@ def _look(way: Way, side: Side) -> _Seen:
     moved = frozenset(
         address for address, value in now.items() if address not in settled and not _alike(value, before.get(address, ABSENT))
     )
-    # Where something was sent and the old value shows, it is not seen yet: the record may have been read before it was written.
-    unseen = {address: value for address, value in sent.items() if address not in settled and address not in moved}
-    shadow = {**before, **now}
-    return _Seen(way, side, before, shadow, {**shadow, **unseen}, unseen, moved, settled, moved & sent.keys())
+    says = standing(now, before, sent)
+    return _Seen(way, side, before, {**before, **now}, says, _unseen(now, before, sent), moved, settled, moved & sent.keys())
 
 
 def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None) -> _Move:
@@ -260,8 +276,8 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
         return _Move(rounds, (Outcome(strand.name, "agreed"),))
     if ruling is not None:
         return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right)
-    moved = any(end.touches(end.seen.moved) for end in (left, right))
-    if rounds >= terms.most_rounds and not moved:
+    waits = any(strand.name in end.seen.side.unsettled for end in (left, right))
+    if rounds >= terms.most_rounds and waits and not any(end.touches(end.seen.moved) for end in (left, right)):
         return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings((left, right), rounds)),))
     verdict = _judge(strand.policy, left, right, terms.skew)
     move = _carry(strand, verdict, left, right)
@@ -294,7 +310,7 @@ def _has_changed(name: str, end: _End, other: _End) -> bool:
         return False
     # Emptiness beside a value is a change only where both had a value: otherwise nobody has cleared anything.
     cleared = end.empty and not other.empty
-    return not cleared or not any(_all_empty(one.seen.before, one.addresses) for one in (end, other))
+    return not cleared or (end.valued and other.valued)
 
 
 def _say_the_same(left: _End, right: _End) -> bool:
@@ -321,8 +337,7 @@ def _judge(policy: Policy, left: _End, right: _End, skew: float) -> _Verdict:
         case "union":
             both = all(_is_list(end) for end in (left, right))
             return _Verdict((left, right)) if both else _Verdict(why="both sides have changed, and are not both lists")
-        case "hold":
-            return _Verdict(why="both sides have changed")
+    return _Verdict(why="both sides have changed")
 
 
 def _newest(left: _End, right: _End, skew: float) -> _Verdict:
@@ -340,8 +355,8 @@ def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End) -> _Move:
         return _Move(0, (Outcome(strand.name, verdict.kind, why=verdict.why),))
     writes: dict[Way, Values] = {}
     outcomes: list[Outcome] = []
-    pairs = [(winner, right if winner is left else left) for winner in verdict.winners]
-    for winner, loser in pairs:
+    for winner in verdict.winners:
+        loser = right if winner is left else left
         if not winner.goes:
             return _Move(0, (Outcome(strand.name, "kept", why=f"what changes on the {winner.way} does not go to the {loser.way}"),))
         if len(verdict.winners) == 2:
@@ -355,12 +370,12 @@ def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End) -> _Move:
             outcomes.append(Outcome(strand.name, _TO[loser.way], lost))
     if outcomes:
         return _Move(0, tuple(outcomes), writes)
-    _, loser = pairs[-1]
-    if loser.lacks:
+    ends = [right if winner is left else left for winner in verdict.winners]
+    if not _met(left, right) and any(end.lacks for end in ends):
         return _Move(0, (Outcome(strand.name, "kept", why="a first meeting empties nothing"),))
-    if loser.made or (left.empty and right.empty):
+    if (left.empty and right.empty) or all(end.made for end in ends):
         return _Move(0, (Outcome(strand.name, "agreed"),))
-    return _Move(0, (Outcome(strand.name, "kept", why=f"the mapping makes nothing of it for the {loser.way}"),))
+    return _Move(0, (Outcome(strand.name, "kept", why="the mapping makes nothing of it for the other side"),))
 
 
 def _is_list(end: _End) -> bool:
@@ -392,30 +407,25 @@ def _told(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _without(left: _Seen, right: _Seen, terms: Terms, rounds: Mapping[str, int]) -> tuple[Deletion, dict[str, _Move]]:
-    """Decide about a pair of which a side is gone."""
+def _without(left: _Seen, right: _Seen, terms: Terms) -> tuple[Deletion, list[Outcome]]:
+    """Decide about a pair of which a side is gone; every edit of the other since has an outcome."""
     if left.side.now is None and right.side.now is None:
-        return "both_gone", {}
+        return "both_gone", []
     gone, rest, then = (left, right, terms.left_gone) if left.side.now is None else (right, left, terms.right_gone)
     if gone.side.shadow is None and not gone.side.sent:
         raise ValueError(f"there never was a record on the {gone.way}: one record alone is no pair")
-    edits = {
-        strand.name: _End(rest, strand.left if rest.way == "left" else strand.right, goes=True)
-        for strand in terms.strands
-        if strand.name in rest.side.unsettled or not rest.moved.isdisjoint(strand.left if rest.way == "left" else strand.right)
-    }
-
-    def each(kind: Kind, why: str, *, loses: bool = False) -> dict[str, _Move]:
-        return {name: _Move(rounds.get(name, 0), (Outcome(name, kind, end.values if loses else None, why),)) for name, end in edits.items()}
-
-    if then == "ignore" or then == "unlink":
-        return then, each("kept", f"the record on the {gone.way} was deleted")
-    if edits and terms.edited == "hold":
-        return "held", each("held", f"the record on the {gone.way} was deleted, this was edited on the {rest.way} since")
-    if edits and terms.edited == "keep":
-        return _REMAKE[gone.way], each(_TO[gone.way], f"the record on the {gone.way} is made anew")
+    ends = {strand.name: _End(rest, strand.left if rest is left else strand.right, goes=True) for strand in terms.strands}
+    edited = {name: end for name, end in ends.items() if name in rest.side.unsettled or end.touches(rest.moved)}
     why = f"the record on the {gone.way} was deleted"
-    return (_DELETE if then == "delete" else _ARCHIVE)[rest.way], each(_TO[rest.way], why, loses=True)
+    if then == "ignore" or then == "unlink":
+        return then, [Outcome(name, "kept", why=why) for name in edited]
+    if edited and terms.edited == "hold":
+        return "held", [Outcome(name, "held", why=f"{why}, and this edited on the {rest.way} since") for name in edited]
+    if edited and terms.edited == "keep":
+        return _REMAKE[gone.way], [Outcome(name, _TO[gone.way], why=f"{why}, and is made anew") for name in edited]
+    return (_DELETE if then == "delete" else _ARCHIVE)[rest.way], [
+        Outcome(name, _TO[rest.way], end.values, why) for name, end in edited.items()
+    ]
 
 
 def _clears(seen: _Seen, write: Values) -> tuple[str, ...]:

@@ -77,7 +77,9 @@ def _number(value: Any) -> Decimal | None:
 
 
 def _rounds(sent: Decimal, seen: Decimal) -> bool:
-    exponent = seen.as_tuple().exponent
+    if sent == seen:
+        return True
+    exponent = seen.normalize(_CONTEXT).as_tuple().exponent  # 5.0 may be a whole number, told as vendors tell floats
     assert isinstance(exponent, int)  # finite
     digits = Decimal((0, (1,), max(min(exponent, 0), -_CONTEXT.prec // 2)))
     return any(seen == sent.quantize(digits, rounding, _CONTEXT) for rounding in _HALVES)

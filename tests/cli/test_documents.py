@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from tieline.cli.reference import EXAMPLES, commands_page
 from tieline.engine.failures import as_table
-from tieline.mapping import compile_mapping, compile_when
+from tieline.mapping import broken_laws, compile_both_ways, compile_mapping, compile_when
 from tieline.model.errors import MappingError
 from tieline.model.paths import flatten
 from tieline.model.records import decode_json, encode_json
@@ -83,6 +83,16 @@ def test_an_example_of_a_rule_comes_out_as_written(example, functions):
     assert {address: type(value) for address, value in expected.items() if not isinstance(value, (int, Decimal))} == {
         address: type(value) for address, value in values.items() if not isinstance(value, (int, Decimal))
     }
+
+
+@pytest.mark.parametrize("example", examples("mapping.md", "edited"))
+def test_an_example_of_a_way_back_comes_out_as_written(example, functions):
+    rules = TypeAdapter(dict[str, MapRule]).validate_python(example["map"])
+    both = compile_both_ways(rules, functions=functions)
+
+    assert flatten(record(example["expect"])) == both.forward(record(example["given"]))
+    assert flatten(record(example["becomes"])) == both.back(record(example["edited"]))
+    assert [] == broken_laws(both, record(example["given"]))
 
 
 @pytest.mark.parametrize("example", examples("mapping.md", "when"))

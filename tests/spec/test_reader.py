@@ -19,9 +19,9 @@ def test_a_project_has_its_parts_by_name(project_folder: Path) -> None:
     project = read_project(project_folder, environ=ENVIRON)
 
     assert "leads-to-mail" == project.file.project
-    assert ["crm", "mail"] == list(project.connectors)
-    assert ["crm", "mail"] == list(project.connections)
-    assert ["companies", "leads"] == list(project.integrations)
+    assert ["books", "crm", "desk", "mail"] == list(project.connectors)
+    assert ["crm", "mail", "desk", "books"] == list(project.connections)
+    assert ["companies", "leads", "people"] == list(project.integrations)
     assert frozenset() == project.broken
 
 
@@ -59,7 +59,7 @@ def test_files_may_end_in_yml(project_folder: Path) -> None:
     for path in project_folder.rglob("*.yaml"):
         path.rename(path.with_suffix(".yml"))
     project = read_project(project_folder, environ=ENVIRON)
-    assert ["companies", "leads"] == list(project.integrations)
+    assert ["companies", "leads", "people"] == list(project.integrations)
     assert ("tieline.yml", 1) == project.where("project", "")
 
 
@@ -78,7 +78,7 @@ def test_a_connection_may_use_a_connector_that_comes_with_tieline(
 
     project = read_project(project_folder, environ=ENVIRON)
 
-    assert ["crm", "mail"] == list(project.connectors)
+    assert {"books", "crm", "desk", "mail"} == set(project.connectors)
     assert ("tieline/connectors/mail.yaml", 1) == project.where("connector", "mail")
 
 
@@ -140,7 +140,7 @@ def test_one_bad_connection_leaves_the_other_usable(project_folder: Path) -> Non
 
 def test_warnings_do_not_keep_a_project_from_being_used(project_folder: Path) -> None:
     project, complaints = read_project_with_complaints(project_folder, {})
-    assert ["warning", "warning"] == [complaint.severity for complaint in complaints]
+    assert ["warning"] * 4 == [complaint.severity for complaint in complaints]
     assert project is not None
     assert read_project(project_folder, environ={}).integrations.keys() == project.integrations.keys()
 

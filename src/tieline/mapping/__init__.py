@@ -1,20 +1,31 @@
 """One record into another: addresses, rules, expressions and conversions. Pure: no I/O, no clock, no chance."""
 
 from tieline.mapping.access import compile_get, compile_nest
+from tieline.mapping.both_ways import BothWays, Examined, Strand, backwards, compile_both_ways
 from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
+from tieline.mapping.inverses import BACK
 from tieline.mapping.keys import normalise_key
+from tieline.mapping.laws import Broken, broken_laws
 from tieline.mapping.when import CompiledWhen, compile_projection, compile_when
 from tieline.model.paths import flatten, format_path, get, nest, parse_path, put
 
 __all__ = [
+    "BACK",
+    "BothWays",
+    "Broken",
     "Check",
     "CompiledMapping",
     "CompiledWhen",
+    "Examined",
     "Links",
     "Lookup",
     "Problem",
     "Step",
+    "Strand",
+    "backwards",
+    "broken_laws",
+    "compile_both_ways",
     "compile_check",
     "compile_get",
     "compile_mapping",

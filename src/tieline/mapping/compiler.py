@@ -21,7 +21,10 @@ from tieline.model.records import ABSENT, Record, Values
 from tieline.spec.integrations import Rule
 
 Links: TypeAlias = Mapping[tuple[str, str], str | int]
-"""Ids of linked records, by the integration and the id on its source side."""
+"""Ids of linked records, by the integration and the id on its source side.
+
+A look-up that runs backwards asks for `NAME/back`, and the id on the destination's side: see `mapping.inverses`.
+"""
 
 _NO_LINKS: Final[dict[tuple[str, str], str | int]] = {}
 _MOST_TEXT: Final = 300

@@ -27,7 +27,7 @@ from tieline.spec.integrations import Rule
 Functions = Mapping[str, Callable[..., Any]]
 
 _MISS: Final = object()
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # 007 is a code, not a number
+NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")  # 007 is a code, not a number
 _PARTNERS: Final = {
     "otherwise": ("values",),
     "take": ("split",),
@@ -221,7 +221,7 @@ def _table(values: dict[str, Any], otherwise: Any) -> Callable[[Any], Any]:
     numbers: dict[Decimal, Any] = {}
     for key, result in values.items():
         known[key] = settled(result)
-        if _NUMBER.fullmatch(key):
+        if NUMBER.fullmatch(key):
             if Decimal(key) in numbers:
                 raise ValueError(f"`values` has `{key}` twice, as the same number")
             numbers[Decimal(key)] = known[key]

@@ -27,6 +27,7 @@ _SCALE: Final = {"unix": 1_000_000, "unix_ms": 1_000}  # microseconds
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _SAMPLE: Final = dt.datetime(2024, 11, 28, 13, 45, 59, 123456, tzinfo=dt.UTC)
 _YEAR: Final = frozenset("YyGcx")
+_TIME: Final = frozenset("HIcX")
 _DIRECTIVE: Final = re.compile(r"%([-_0^#]?[A-Za-z%]|:z)")
 
 
@@ -40,16 +41,30 @@ def zone(name: str) -> dt.tzinfo:
         raise ValueError(f"`{name}` is not a time zone; write a name such as Australia/Sydney") from None
 
 
+def directives(format: str) -> set[str]:  # noqa: A002 - the key's own name
+    """Return the letters of a format's directives."""
+    return {match[1][-1] for match in _DIRECTIVE.finditer(format)}
+
+
+def holds(format: str | None) -> tuple[bool, bool, bool]:  # noqa: A002 - the key's own name
+    """Return whether a format has a place for the whole date, for the time of day, and for the offset; RFC 3339 has, and Unix time."""
+    if format is None or format in _SCALE:
+        return True, True, True
+    letters = directives(format)
+    whole = bool(letters & set("cx")) or bool(letters & _YEAR and ("j" in letters or (letters & set("mbB") and "d" in letters)))
+    return whole, bool(letters & _TIME), "z" in letters
+
+
 def check_format(format: str, *, reading: bool) -> None:  # noqa: A002 - the key's own name
     """Raise `ValueError` for a format that can't be used."""
     if format in _SCALE:
         return
-    directives = {match[1][-1] for match in _DIRECTIVE.finditer(format)}
-    if not directives - {"%"}:
+    letters = directives(format)
+    if not letters - {"%"}:
         raise ValueError(f"`{format}` holds no directive such as %Y")
-    if "Z" in directives:
+    if "Z" in letters:
         raise ValueError("%Z is a name that several zones share; leave it out and state `zone`, or use %z")
-    if reading and not directives & _YEAR:
+    if reading and not letters & _YEAR:
         raise ValueError(f"`{format}` holds no year")
     try:
         text = _SAMPLE.strftime(format)
@@ -135,7 +150,7 @@ def _unix(scale: int) -> Callable[[Any], dt.datetime]:
 
 
 def _formatted(format: str) -> Callable[[Any], dt.datetime]:  # noqa: A002 - the key's own name
-    timeless = not {match[1][-1] for match in _DIRECTIVE.finditer(format)} & set("HIMSfcXzps")
+    timeless = not directives(format) & (_TIME | set("MSfzps"))
 
     def read(value: Any) -> Any:
         if not isinstance(value, str):

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, NonNegativeInt, PositiveInt, Tag
 from pydantic import Field as Declare
 
-from tieline.spec.base import Declared, Length, Name, Path
+from tieline.spec.base import Declared, Length, Name, Path, Share
+
+Conflict = Literal["source", "target", "left", "right", "newest", "fill_empty", "union", "never", "hold"]
+"""Who decides when two sides differ: the first two of a one-way integration, the others of a two-way one; the last ones of both."""
 
 Conversion = Literal[
     "string",
@@ -74,8 +77,15 @@ class Rule(Declared):
     """Value when the source's field is absent or null, or the result is; `null` turns absent into null."""
     default_blank: bool = False
     """The default also takes the place of blank text."""
-    only: Literal["create"] | None = None
-    """`create`: the field is written when the record is made, and left alone from then on."""
+    only: Literal["create", "forward", "back"] | None = None
+    """`create`: the field is written when the record is made, and left alone from then on. In a two-way integration also `forward`: the
+    rule runs only from `from` to `to`; `back`: only from `to` to `from`."""
+    back: BackRule | None = None
+    """In a two-way integration: how the field of `from` gets its value back, where the rule can't be run backwards by itself. A field of `to`
+    or a rule over its fields (with `from`, `const`, `expr` or `call`), when the rule reads one field; otherwise a table: each field of
+    `from`, with a field of `to` or a rule."""
+    conflict: Conflict | None = None
+    """In a two-way integration: who decides when both sides changed this field; the integration's `conflict` unless stated."""
     missing: Literal["hold", "empty", "absent"] = "hold"
     """With `lookup`: what happens while the other record has no link: the record waits, the field is null, or it is left out."""
 
@@ -84,7 +94,24 @@ def _rule_kind(value: Any) -> str:
     return "path" if isinstance(value, str) else "rule"
 
 
+_HEADS = frozenset(("from", "source", "const", "expr", "call"))
+_NO_FIELDS: Any = ["from", "const", "expr", "call"]
+
+
+def _back_kind(value: Any) -> str:
+    """Every rule has one of these keys. A field that is called so is written in quotes: `'"from"'`."""
+    if isinstance(value, dict):
+        return "rule" if _HEADS.intersection(value) else "table"
+    return _rule_kind(value)
+
+
 MapRule = Annotated[Annotated[Path, Tag("path")] | Annotated[Rule, Tag("rule")], Discriminator(_rule_kind)]
+BackRule = Annotated[
+    Annotated[Path, Tag("path")]
+    | Annotated[Rule, Tag("rule")]
+    | Annotated[dict[str, MapRule], Tag("table"), Declare(json_schema_extra={"propertyNames": {"not": {"enum": _NO_FIELDS}}})],
+    Discriminator(_back_kind),
+]
 
 
 class Example(Declared):
@@ -121,7 +148,15 @@ class Brakes(Declared):
 
     deletes: NonNegativeInt = 10
     """Most deletions (or archivings) in one run; with more, none is sent and the run halts. `tieline run NAME --allow-deletes N` allows more
-    of them once."""
+    of them once. In a two-way integration: on each side."""
+    deletes_share: Share | None = None
+    """In a two-way integration: the most deletions (or archivings) in one run on each side as a share of its records that have a counterpart;
+    the smaller of both limits holds."""
+    clears: NonNegativeInt = 10
+    """In a two-way integration: the most records of a side in which one run may clear the same field; with more, none is sent and the run
+    halts."""
+    clears_share: Share | None = None
+    """In a two-way integration: the same as a share of the side's records that have a counterpart; the smaller of both limits holds."""
 
 
 class Archive(Declared):
@@ -129,6 +164,33 @@ class Archive(Declared):
 
     archive: dict[str, Any]
     """The fields that are set, by address."""
+
+
+class TwoWayDeletes(Declared):
+    """What deletions do in a two-way integration."""
+
+    left: Literal["ignore", "unlink", "delete"] | Archive = "ignore"
+    """What a deletion on the left (`from`) does on the right: nothing; the right record is on its own from then on (`unlink`); it is deleted,
+    or fields of it are set."""
+    right: Literal["ignore", "unlink", "delete"] | Archive = "ignore"
+    """What a deletion on the right (`to`) does on the left."""
+    edited: Literal["hold", "delete", "keep"] = "hold"
+    """When the other record was edited since both last agreed: a person decides, it is deleted all the same, or it is kept, on its own."""
+
+
+class TwoWayUnmatched(Declared):
+    """What happens to records without a counterpart in a two-way integration."""
+
+    left: Literal["create", "hold", "ignore"]
+    """To a record of the left (`from`)."""
+    right: Literal["create", "hold", "ignore"]
+    """To a record of the right (`to`)."""
+
+
+def _deletes_kind(value: Any) -> str:
+    if isinstance(value, TwoWayDeletes) or (isinstance(value, dict) and not {"left", "right", "edited"}.isdisjoint(value)):
+        return "sides"
+    return "archive" if isinstance(value, dict | Archive) else "word"
 
 
 class Integration(Declared):
@@ -142,8 +204,8 @@ class Integration(Declared):
     """Where records come from: `CONNECTION.RESOURCE`."""
     target: str = Declare(alias="to", pattern=r"^[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*$")
     """Where they go: `CONNECTION.RESOURCE`."""
-    direction: Literal["one-way"] | None = None
-    """`one-way`: from the source to the destination."""
+    direction: Literal["one-way", "two-way"] | None = None
+    """`one-way`: from the source to the destination. `two-way`: both ways; `from` is then the left side, `to` the right one."""
     freshness: Length | None = None
     """How old a change may be before it has arrived; `status` and its exit code hold us to it."""
     when: str | None = None
@@ -152,12 +214,21 @@ class Integration(Declared):
     """At the first run, what is there counts as changed (`existing`), or is only noted (`now`)."""
     match: dict[str, str] = {}
     """How a record finds its counterpart before they are linked: the destination's field, and the source's. All must agree."""
-    unmatched: Literal["create", "hold", "ignore"] | None = None
-    """What happens to a record without a counterpart. An ignored one is looked at again when it changes, or when the source is read whole."""
-    conflict: Literal["source", "target", "fill_empty", "hold"] | None = None
-    """When a counterpart is found and its values differ: the source's win, the target's stay, only empty ones are filled, or a person decides."""
-    deletes: Literal["ignore", "delete"] | Archive = "ignore"
-    """What a deletion in the source does in the destination."""
+    unmatched: Literal["create", "hold", "ignore"] | TwoWayUnmatched | None = None
+    """What happens to a record without a counterpart. An ignored one is looked at again when it changes, or when the source is read whole.
+    In a two-way integration a word counts for both sides."""
+    conflict: Conflict | None = None
+    """One-way, when a counterpart is found and its values differ: the `source`'s win, the `target`'s stay, only empty ones are filled
+    (`fill_empty`), or a person decides (`hold`). Two-way, when the same field changed on both sides: the `left`'s (of `from`) or the
+    `right`'s (of `to`) holds, the `newest`, the one that is not empty (`fill_empty`; where both have one, each side keeps its own), all
+    entries of both lists (`union`), each side keeps its own (`never`), or a person decides (`hold`)."""
+    skew: Length | None = None
+    """With `conflict: newest`: changes that are less apart than this count as at the same time, and are held."""
+    deletes: Annotated[
+        Annotated[Literal["ignore", "delete"], Tag("word")] | Annotated[Archive, Tag("archive")] | Annotated[TwoWayDeletes, Tag("sides")],
+        Discriminator(_deletes_kind),
+    ] = "ignore"
+    """What a deletion in the source does in the destination; in a two-way integration, what one on either side does on the other."""
     unavailable: Unavailable | None = None
     """What happens while a system is down."""
     unknown: Literal["hold", "resend"] = "hold"
@@ -172,3 +243,20 @@ class Integration(Declared):
     """The destination's fields, each with a field of the source or a rule."""
     tests: tuple[Example, ...] = ()
     """Examples of the mapping; `tieline check` runs them."""
+
+    @property
+    def two_way(self) -> bool:
+        """Whether changes of `to` go to `from` as well."""
+        return self.direction == "two-way"
+
+    @property
+    def deletions(self) -> TwoWayDeletes:
+        """What deletions do on either side of a two-way integration."""
+        return self.deletes if isinstance(self.deletes, TwoWayDeletes) else TwoWayDeletes()
+
+    @property
+    def without_counterpart(self) -> TwoWayUnmatched:
+        """What happens to a record without a counterpart on either side of a two-way integration."""
+        if isinstance(self.unmatched, TwoWayUnmatched):
+            return self.unmatched
+        return TwoWayUnmatched(left=self.unmatched or "create", right=self.unmatched or "create")

@@ -1,8 +1,8 @@
 """Judgements over a whole project: do its files fit together, and are the questions answered that decide what happens?
 
 Each is a complaint with file, line and what to write; an error keeps the project from being run, a warning is worth knowing.
-Connectors, connections and integrations are judged one by one in `lint_connectors`, `lint_connections`, `lint_integrations`
-and `lint_rules`; what concerns several integrations is here.
+Connectors, connections and integrations are judged one by one in `lint_connectors`, `lint_connections`, `lint_integrations`,
+`lint_two_way` and `lint_rules`; what concerns several integrations is here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tieline.spec.lint_connections import lint_connection
 from tieline.spec.lint_connectors import lint_connector
 from tieline.spec.lint_integrations import lint_integration
 from tieline.spec.lint_rules import lint_rules
+from tieline.spec.lint_two_way import lint_two_way, only_two_way
 from tieline.spec.reader import Project
 
 
@@ -28,7 +29,10 @@ def lint(project: Project, environ: Mapping[str, str]) -> list[Complaint]:
     for name, connection in project.connections.items():
         complaints += lint_connection(project, Findings(project, "connection", name), connection, environ)
     for name, integration in project.integrations.items():
-        complaints += lint_integration(project, Findings(project, "integration", name), integration)
+        judge = lint_two_way if integration.two_way else lint_integration
+        if not integration.two_way:
+            complaints += only_two_way(Findings(project, "integration", name), integration)
+        complaints += judge(project, Findings(project, "integration", name), integration)
         complaints += lint_rules(project, Findings(project, "integration", name), integration)
     complaints += _unused(project)
     complaints += _cycles(project)

@@ -1,4 +1,7 @@
-"""Judgements over an integration: are the questions answered, and can the two systems do what is asked of them?"""
+"""Judgements over an integration: are the questions answered, and can the two systems do what is asked of them?
+
+What only a two-way integration is asked, and may say, is judged in `lint_two_way`.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
-from tieline.spec.integrations import Archive, Integration
+from tieline.spec.integrations import Archive, Integration, TwoWayDeletes
 from tieline.spec.lint_connectors import gaps
 from tieline.spec.reader import Project
+from tieline.spec.source import Key
 from tieline.spec.words import nearest
 
 _QUESTIONS: Final = (
@@ -21,15 +25,20 @@ _QUESTIONS: Final = (
 )
 ASKED: Final = tuple(key for key, _, _ in _QUESTIONS)
 """What every integration must answer; optional in the declaration, because a person who is still writing may leave it open."""
-_WITH_MATCH: Final = (
-    ("unmatched", "what becomes of a record without a counterpart?", "unmatched: create` (or hold, ignore)`"),
+_UNMATCHED: Final = ("unmatched", "what becomes of a record without a counterpart?", "unmatched: create` (or hold, ignore)`")
+_ONE_WAY: Final = (
+    _UNMATCHED,
     ("conflict", "which values win when a counterpart has others?", "conflict: source` (or target, fill_empty, hold)`"),
+)
+_TWO_WAY: Final = (
+    _UNMATCHED,
+    ("conflict", "who decides when both sides change a field?", "conflict: hold` (or left, right, newest, fill_empty, union, never)`"),
 )
 
 
 def lint_integration(project: Project, found: Findings, integration: Integration) -> list[Complaint]:
-    """Return what is wrong with an integration, its rules aside."""
-    _questions(project, found, integration)
+    """Return what is wrong with a one-way integration, its rules aside."""
+    questions(project, found, integration)
     source = resource_of(project, found, "from", integration.source)
     target = resource_of(project, found, "to", integration.target)
     if integration.source == integration.target:
@@ -65,8 +74,10 @@ def resource_of(project: Project, found: Findings | None, key: str, address: str
     return connector, resource
 
 
-def _questions(project: Project, found: Findings, integration: Integration) -> None:
-    for key, question, line in (*_QUESTIONS, *(_WITH_MATCH if integration.match else ())):
+def questions(project: Project, found: Findings, integration: Integration) -> None:
+    """Complain of questions that are not answered."""
+    with_match = _TWO_WAY if integration.two_way else _ONE_WAY
+    for key, question, line in (*_QUESTIONS, *(with_match if integration.match else ())):
         value = getattr(integration, key)
         if value is None or (isinstance(value, str) and not value.strip()):
             found.error((key,), question, f"add `{line}`".replace("``", ""))
@@ -93,20 +104,19 @@ def _source(found: Findings, integration: Integration, source: Resource) -> None
 
 def _target(found: Findings, integration: Integration, target: Resource) -> None:
     to = integration.target
-    batch = target.batch
-    creates = any((target.create, target.upsert, batch.create, batch.upsert))
-    updates = any((target.update, target.upsert, batch.update, batch.upsert))
-    if not creates and not updates:
+    can_create, can_update = creates(target), updates(target)
+    if not can_create and not can_update:
         found.error(("to",), f"`{to}` can't be written: the connector declares no `create`, `update` or `upsert` for it")
-    elif not creates and integration.unmatched in ("create", None):
+    elif not can_create and integration.unmatched in ("create", None):
         hint = "declare `create` in the connector, or write `unmatched: hold` or `ignore`"
         found.error(("unmatched",) if integration.unmatched else ("to",), f"no record can be created in `{to}`", hint)
-    elif not updates:
+    elif not can_update:
         hint = "declare `update` or `upsert` in the connector, if the vendor has one"
         found.warning(("to",), f"changes to a record that is in `{to}` already can't be sent", hint)
     fields = Fields(target)
     _match(found, integration, target, fields)
-    _deletes(found, integration, target, fields, updates=updates)
+    if not isinstance(integration.deletes, TwoWayDeletes):
+        deletion(found, ("deletes",), integration.deletes, to, target)
     by = target.upsert.by if target.upsert is not None and target.create is None else None
     if by is not None and not covers(integration.map, by):
         found.error(("map",), f"a record of `{to}` is known by `{by}`, and no rule gives it", f"add `{by}: ...`")
@@ -130,22 +140,34 @@ def _match(found: Findings, integration: Integration, target: Resource, fields: 
         found.error(("match",), f"nothing can be looked for in `{integration.target}`", hint)
 
 
-def _deletes(found: Findings, integration: Integration, target: Resource, fields: Fields, *, updates: bool) -> None:
-    to = integration.target
-    if integration.deletes == "delete" and target.delete is None and target.batch.delete is None:
-        hint = "declare `delete` in the connector, or write `deletes: ignore` or `deletes: {archive: {FIELD: VALUE}}`"
-        found.error(("deletes",), f"nothing can be deleted in `{to}`", hint)
-    if isinstance(integration.deletes, Archive):
-        if not updates:
-            found.error(("deletes",), f"nothing can be archived in `{to}`: it takes no updates", "write `deletes: ignore`")
-        if not integration.deletes.archive:
-            found.error(("deletes", "archive"), "no field is set", "such as `{archived: true}`")
-        for address in integration.deletes.archive:
-            keys = ("deletes", "archive", address)
+def updates(resource: Resource) -> bool:
+    """Say whether changes of a record that is there can be sent."""
+    return any((resource.update, resource.upsert, resource.batch.update, resource.batch.upsert))
+
+
+def creates(resource: Resource) -> bool:
+    """Say whether a record can be made."""
+    return any((resource.create, resource.upsert, resource.batch.create, resource.batch.upsert))
+
+
+def deletion(found: Findings, keys: tuple[Key, ...], policy: str | Archive, place: str, resource: Resource) -> None:
+    """Complain of what a deletion on the other side can't do in a resource."""
+    if policy == "delete" and resource.delete is None and resource.batch.delete is None:
+        key = keys[-1]
+        hint = f"declare `delete` in the connector, or write `{key}: ignore` or `{key}: {{archive: {{FIELD: VALUE}}}}`"
+        found.error(keys, f"nothing can be deleted in `{place}`", hint)
+    if isinstance(policy, Archive):
+        fields = Fields(resource)
+        if not updates(resource):
+            found.error(keys, f"nothing can be archived in `{place}`: it takes no updates", f"write `{keys[-1]}: ignore`")
+        if not policy.archive:
+            found.error((*keys, "archive"), "no field is set", "such as `{archived: true}`")
+        for address in policy.archive:
+            inner = (*keys, "archive", address)
             if problem := fields.problem(address):
-                found.error(keys, f"in `{to}` {problem[0]}", problem[1])
+                found.error(inner, f"in `{place}` {problem[0]}", problem[1])
             elif (known := fields.at(address)) is not None and known[1].read_only:
-                found.error(keys, f"the vendor sets `{known[0]}`: it can't be written")
+                found.error(inner, f"the vendor sets `{known[0]}`: it can't be written")
 
 
 def _lost_answers(found: Findings, integration: Integration, connector: Connector, target: Resource) -> None:

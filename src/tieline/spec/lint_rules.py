@@ -5,10 +5,21 @@ What a rule does with a value is the mapping's to say; it is asked, so that a ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tieline.mapping import compile_check, compile_mapping, compile_when, get, nest, problems
+from tieline.mapping import (
+    BothWays,
+    Examined,
+    broken_laws,
+    compile_both_ways,
+    compile_check,
+    compile_mapping,
+    compile_when,
+    get,
+    nest,
+    problems,
+)
 from tieline.model.errors import Complaint, MappingError, SpecError
 from tieline.model.records import ABSENT, encode_json
 from tieline.spec.connectors import Resource
@@ -20,7 +31,7 @@ from tieline.spec.lint_integrations import resource_of
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.words import found as shown
-from tieline.spec.words import nearest
+from tieline.spec.words import listed, nearest
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -30,6 +41,7 @@ def lint_rules(project: Project, found: Findings, integration: Integration) -> l
     judge = _Judge(project, found, integration)
     judge.functions()
     judge.rules()
+    judge.way_back()
     judge.when()
     judge.required()
     if not any(complaint.severity == "error" for complaint in found.complaints):
@@ -50,10 +62,14 @@ class _Judge:
         self._resource: Resource | None = target[1] if target else None
         self._target = Fields(target[1]) if target else None
         self._rules = with_declared_zones(integration.map, source[1]) if source else dict(integration.map)
+        self._left: Resource | None = source[1] if source else None
+        self._back: dict[str, str | Rule] = {}
+        """The rules of the way back, by field of the left, with the rule that each is of."""
+        self._owners: dict[str, str] = {}
 
     def functions(self) -> None:
         """Run the project's functions, if a rule calls one."""
-        calls = {target: rule.call for target, rule in self._integration.map.items() if isinstance(rule, Rule) and rule.call}
+        calls = {(*keys, "call"): rule.call for keys, rule in _each(self._integration.map) if rule.call}
         if not calls:
             return
         try:
@@ -61,51 +77,80 @@ class _Judge:
         except SpecError as error:
             self._found.complaints.extend(error.complaints)
             return
-        for target, call in calls.items():
+        for keys, call in calls.items():
             if call not in self._functions:
                 known = [name for name in self._functions if name.startswith(PREFIX)]
                 hint = nearest(call if call.startswith(PREFIX) else PREFIX + call, known)
-                self._found.error(("map", target, "call"), f"{FILE} has no function `{call.removeprefix(PREFIX)}`", hint)
+                self._found.error(keys, f"{FILE} has no function `{call.removeprefix(PREFIX)}`", hint)
 
     def rules(self) -> None:
         """Judge each rule: where it writes, what it reads, and whether it makes sense."""
-        wrong: dict[str, list[str]] = {}
-        for target, problem in problems(self._rules, self._functions):
-            wrong.setdefault(target, []).append(problem)
+        wrong: dict[str, list[tuple[str, str]]] = {}
+        for target, problem, hint in self._problems():
+            wrong.setdefault(target, []).append((problem, hint))
         for target, rule in self._integration.map.items():
-            self._written(target)
-            if isinstance(rule, Rule) and rule.lookup is not None:
-                self._looked_up(target, rule.lookup)
-            for problem in wrong.get(target, ()):
-                if not problem.startswith("there is no function"):  # said already, with the nearest name
-                    self._found.error(("map", target), problem)
-            if target not in wrong:
+            if isinstance(rule, Rule) and rule.only == "back":
+                self._read(self._target, self._integration.target, ("map", target), target)
+            else:
+                self._written(self._target, self._integration.target, ("map", target), target)
+            for problem, hint in wrong.get(target, ()):
+                if "there is no function" not in problem:  # said already, with the nearest name
+                    self._found.error(("map", target), problem, hint)
+            if target not in wrong and not _only_back(rule):
                 for address in compile_mapping({"field": rule}, functions=self._functions).reads:
-                    self._read(("map", target), address)
+                    self._read(self._source, self._integration.source, ("map", target), address)
+        for keys, rule in _each(self._integration.map):
+            if rule.lookup is not None:
+                self._looked_up((*keys, "lookup"), rule.lookup, back="back" in keys[2:])
 
-    def _written(self, target: str) -> None:
-        if self._target is None:
+    def _problems(self) -> list[tuple[str, str, str]]:
+        """Return what is wrong with the rules, as (target, message, hint), and learn the way back of a two-way integration."""
+        if not self._integration.two_way:
+            return [(target, problem, "") for target, problem in problems(self._rules, self._functions)]
+        left, right = (resource.fields if resource is not None else {} for resource in (self._left, self._resource))
+        examined = Examined(self._integration.map, self._functions, left, right)
+        amiss = {target for target, _, _ in examined.wrong}
+        self._owners = {address: target for address, target in examined.owners.items() if target not in amiss}
+        self._back = {address: rule for address, rule in examined.rules_back.items() if address in self._owners}
+        return examined.wrong
+
+    def way_back(self) -> None:
+        """Judge the way back of a two-way integration: where it writes, and what it reads."""
+        for address, rule in self._back.items():
+            keys = self._keys_back(address)
+            self._written(self._source, self._integration.source, keys, address)
+            if len(keys) > 2:
+                for read in compile_mapping({"field": rule}, functions=self._functions).reads:
+                    self._read(self._target, self._integration.target, keys, read)
+
+    def _keys_back(self, address: str) -> tuple[Key, ...]:
+        target = self._owners[address]
+        declared = self._integration.map[target]
+        back = declared.back if isinstance(declared, Rule) else None
+        return ("map", target) if back is None else ("map", target, "back", address) if isinstance(back, dict) else ("map", target, "back")
+
+    def _written(self, fields: Fields | None, place: str, keys: tuple[Key, ...], address: str) -> None:
+        if fields is None:
             return
-        if problem := self._target.problem(target):
-            self._found.error(("map", target), f"in `{self._integration.target}` {problem[0]}", problem[1])
-        elif (known := self._target.at(target)) is not None and known[1].read_only:
-            self._found.error(("map", target), f"the vendor sets `{known[0]}`: it can't be written", "take the rule out")
+        if problem := fields.problem(address):
+            self._found.error(keys, f"in `{place}` {problem[0]}", problem[1])
+        elif (known := fields.at(address)) is not None and known[1].read_only:
+            hint = "take the rule out" if place == self._integration.target else "write `only: forward`"
+            self._found.error(keys, f"the vendor sets `{known[0]}`: it can't be written", hint)
 
-    def _read(self, keys: tuple[Key, ...], address: str) -> None:
-        if self._source is not None and (problem := self._source.problem(address)):
-            self._found.error(keys, f"in `{self._integration.source}` {problem[0]}", problem[1])
+    def _read(self, fields: Fields | None, place: str, keys: tuple[Key, ...], address: str) -> None:
+        if fields is not None and (problem := fields.problem(address)):
+            self._found.error(keys, f"in `{place}` {problem[0]}", problem[1])
 
-    def _looked_up(self, target: str, name: str) -> None:
-        keys = ("map", target, "lookup")
+    def _looked_up(self, keys: tuple[Key, ...], name: str, *, back: bool) -> None:
+        ends = (self._integration.source, self._integration.target)
         other = self._project.integrations.get(name)
         if other is None:
             if ("integration", name) not in self._project.broken:
                 self._found.error(keys, f"there is no integration `{name}`", nearest(name, self._project.integrations))
             return
-        for key, ours, theirs in (
-            ("from", self._integration.source, other.source),
-            ("to", self._integration.target, other.target),
-        ):
+        ours_from, ours_to = reversed(ends) if back else ends
+        for key, ours, theirs in (("from", ours_from, other.source), ("to", ours_to, other.target)):
             here, there = ours.partition(".")[0], theirs.partition(".")[0]
             if here != there and here in self._project.connections:
                 message = f"`{name}` links records {key} `{there}`, and this rule needs them {key} `{here}`"
@@ -121,37 +166,68 @@ class _Judge:
             self._found.error(("when",), str(error))
             return
         for address in reads:
-            self._read(("when",), address)
+            self._read(self._source, self._integration.source, ("when",), address)
 
     def required(self) -> None:
         """Complain of fields without which no record can be created."""
         if not self._integration.map:
             self._found.error(("map",), "no field is mapped", "such as `email: email`")
-        elif self._resource is not None and self._target is not None and self._integration.unmatched in ("create", None):
-            for address, field in self._resource.fields.items():
-                if field.required and not covers(self._integration.map, address):
-                    message = f"`{self._integration.target}` requires `{address}`, and no rule gives it"
-                    self._found.error(("map",), message, f"add `{address}: ...`")
+            return
+        sides = [(self._resource, self._integration.target, tuple(self._integration.map), self._integration.unmatched)]
+        if self._integration.two_way:
+            forward = tuple(target for target, rule in self._integration.map.items() if not _only_back(rule))
+            unmatched = self._integration.without_counterpart
+            sides = [
+                (self._resource, self._integration.target, forward, unmatched.left),
+                (self._left, self._integration.source, tuple(self._back), unmatched.right),
+            ]
+        for resource, place, written, unmatched_there in sides:
+            if resource is not None and unmatched_there in ("create", None):
+                for address, field in resource.fields.items():
+                    if field.required and not covers(written, address):
+                        self._found.error(("map",), f"`{place}` requires `{address}`, and no rule gives it", self._giving(address, place))
+
+    def _giving(self, address: str, place: str) -> str:
+        if place == self._integration.target:
+            return f"add `{address}: ...`"
+        return f"add `FIELD: {address}`, or write `unmatched: {{left: ..., right: hold}}`"
 
     def values(self) -> None:
         """Judge the values that are written into the file: will the other system take them?"""
         for target, rule in self._integration.map.items():
-            if isinstance(rule, Rule) and not (rule.convert or rule.expr or rule.call or rule.lookup or rule.join or rule.split):
-                for keys, value in _outcomes(rule):
-                    for problem in self._refused({target: value}, create=False):
-                        hint = self._accepted(target, value)
-                        self._found.error(("map", target, *keys), f"{shown(value)} would be refused: {problem}", hint)
+            self._values(self._resource, self._target, ("map", target), target, rule)
+        for address, rule in self._back.items():
+            self._values(self._left, self._source, self._keys_back(address), address, rule)
+            self._unreturned(address, rule)
 
-    def _accepted(self, target: str, value: Any) -> str:
-        known = self._target.at(target) if self._target is not None else None
+    def _values(self, resource: Resource | None, fields: Fields | None, at: tuple[Key, ...], target: str, rule: str | Rule) -> None:
+        if isinstance(rule, Rule) and not (rule.convert or rule.expr or rule.call or rule.lookup or rule.join or rule.split):
+            for keys, value in _outcomes(rule):
+                for problem in self._refused(resource, {target: value}, create=False):
+                    hint = self._accepted(fields, target, value)
+                    self._found.error((*at, *keys), f"{shown(value)} would be refused: {problem}", hint)
+
+    def _unreturned(self, address: str, rule: str | Rule) -> None:
+        """Warn of values that the right may have and the table of values does not give: such a record can't go back."""
+        if not isinstance(rule, Rule) or rule.values is None or "otherwise" in rule.model_fields_set or not isinstance(rule.source, str):
+            return
+        known = self._target.at(rule.source) if self._target is not None else None
+        left_out = [str(word) for word in (known[1].enum or () if known is not None else ()) if str(word) not in rule.values]
+        if left_out:
+            words = listed([f"`{word}`" for word in left_out], "and")
+            message = f"`{rule.source}` can also be {words}, which the table does not give: such a record can't go back to `{address}`"
+            self._found.warning(self._keys_back(address), message)
+
+    def _accepted(self, fields: Fields | None, target: str, value: Any) -> str:
+        known = fields.at(target) if fields is not None else None
         words = known[1].enum if known is not None else None
         return nearest(str(value), map(str, words)) if words else ""
 
-    def _refused(self, values: Mapping[str, Any], *, create: bool) -> list[str]:
-        """Return why the other system would refuse a record."""
-        if self._resource is None:
+    def _refused(self, resource: Resource | None, values: Mapping[str, Any], *, create: bool) -> list[str]:
+        """Return why a system would refuse a record."""
+        if resource is None:
             return []
-        check = compile_check(self._resource.fields, tuple(values))
+        check = compile_check(resource.fields, tuple(values))
         return [f"`{problem.address}` {problem.text}" for problem in check(dict(values), create)]
 
     def example(self, at: tuple[Key, ...], example: Example) -> None:
@@ -160,19 +236,42 @@ class _Judge:
             self._found.error(at, "what must come out? one of `expect` and `parked`")
             return
         rules = {target: rule for target, rule in self._rules.items() if not _asks_store(rule)}
+        both = self._both_ways(rules) if self._integration.two_way else None
+        mapping = both.forward if both is not None else compile_mapping(rules, functions=self._functions)
         try:
-            values = compile_mapping(rules, functions=self._functions)(example.given)
+            values = mapping(example.given)
         except MappingError as error:
             reasons = [str(error)]
             values = {}
         else:
-            reasons = self._refused(values, create=example.parked is not None)
+            reasons = self._refused(self._resource, values, create=example.parked is not None)
         if example.parked is not None:
             self._parked(at, example.parked, reasons)
         elif reasons:
             self._found.error((*at, "expect"), f"the record would be parked: {'; '.join(reasons)}")
         else:
             self._compare((*at, "expect"), example.expect or {}, values)
+            if both is not None:
+                self._laws((*at, "given"), both, example.given)
+
+    def _both_ways(self, rules: Mapping[str, str | Rule]) -> BothWays:
+        left, right = (resource.fields if resource is not None else {} for resource in (self._left, self._resource))
+        return compile_both_ways(rules, functions=self._functions, left_fields=left, right_fields=right)
+
+    def _laws(self, at: tuple[Key, ...], both: BothWays, given: dict[str, Any]) -> None:
+        """Try the laws of a mapping that runs both ways on an example."""
+        for broken in broken_laws(both, given):
+            before, after = ("absent" if value is ABSENT else literal(value) for value in (broken.before, broken.after))
+            if broken.problem:
+                self._found.error(
+                    at, f"there and back, `{broken.address}` {before} {broken.problem}", "mend `back`, or write `only: forward`"
+                )
+            elif broken.law == "there and back":
+                message = f"there and back, and there again, `{broken.address}` {before} becomes {after}"
+                self._found.error(at, message, "mend `back`, so that it gives what the rule makes the same of; or write `only: forward`")
+            else:
+                message = f"the way back changes `{broken.address}`, which no rule gives: {before} becomes {after}"
+                self._found.error(at, message, "write the fields one by one")
 
     def _parked(self, at: tuple[Key, ...], expected: str, reasons: list[str]) -> None:
         if not reasons:
@@ -200,7 +299,26 @@ class _Judge:
 
 
 def _asks_store(rule: str | Rule) -> bool:
-    return isinstance(rule, Rule) and rule.lookup is not None
+    if not isinstance(rule, Rule):
+        return False
+    inner = rule.back.values() if isinstance(rule.back, dict) else (rule.back,)
+    return rule.lookup is not None or any(one is not None and _asks_store(one) for one in inner)
+
+
+def _only_back(rule: str | Rule) -> bool:
+    return isinstance(rule, Rule) and rule.only == "back"
+
+
+def _each(rules: Mapping[str, str | Rule]) -> Iterator[tuple[tuple[Key, ...], Rule]]:
+    """Yield every rule that is more than a field's name, those in `back` too, with where it stands."""
+    for target, rule in rules.items():
+        if isinstance(rule, Rule):
+            yield ("map", target), rule
+            if isinstance(rule.back, Rule):
+                yield ("map", target, "back"), rule.back
+            elif isinstance(rule.back, dict):
+                for keys, inner in _each(rule.back):
+                    yield ("map", target, "back", *keys[1:]), inner
 
 
 def _outcomes(rule: Rule) -> list[tuple[tuple[Key, ...], Any]]:

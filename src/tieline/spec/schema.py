@@ -127,7 +127,8 @@ def _options(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _close(schema: dict[str, Any]) -> None:
-    schema.pop("discriminator", None)  # OpenAPI's word, unknown to JSON Schema
+    if schema.pop("discriminator", None) is None and "oneOf" in schema:  # OpenAPI's word, unknown to JSON Schema
+        schema["anyOf"] = schema.pop("oneOf")  # what a function tells apart may look alike to a schema
     if "patternProperties" in schema:
         schema["additionalProperties"] = False
 

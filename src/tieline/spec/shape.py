@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import types
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
@@ -91,11 +91,12 @@ class Group:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of several shapes; `tags` are pydantic's names for them, `by` the key that tells which it is."""
+    """One of several shapes; `tags` are pydantic's names for them, `by` the key, `tell` the function that tells which it is."""
 
     shapes: tuple[Shape, ...]
     tags: tuple[str, ...] = ()
     by: str | None = None
+    tell: Callable[[Any], str] | None = None
 
     def words(self) -> str:
         """Say what is expected."""
@@ -109,6 +110,8 @@ class OneOf:
         if self.by:
             tag = value.get(self.by) if isinstance(value, dict) else None
             return next((shape for shape, known in zip(self.shapes, self.tags, strict=True) if known == tag), None)
+        if self.tell is not None and isinstance(value, dict):
+            return self.shapes[self.tags.index(self.tell(value))]
         outline = Group | Table if isinstance(value, dict) else Many if isinstance(value, list) else None
         if outline is not None:
             return next((shape for shape in self.shapes if isinstance(shape, outline)), None)
@@ -156,6 +159,8 @@ _PARSED: dict[Any, Literal["duration", "size", "share"]] = {parse_duration: "dur
 @cache
 def _members(model: type[BaseModel]) -> dict[str, Member]:
     members = {}
+    if not model.__pydantic_fields_complete__:  # it names a type that is declared below it
+        model.model_rebuild()
     for name, field in model.model_fields.items():
         shape, nullable = _shape(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
@@ -182,8 +187,9 @@ def _shape(annotation: Any) -> tuple[Shape, bool]:
                 return Leaf(_PARSED[note.func]), False
         shape, nullable = _shape(inner)
         for note in metadata:
-            if isinstance(shape, OneOf) and isinstance(by := getattr(note, "discriminator", None), str):
-                shape = _by_key(shape, by)
+            by = getattr(note, "discriminator", None)
+            if isinstance(shape, OneOf) and by is not None:
+                shape = _by_key(shape, by) if isinstance(by, str) else replace(shape, tell=by)
         return shape, nullable
     if origin in (Union, types.UnionType):
         options = [option for option in get_args(annotation) if option is not types.NoneType]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tieline.model.records import ABSENT, Values
+from tieline.spec.integrations import Conflict
 
-ConflictPolicy = Literal["source", "target", "fill_empty", "hold"]
+ConflictPolicy: TypeAlias = Conflict
 
 
 def same(left: Any, right: Any) -> bool:

@@ -91,6 +91,8 @@ JOBS = [
     Job("limited", "as `one`, 3,000 records at 50 requests/s: a minute is allowed", records=3_000, writes=3_000, limited=True),
     Job("memory", "as `batch`, ten times the records", records=1_000_000, writes=10_000),
     Job("restart", "100,000 owed when a process starts: until it sends again, and until all is sent", records=100_000, writes=1_000),
+    Job("two_way", "100,000 pairs, 1 % edited on each side, 0.1 % on both: both sides read, and brought in line", records=100_000, writes=22),
+    Job("two_way_unchanged", "100,000 pairs again, nothing changed on either side", records=100_000, writes=0),
     Job("version", "starting up", records=0, writes=0),
 ]
 BY_NAME = {job.name: job for job in JOBS}
@@ -460,6 +462,8 @@ def run_job(job: Job, rounds: int, *, everybody: bool) -> tuple[str, dict[str, A
 
     if job.name == "restart":
         return run_restart(job, rounds)
+    if job.name.startswith("two_way"):
+        return run_two_way(job, rounds)
 
     def at(job: Job, rounds: int) -> dict[str, list[Run]]:
         with vendor(job.records) as there:
@@ -504,6 +508,44 @@ def run_restart(job: Job, rounds: int) -> tuple[str, dict[str, Any]]:
         "first_write_seconds": seconds,
         **figures({"tieline": runs}),
     }
+
+
+def run_two_way(job: Job, rounds: int) -> tuple[str, dict[str, Any]]:
+    """Let both sides meet, then run again: after people have edited both, or nothing. Beside it, what one way costs: a copy, and a look."""
+    project, command = WORK / "project", [str(TIELINE), "run", "two-way"]
+    one_way = "batch" if job.name == "two_way" else "unchanged"
+    runs: dict[str, list[Run]] = {f"one way: {one_way}": [], "two ways": []}
+    calls: dict[str, int] = {}
+    with vendor(job.records) as there:
+        url = there.url(limited=False)
+        before = {"BENCH_LEFT": url, "BENCH_RIGHT": url, "BENCH_VENDOR": url}
+        after = {**before, "BENCH_LEFT": f"{url}/left", "BENCH_RIGHT": f"{url}/right"} if job.name == "two_way" else before
+        for _ in range(rounds):
+            shutil.rmtree(project, ignore_errors=True)
+            shutil.copytree(HERE / "project", project)
+            copy = [str(TIELINE), "run", "batch"]
+            first = measure(copy, before, project)
+            runs[f"one way: {one_way}"].append(first if one_way == "batch" else measure(copy, before, project))
+            calls[f"one way: {one_way}"] = calls_of_last_run(project)
+            measure(command, before, project)
+            there.forget()
+            runs["two ways"].append(measure(command, after, project))
+            calls["two ways"] = calls_of_last_run(project)
+            if (got := there.writes(job.writes)) != job.writes:
+                raise BenchError(f"the vendor got {got:,} writes, not {job.writes:,}")
+    medians = {name: median(took) for name, took in runs.items()}
+    one = medians[f"one way: {one_way}"].wall_seconds
+    rows = [
+        [name, f"{run.wall_seconds:.2f}", f"{run.cpu_seconds:.2f}", peak(run.peak_mib), f"{calls[name]:,}", ratio(run.wall_seconds, one)]
+        for name, run in medians.items()
+    ]
+    return table(["", "wall s", "CPU s", "peak MiB", "calls", "÷ one way"], rows), {"calls": calls, **figures(runs)}
+
+
+def calls_of_last_run(project: Path) -> int:
+    """Return how many calls the last run of a project made."""
+    with contextlib.closing(sqlite3.connect(project / ".tieline/store.db")) as store:
+        return int(store.execute("SELECT count(*) FROM call WHERE run = (SELECT max(id) FROM run)").fetchone()[0])
 
 
 def figures(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:

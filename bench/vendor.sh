@@ -7,6 +7,9 @@
 #   POST /batch                          {"ok": true}
 #   POST, PUT, PATCH, DELETE /one/...    {"ok": true}
 #
+# Below /left and /right is the same, after people have edited it: on each side another one of a hundred, and on both sides, to different
+# names, one of a thousand.
+#
 # Every write is a line in DIR/writes.log; SIGUSR1 to the process in DIR/pid flushes it. On PORT+1 is the same API at
 # 50 requests a second, with 429 and Retry-After past that; all its requests are in DIR/limited.log. Pages are made once per DIR and kept.
 set -euo pipefail
@@ -32,7 +35,7 @@ stop() {
 }
 
 make_pages() {
-  [[ -e $dir/pages-$records ]] && return
+  [[ -e $dir/pages-2-$records ]] && return
   rm -rf "$dir/www" "$dir"/pages-*
   mkdir -p "$dir/www"
   "${PYTHON:-python3}" - "$dir/www" "$records" <<'PYTHON'
@@ -61,12 +64,27 @@ def contact(i):
     }
 
 
+def write(name, page, data):
+    body = {"data": data, "next_page": page + 1 if page < pages else None, "total": records}
+    (folder / f"{name}_{page}.json").write_text(json.dumps(body))
+
+
+def edited(data, page, row, field, side):
+    data = [dict(contact) for contact in data]
+    if len(data) > 9:
+        data[row][field] += "0"
+        if page % 10 == 0:
+            data[9]["first_name"] = f"Ada of the {side}"
+    return data
+
+
 for page in range(1, pages + 1):
     data = [contact(i) for i in range((page - 1) * 100, min(page * 100, records))]
-    body = {"data": data, "next_page": page + 1 if page < pages else None, "total": records}
-    (folder / f"page_{page}.json").write_text(json.dumps(body))
+    write("page", page, data)
+    write("left", page, edited(data, page, 7, "phone", "left"))
+    write("right", page, edited(data, page, 8, "last_name", "right"))
 PYTHON
-  touch "$dir/pages-$records"
+  touch "$dir/pages-2-$records"
 }
 
 start() {
@@ -106,8 +124,15 @@ http {
       if (\$arg_page = '') { rewrite ^ /page_1.json last; }
       rewrite ^ /page_\$arg_page.json last;
     }
-    location /one { return 200 '{"ok":true}'; }
-    location = /batch { return 200 '{"ok":true}'; }
+    location = /left/contacts {
+      if (\$arg_page = '') { rewrite ^ /left_1.json last; }
+      rewrite ^ /left_\$arg_page.json last;
+    }
+    location = /right/contacts {
+      if (\$arg_page = '') { rewrite ^ /right_1.json last; }
+      rewrite ^ /right_\$arg_page.json last;
+    }
+    location ~ ^(/left|/right)?/(one|batch) { return 200 '{"ok":true}'; }
   }
   server {
     listen 127.0.0.1:$((port + 1)) backlog=4096;

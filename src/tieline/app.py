@@ -27,7 +27,9 @@ from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import Engine, amend, check_lease, observe
+from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.verifying import Verification, verify
+from tieline.engine.verifying_pairs import apart, meet_anew, verify_pairs
 from tieline.mapping import compile_mapping
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
@@ -163,24 +165,28 @@ class Tieline:
         if complaints := self.project.unusable.get(name):
             raise SpecError([*complaints])
 
-    def compiled(self, name: str) -> CompiledIntegration:
+    def compiled(self, name: str) -> CompiledIntegration | TwoWayIntegration:
         """Return an integration, ready to run. Raises `SpecError` when its own files are wrong."""
         self.check_usable(name)
         spec = self.project.integrations[name]
         source, target = self._resource(spec.source), self._resource(spec.target)
-        target_connection, _, target_resource = spec.target.partition(".")
-        features = self.system(target_connection).features(target_resource)
-        return CompiledIntegration(
-            name,
-            spec,
-            source,
-            target,
-            features,
-            self.project.functions,
-            lambda field: self.project.where("integration", name, *(("map", field) if field in spec.map else (field,))),
-            self._functions_text(spec),
-            (self._end(spec.source), self._end(spec.target)),
-        )
+        features = [self.system(place.partition(".")[0]).features(place.partition(".")[2]) for place in (spec.source, spec.target)]
+        where, text, ends = self._where(name), self._functions_text(spec), (self._end(spec.source), self._end(spec.target))
+        if spec.two_way:
+            return TwoWayIntegration(name, spec, source, target, features[0], features[1], self.project.functions, where, text, ends)
+        return CompiledIntegration(name, spec, source, target, features[1], self.project.functions, where, text, ends)
+
+    def _where(self, name: str) -> Callable[[str], tuple[str, int | None]]:
+        """Return the function that tells file and line of the rule of a field, or of a key of an integration."""
+        spec = self.project.integrations[name]
+        return lambda field: self.project.where("integration", name, *(("map", field) if field in spec.map else (field,)))
+
+    def _one_way(self, name: str) -> CompiledIntegration:
+        """Return an integration that moves records one way. Raises `Refused` for another."""
+        job = self.compiled(self.names(name)[0])
+        if isinstance(job, TwoWayIntegration):
+            raise Refused(f"{name} is a two-way integration", next_step="see `tieline conflicts` and `tieline unmatched`")
+        return job
 
     def system(self, connection: str) -> RestSystem:
         """Return a connection, spoken to. Raises `TielineError` when its references lead nowhere."""
@@ -267,7 +273,7 @@ class Tieline:
 
     async def link(self, name: str, source_id: str, target_id: str, reason: str) -> None:
         """Say that a source record's counterpart is this one. Raises `Refused` when that can't be, or the destination has no such record."""
-        job = self.compiled(self.names(name)[0])
+        job = self._one_way(name)
         target, there = self.system(job.target_connection), None
         if job.target.get:
             record = await target.get(job.target_resource, target_id)
@@ -284,9 +290,13 @@ class Tieline:
         """Read both systems whole and account for every record; nothing is written. Use the result as a context."""
         job = self.compiled(self.names(name)[0])
         urgency, retries = PRIORITY.set("live"), READ_RETRIES.set(job.spec.retry)
-        source, target = self.system(job.source_connection), self.system(job.target_connection)
         try:
-            verification = await verify(job, source, target, self.db, self.clock, progress=progress)
+            if isinstance(job, TwoWayIntegration):
+                systems = {side: self.system(half.connection) for side, half in job.halves.items()}
+                verification = await verify_pairs(job, systems, self.db, self.clock, progress=progress)
+            else:
+                source, target = self.system(job.source_connection), self.system(job.target_connection)
+                verification = await verify(job, source, target, self.db, self.clock, progress=progress)
         except PASSING as error:  # of a run it would be true that the next one goes on
             error.next_step = f"nothing was compared; `tieline verify {name}` again, once it answers"
             raise
@@ -299,9 +309,17 @@ class Tieline:
     async def mend(
         self, name: str, verification: Verification, *, allow: int | None = None, progress: Callable[[Counts], None] = lambda counts: None
     ) -> Outcome:
-        """Send again what a verification found to be changed or gone in the destination; `allow` is the most that may be gone."""
-        most = self.project.integrations[name].brakes.deletes if allow is None else allow
-        outcome = await self.engine().run(name, Wanted(mend=verification.mending(most)), progress=progress)
+        """Bring in line what a verification found to have gone astray; `allow` is the most that may be made anew, or deleted.
+
+        One way, what was changed or is gone in the destination is sent again. Both ways, pairs that are apart meet anew.
+        """
+        if self.project.integrations[name].two_way:
+            meet_anew(self.db, name, list(apart(verification)), self.clock.now())
+            wanted = Wanted(full=True, allow_deletes=allow)
+        else:
+            most = self.project.integrations[name].brakes.deletes if allow is None else allow
+            wanted = Wanted(mend=verification.mending(most))
+        outcome = await self.engine().run(name, wanted, progress=progress)
         if outcome.state in ("green", "attention", "owed"):
             verification.verified.mended_by = outcome.run
             self.db.write(lambda store: state.put(store, _VERIFIED, name, verification.verified))

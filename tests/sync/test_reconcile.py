@@ -78,13 +78,13 @@ def test_our_own_write_as_the_vendor_spells_it_is_no_change():
     assert ({"tel": " ~BOB"}, {}, {}) == (decision.right_shadow, decision.right_sent, decision.rounds)
 
 
-def test_a_record_read_before_our_write_is_not_taken_for_somebody_who_put_it_back():
+def test_our_write_set_back_to_what_stood_there_goes_home_like_any_edit():
     before = {"phone": "bob"}, {"tel": "~ann"}
-    decision = decide({"phone": "bob"}, {"tel": "~ann"}, before, of_right={"sent": {"tel": "~bob"}})
-    back = decide({"phone": "ann"}, {"tel": "~ann"}, before, of_right={"sent": {"tel": "~bob"}})
+    back = decide({"phone": "bob"}, {"tel": "~ann"}, before, of_right={"sent": {"tel": "~bob"}})
+    not_shown = decide({"phone": "bob"}, {}, before, of_right={"sent": {"tel": "~bob"}})
 
-    assert ([], {"tel": "~bob"}) == (decision.outcomes, decision.right_sent)
-    assert {"tel": "~ann"} == back.write_right
+    assert ({"phone": "ann"}, {}, {"phone": 1}) == (back.write_left, back.right_sent, back.rounds)
+    assert ([], {"tel": "~bob"}) == (not_shown.outcomes, not_shown.right_sent)
 
 
 def test_an_edit_over_our_write_goes_home_until_it_has_bounced_often_enough():
@@ -199,7 +199,7 @@ def test_emptiness_that_nobody_made_clears_nothing():
 
 
 def test_what_was_written_and_never_seen_can_be_cleared_all_the_same():
-    decision = decide({"phone": None}, {"tel": None}, ({"phone": "ann"}, {"tel": None}), of_right={"sent": {"tel": "~ann"}})
+    decision = decide({"phone": None}, {}, ({"phone": "ann"}, {"tel": None}), of_right={"sent": {"tel": "~ann"}})
 
     assert ({"tel": None}, ("tel",)) == (decision.write_right, decision.clears_right)
 

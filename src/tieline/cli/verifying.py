@@ -15,8 +15,11 @@ from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.model.errors import TielineError
 from tieline.model.verified import Finding, Verified
+from tieline.spec.integrations import Integration
 
 _MOST_FIELDS = 6
+_MENDED = ("differing: changed there", "differing: apart", "missing: gone there")
+"""What `--repair` mends."""
 _STYLES = {"differing": "yellow", "missing": "red", "left over": "magenta"}
 
 
@@ -49,7 +52,7 @@ def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: in
             else:
                 output.print()
                 print_outcome(outcome)
-            mended = verified.why.get("differing: changed there", 0) + verified.why.get("missing: gone there", 0)
+            mended = sum(verified.why.get(why, 0) for why in _MENDED)
             left = ACT if verified.wrong_for_someone > mended else OWED if verified.wrong > mended else OK
             return max(code_of(outcome), left, key=gravity)
 
@@ -98,8 +101,8 @@ def _print(project: Tieline, verified: Verified, findings: list[Finding], *, rep
         _rows(
             [
                 ("counterparts", verified.counterparts, ""),
-                ("left over", verified.left_over, _whys(verified, "left over") + ", gone from the source" if verified.left_over else ""),
-                ("only there", verified.only_there, "tieline knows nothing of them"),
+                _left_over(verified, spec),
+                ("only there", verified.only_there, "left out on purpose" if verified.two_way else "tieline knows nothing of them"),
                 ("not listed", verified.unlisted, "counterparts that the list does not show, but that are there; compared as well"),
                 ("unreadable", verified.target_unreadable, "no records, or without an id"),
             ]
@@ -110,7 +113,8 @@ def _print(project: Tieline, verified: Verified, findings: list[Finding], *, rep
         output.print(f"  not compared, because {spec.target} never shows them: {', '.join(verified.not_shown)}")
     for finding in findings:
         style = _STYLES[finding.kind]
-        target = f" → {finding.target_id}" if finding.target_id else ""
+        between = "↔" if verified.two_way else "→"
+        target = f" {between} {finding.target_id}" if finding.target_id else ""
         output.console.print(f"  [{style}]{finding.kind}[/] {escape(finding.source_id)}{escape(target)}: {finding.why}")
         for address, (here, there) in list(finding.fields.items())[:_MOST_FIELDS]:
             output.console.print(f"      {escape(address)}: {escape(value_text(here))} by the mapping, {escape(value_text(there))} there")
@@ -132,6 +136,13 @@ def _rows(rows: list[tuple[str, int, str]]) -> None:
             output.print(f"    {number:>9,} {label}" + (f": {text}" if text else ""))
 
 
+def _left_over(verified: Verified, spec: Integration) -> tuple[str, int, str]:
+    number, why = verified.left_over, _whys(verified, "left over")
+    if verified.two_way:
+        return "without a counterpart", number, f"{why} in {spec.source}"
+    return "left over", number, f"{why}, gone from the source" if number else ""
+
+
 def _whys(verified: Verified, kind: str) -> str:
     found = {why.partition(": ")[2]: number for why, number in verified.why.items() if why.startswith(f"{kind}: ")}
     return next(iter(found)) if len(found) == 1 else ", ".join(f"{number:,} {why}" for why, number in found.items())
@@ -148,6 +159,8 @@ def _but(verified: Verified) -> str:
 def _next_steps(verified: Verified) -> list[str]:
     name, why = verified.integration, verified.why
     steps = []
+    if why.get("differing: apart"):
+        steps.append(f"`tieline verify {name} --repair` lets pairs that are apart meet anew: the integration's policies decide about them")
     if why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
         steps.append(f"`tieline verify {name} --repair` sends again what was changed or is gone there; `tieline explain` tells its history")
     if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("parked", "held")):

@@ -42,10 +42,12 @@ class CompiledIntegration:
         where: Callable[[str], tuple[str, int | None]],
         functions_text: str = "",
         ends: tuple[str, str] = ("", ""),
+        also: Sequence[str] = (),
     ) -> None:
         """`where` gives file and line of the rule of a destination field; `functions_text` is what the functions look like.
 
-        `ends` says of source and destination which system's records they are, in words: links are about those.
+        `ends` says of source and destination which system's records they are, in words: links are about those. `also` are fields of the
+        source to be watched though no rule reads them.
         """
         self.name, self.spec, self.ends = name, spec, ends
         self.source_connection, _, self.source_resource = spec.source.partition(".")
@@ -55,11 +57,13 @@ class CompiledIntegration:
         self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
         self.when = compile_when(spec.when) if spec.when else None
         self.check: Callable[[Values, bool], list[Problem]] = compile_check(target.fields, self.mapping.writes)
-        watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.match.values()}
+        watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.match.values(), *also}
         self.watched = tuple(sorted(watched))
         self.project: Callable[[Record], Values] = (lambda record: record) if self.mapping.reads_all else compile_projection(self.watched)
         self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
         self.project_target = compile_projection(tuple(dict.fromkeys((*self.mapping.writes, *spec.match))))
+        self.project_written = compile_projection(self.mapping.writes)
+        """Gives the fields of a destination record that the mapping writes."""
         self.match = tuple(spec.match.items())
         self.source_key = _key_of([compile_get(source) for _, source in self.match])
         """Gives the match key of a source record, None when a part of it is missing."""

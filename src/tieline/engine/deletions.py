@@ -11,7 +11,7 @@ from tieline.engine.destination import Destination
 from tieline.engine.ledger import Ledger
 from tieline.engine.page import SET_ASIDE, Page, delivery_of
 from tieline.model.errors import SafetyStop
-from tieline.model.records import Values, decode_json
+from tieline.model.records import Values, decode_json, encode_json
 from tieline.spec.integrations import Archive
 from tieline.store import journal, links, outbox
 from tieline.store.outbox import Delivery
@@ -26,9 +26,11 @@ class Braked(msgspec.Struct, frozen=True):
 
     deletions: int
     allowed: int
+    what: str = ""
 
     def __str__(self) -> str:
-        return f"{self.deletions} records were deleted in the source, more than the {self.allowed} that the brake on deletions allows"
+        what = self.what or f"{self.deletions} records were deleted in the source"
+        return f"{what}, more than the {self.allowed} that the brake {'allows' if self.what else 'on deletions allows'}"
 
 
 class Deletions:
@@ -128,6 +130,7 @@ class Deletions:
                 delivery = delivery_of(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
             else:
                 delivery = delivery_of(link.source_id, "delete", target_id, {}, agreed, agreed)
+                delivery.before = encode_json(agreed) if agreed else None
             delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
             delivery.behind = target_id is None
             if self._guard is not None:

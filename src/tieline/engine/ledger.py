@@ -314,6 +314,40 @@ class Ledger:
         await self.commit(unit)
 
 
+class LedgerBeside(Ledger):
+    """The books of a run's second outbox: counts of its own; the lease, the calls and the ids are the first one's."""
+
+    def __init__(self, first: Ledger, integration: int) -> None:
+        super().__init__(
+            first.db, first.clock, integration, first.run, first.fence, lease=first.integration, name=first.name, tell=first.tell
+        )
+        self._first, self.told_run = first, first.told_run
+
+    def ids(self, sequence: str, count: int) -> int:
+        """Reserve ids, out of the same blocks."""
+        return self._first.ids(sequence, count)
+
+    def observe(self, record: CallRecord) -> int:
+        """Note a call with the first."""
+        return self._first.observe(record)
+
+    def amend(self, id: int | None, failure: str | None, said: Said | None) -> None:
+        """Correct a call."""
+        self._first.amend(id, failure, said)
+
+    def refused(self, id: int | None, source_ids: Sequence[str]) -> None:
+        """Note that records were refused in a call."""
+        self._first.refused(id, source_ids)
+
+    def take_calls(self) -> list[calls.Call]:
+        """Return the calls that are not in the journal yet."""
+        return self._first.take_calls()
+
+    async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a unit in a commit of the first: one lease, one journal."""
+        return await self._first.commit(unit)
+
+
 def tell_set_aside(ledger: Ledger, delivery: outbox.Delivery) -> None:
     """Tell whoever listens that a delivery waits for a person."""
     if ledger.tell is events.nobody:

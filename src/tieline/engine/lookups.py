@@ -1,13 +1,18 @@
-"""Counterparts of records of other integrations, for the rules that look them up."""
+"""Counterparts of records of other integrations, for the rules that look them up.
+
+Of a two-way integration, either side's records can be looked up; a rule that runs backwards asks for `NAME/back`, with an id of its `to` side.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from tieline.engine.compiled import CompiledIntegration
 from tieline.model.records import Record
-from tieline.store import links, runs
+from tieline.store import links, pairs, runs
 from tieline.store.database import Database
+
+_BACK = runs.back("")
 
 
 class Lookups:
@@ -15,23 +20,29 @@ class Lookups:
 
     def __init__(self, db: Database, job: CompiledIntegration) -> None:
         self._db, self._lookups = db, job.mapping.lookups
-        self._numbers = {
-            lookup.integration: known.id for lookup in self._lookups if (known := runs.state_of(db, lookup.integration)) is not None
-        }
 
     def of(self, records: Iterable[Record]) -> dict[tuple[str, str], str | int]:
-        """Return the counterparts that these records need, by (integration, source id)."""
+        """Return the counterparts that these records need, by (integration, id)."""
         if not self._lookups:
             return {}
         wanted = {(lookup.integration, id) for record in records for lookup in self._lookups if (id := lookup.wants(record)) is not None}
         return self.linked(wanted) if wanted else {}
 
     def linked(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], str | int]:
-        """Return the counterparts of (integration, source id), of those that have one."""
+        """Return the counterparts of (integration, id), of those that have one."""
         found: dict[tuple[str, str], str | int] = {}
-        for integration, number in self._numbers.items():
+        for integration in {name for name, _ in wanted}:
             ids = [id for name, id in wanted if name == integration]
-            if ids:
-                for source_id, target_id in links.targets_of(self._db, number, ids).items():
-                    found[integration, source_id] = target_id
+            found.update({(integration, id): other for id, other in self._counterparts(integration, ids).items()})
         return found
+
+    def _counterparts(self, integration: str, ids: Sequence[str]) -> Mapping[str, str]:
+        name, backwards = integration.removesuffix(_BACK), integration.endswith(_BACK)
+        known = runs.state_of(self._db, name)
+        if known is None:
+            return {}
+        if runs.state_of(self._db, runs.back(name)) is not None:
+            return pairs.counterparts(self._db, known.id, "right" if backwards else "left", ids)
+        if backwards:
+            return {id: link.source_id for id, link in links.of_targets(self._db, known.id, ids).items()}
+        return links.targets_of(self._db, known.id, ids)

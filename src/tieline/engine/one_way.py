@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import msgspec
@@ -18,8 +19,11 @@ from tieline.engine.passes import Pass, Wanted, Way
 from tieline.engine.pipeline import Braked, Guard, Pipeline
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
+from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.records import encode_json
 from tieline.store import links, outbox, runs
+from tieline.store.outbox import Delivery
 
 
 class OneWayPass(Pass):
@@ -100,6 +104,9 @@ class OneWayPass(Pass):
                 if owed:
                     await self._check_kept(way)
                 await self._mender.mend(wanted.mend)
+            elif wanted.undo is not None:
+                undoer = Undoer(self.ways, (links,), _remember_undone, check_stopped=self._check_stopped, progress=self._progress)
+                await undoer.undo(wanted.undo)
             else:
                 await self._redriver.take_waiting()
                 if owed:
@@ -196,6 +203,15 @@ class OneWayPass(Pass):
         self._check_stopped()
         await self._pipeline.settle()  # what was accepted goes out, however long the next page takes
         self.sender.flush()
+
+
+def _remember_undone(connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
+    """Let what was put back stand, until the source record changes in these fields again."""
+    number, source_id = way.ledger.integration, delivery.source_id
+    if delivery.operation == "delete":
+        links.judge(connection, number, [source_id], "discarded")
+    elif delivery.operation == "update":
+        links.keep(connection, number, [(source_id, address, encode_json(delivery.fields[address])) for address in fields])
 
 
 def _encoded(since: Since) -> str:

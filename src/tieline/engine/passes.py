@@ -72,6 +72,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """The most deletions of this run, in place of `brakes: {deletes: N}`."""
     moved: bool = False
     """The systems are those that the links are about, though they are declared otherwise now."""
+    undo: int | None = None
+    """Put back what this run wrote, and read nothing."""
     mend: Mending | None = None
     """Send again what a verification found to have gone astray, and read nothing."""
 

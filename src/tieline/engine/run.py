@@ -18,6 +18,8 @@ from tieline.engine.ledger import LEASE_SECONDS, Counts, Ledger
 from tieline.engine.one_way import OneWayPass
 from tieline.engine.passes import EVERYTHING, GOES_ON, PATIENCE_SECONDS, Outcome, Pass, Wanted
 from tieline.engine.pipeline import Guard
+from tieline.engine.two_sides import TwoWayIntegration
+from tieline.engine.two_way import TwoWayPass
 from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import Refused, SafetyStop, StoreError, TielineError
@@ -64,7 +66,7 @@ class Engine:
         db: Database,
         clock: Clock,
         systems: Mapping[str, System],
-        jobs: Mapping[str, CompiledIntegration],
+        jobs: Mapping[str, CompiledIntegration | TwoWayIntegration],
         *,
         keep: Retention = retention.USUAL,
         journal_db: Database | None = None,
@@ -112,18 +114,15 @@ class Engine:
                 now=started,
                 lease_seconds=LEASE_SECONDS,
                 gone=has_ended,
+                beside=runs.back(name) if isinstance(job, TwoWayIntegration) else None,
             )
         )
         ledger = Ledger(db, clock, state.id, run, state.fence, name=name, journal_db=self._journal_db, tell=self._tell)
         token, retries = _LEDGER.set(ledger), READ_RETRIES.set(job.spec.retry)
-        urgency = PRIORITY.set(_priority(wanted, state, job))
+        urgency = PRIORITY.set(_priority(wanted, state, job.fingerprint))
         self._tell(events.RunStarted(integration=name, run=ledger.told_run))
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
-        source, target = self._systems[job.source_connection], self._systems[job.target_connection]
-        pass_: Pass = OneWayPass(
-            job, source, target, ledger, state, wanted, guard,
-            stopped=lambda: self._stop, progress=lambda: progress(pass_.counts),
-        )  # fmt: skip
+        pass_ = self._pass(job, ledger, state, wanted, guard, progress)
         self._current = pass_
         deadline = asyncio.create_task(self._end_in_time(pass_, job.spec.max_run))
         ended, error, next_step, store_failed = "failed", None, "", False
@@ -172,7 +171,7 @@ class Engine:
                 ledger.close_journal()
             went_well = ended in ("green", "attention", "owed")
             try:
-                self._close(ledger, started, ended, error, drained=pass_.drained, complete=pass_.complete and went_well, job=job)
+                self._close(pass_, ledger, started, ended, error, complete=pass_.complete and went_well, mapping=job.fingerprint)
             except TielineError as failure:
                 # A run that wrote nothing learns only here that it was taken over, or that the store takes nothing: then it has not gone well.
                 if went_well:
@@ -180,7 +179,7 @@ class Engine:
                     error, next_step, store_failed = str(failure), failure.next_step, isinstance(failure, StoreError)
             with contextlib.suppress(TielineError):
                 ledger.close_journal()  # what could not be written a moment ago
-            counts = {key: number for key, number in msgspec.to_builtins(ledger.counts).items() if number}
+            counts = {key: number for key, number in msgspec.to_builtins(pass_.counts).items() if number}
             took = clock.monotonic() - started_monotonic
             self._tell(
                 events.RunEnded(
@@ -199,25 +198,44 @@ class Engine:
         owed = bool(open_.get("owed") or open_.get("unknown"))
         next_try_at = pass_.next_try_at(clock.now()) if owed else None
         waiting = waiting if owed or error is not None else []
-        return Outcome(name, run, ended, ledger.counts, seconds, error, next_step, open_, pass_.brake, waiting, next_try_at, store_failed)
+        return Outcome(name, run, ended, pass_.counts, seconds, error, next_step, open_, pass_.brake, waiting, next_try_at, store_failed)
 
-    def _close(
-        self, ledger: Ledger, started: float, state: str, error: str | None, *, drained: bool, complete: bool, job: CompiledIntegration
-    ) -> None:
-        now, counts = self._clock.now(), msgspec.to_builtins(ledger.counts)
+    def _pass(
+        self,
+        job: CompiledIntegration | TwoWayIntegration,
+        ledger: Ledger,
+        state: runs.State,
+        wanted: Wanted,
+        guard: Guard | None,
+        progress: Callable[[Counts], None],
+    ) -> Pass:
+        stopped, told = lambda: self._stop, lambda: progress(pass_.counts)
+        pass_: Pass
+        if isinstance(job, TwoWayIntegration):
+            sides = {side: self._systems[half.connection] for side, half in job.halves.items()}
+            pass_ = TwoWayPass(job, sides, ledger, state, wanted, guard, stopped=stopped, progress=told)
+        else:
+            source, target = self._systems[job.source_connection], self._systems[job.target_connection]
+            pass_ = OneWayPass(job, source, target, ledger, state, wanted, guard, stopped=stopped, progress=told)
+        return pass_
+
+    def _close(self, pass_: Pass, ledger: Ledger, started: float, state: str, error: str | None, *, complete: bool, mapping: str) -> None:
+        now, counts = self._clock.now(), msgspec.to_builtins(pass_.counts)
+        outboxes = [way.ledger.integration for way in pass_.ways]
         later = ledger.take_later()
-        first = runs.first_delivery(self._db, ledger.run) if not drained else 0
+        first = runs.first_delivery(self._db, ledger.run) if not pass_.drained else 0
 
         def unit(connection: sqlite3.Connection) -> None:
             runs.guard(connection, ledger.integration, ledger.fence, now)
             for other in later:
                 other(connection)
-            links.clear_directory(connection, ledger.integration)
-            if not drained:
-                why = "the run ended before it was known whether it had been done"
-                outbox.doubt_sending(connection, ledger.integration, first, run=ledger.run, now=now, why=why)
-            if complete:
-                runs.complete(connection, ledger.integration, started, job.fingerprint)
+            for number in outboxes:
+                links.clear_directory(connection, number)
+                if not pass_.drained:
+                    why = "the run ended before it was known whether it had been done"
+                    outbox.doubt_sending(connection, number, first, run=ledger.run, now=now, why=why)
+                if complete:
+                    runs.complete(connection, number, started, mapping)
             runs.end(connection, ledger.integration, ledger.run, now=now, state=state, counts=counts, error=error)
 
         self._db.write(unit)
@@ -241,10 +259,10 @@ class Engine:
                 await ledger.commit(lambda connection: None)
 
 
-def _priority(wanted: Wanted, state: runs.State, job: CompiledIntegration) -> Priority:
+def _priority(wanted: Wanted, state: runs.State, mapping: str) -> Priority:
     """Whose calls go first: a person's, then what keeps both systems alike, then what fills up what was there before."""
     if not wanted.send or wanted.only is not None or (wanted.redrive and isinstance(wanted.redrive, tuple)):
         return "interactive"
     if wanted.redrive or wanted.mend is not None:
         return "live"  # all of a cause may be a great many
-    return "backfill" if state.complete_at is None or state.mapping != job.fingerprint else "live"
+    return "backfill" if state.complete_at is None or state.mapping != mapping else "live"

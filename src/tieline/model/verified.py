@@ -49,6 +49,8 @@ class Verified(msgspec.Struct):
     """Mapped fields that the destination never shows: nobody can compare them."""
     mended_by: int | None = None
     """The run that has sent again since what went astray."""
+    two_way: bool = False
+    """Of a two-way integration: the source is its left side, the destination the right one; what is left over there lacks its left one."""
     running: str | None = None
     """Who was running the integration meanwhile."""
 

@@ -32,3 +32,9 @@ def events_of(db: Database, integration: int, source_id: str) -> list[Event]:
         (integration, source_id),
     )
     return [Event(*row) for row in rows]
+
+
+def events_of_run(db: Database, run: int, kind: str) -> list[Event]:
+    """Return the events of a kind of a run, oldest first."""
+    rows = db.read("SELECT at, integration, run, source_id, kind, detail FROM event WHERE run = ? AND kind = ? ORDER BY id", (run, kind))
+    return [Event(*row) for row in rows]

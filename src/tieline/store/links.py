@@ -276,12 +276,11 @@ def adopt(connection: sqlite3.Connection, integration: int, source_id: str, targ
 
 
 def remove(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
-    """Forget links: their records are gone on both sides."""
+    """Forget links whose destination records were deleted. Of a record that a person gave up, it is known that it is not wanted there."""
     _keep_nothing(connection, integration, source_ids)
-    connection.execute(
-        f"DELETE FROM link WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
-        (integration, *source_ids),
-    )
+    these = f"integration = ? AND source_id IN ({marks(len(source_ids))})"
+    connection.execute(f"DELETE FROM link WHERE {these} AND verdict != 'discarded'", (integration, *source_ids))
+    connection.execute(f"UPDATE link SET target_id = NULL, target_shadow = NULL WHERE {these}", (integration, *source_ids))
 
 
 def _keep_nothing(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:

@@ -140,6 +140,17 @@ def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequ
     return [row[0] for row in rows]
 
 
+def supersede_these(connection: sqlite3.Connection, ids: Sequence[int], *, run: int, now: float) -> None:
+    """Settle open deliveries, by id, that others have taken the place of."""
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        connection.execute(
+            f"""UPDATE delivery SET state = 'superseded', settled_at = ?, settled_run = ?
+                WHERE state IN ('owed', 'held', 'dead') AND id IN ({marks(len(some))})""",
+            (now, run, *some),
+        )
+
+
 def owed_since(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> dict[str, float]:
     """Return {source id: since when something of it has been owed}, of those of which something is that a later version may replace."""
     rows = connection.execute(
@@ -266,6 +277,29 @@ def of_record(db: Database, integration: int, source_id: str) -> list[Delivery]:
             (integration, source_id),
         )
     ]
+
+
+def open_by_record(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, list[Delivery]]:
+    """Return the deliveries of these records that are not settled, oldest first, by source id."""
+    found: dict[str, list[Delivery]] = {}
+    for row in db.read(
+        f"""SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND source_id IN ({marks(len(source_ids))})
+            AND state IN ('owed', 'sending', 'unknown', 'held', 'dead') ORDER BY id""",
+        (integration, *source_ids),
+    ):
+        delivery = _make(row)
+        found.setdefault(delivery.source_id, []).append(delivery)
+    return found
+
+
+def written_by(db: Database, integration: int, run: int, *, before: int = 0, limit: int) -> list[Delivery]:
+    """Return what a run accepted and was delivered, newest first, `limit` at a time, before an id."""
+    rows = db.read(
+        f"""SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND run = ? AND state = 'delivered' AND (? = 0 OR id < ?)
+            AND id >= (SELECT first_delivery FROM run WHERE id = ?) ORDER BY id DESC LIMIT ?""",
+        (integration, run, before, before, run, limit),
+    )
+    return [_make(row) for row in rows]
 
 
 def may_be_made(db: Database, integration: int, source_ids: Sequence[str]) -> list[str]:

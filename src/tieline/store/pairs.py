@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from tieline.model.records import decode_json, encode_json
+from tieline.model.records import Values, decode_json, encode_json
 from tieline.store.database import Database, insert, marks, update_from
 from tieline.store.links import Link
 
@@ -44,6 +44,8 @@ class Pair(msgspec.Struct, gc=False):
     right_shadow: bytes | None = None
     left_sent: bytes | None = None
     right_sent: bytes | None = None
+    left_at: float | None = None
+    right_at: float | None = None
     rounds: bytes | None = None
 
     def id_of(self, side: Side) -> str | None:
@@ -58,6 +60,14 @@ class Pair(msgspec.Struct, gc=False):
         """Return what the record on a side said."""
         return self.left_shadow if side == "left" else self.right_shadow
 
+    def sent_of(self, side: Side) -> bytes | None:
+        """Return what was written to a side and has not been seen there since."""
+        return self.left_sent if side == "left" else self.right_sent
+
+    def at_of(self, side: Side) -> float | None:
+        """Return when the version was made that the shadow is of."""
+        return self.left_at if side == "left" else self.right_at
+
     @property
     def linked(self) -> bool:
         """Whether it has both sides."""
@@ -69,18 +79,31 @@ class Pair(msgspec.Struct, gc=False):
         return "left" if self.left_id is not None else "right"
 
 
-_COLUMNS: Final = "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, rounds"
+_COLUMNS: Final = (
+    "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, left_at, right_at, rounds"
+)
 
 
-def shadows(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, tuple[bytes | None, bool]]:
-    """Return {id: (shadow, whether it has a counterpart)} of the records of a side that are known: all that an unchanged one needs."""
+class Known(NamedTuple):
+    """What is known of a record of one side: all that an unchanged one needs."""
+
+    shadow: bytes | None
+    linked: bool
+    sent: bool
+    """Something was written to it and has not been seen there since."""
+    at: float | None
+
+
+def known(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Known]:
+    """Return what is known of the records of a side, by id."""
     other = OTHER[side]
     rows = db.read(  # a list in one parameter is taken apart in C
-        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL FROM json_each(?2) AS wanted
+        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL, pair.{side}_sent IS NOT NULL, pair.{side}_at
+            FROM json_each(?2) AS wanted
             CROSS JOIN pair ON pair.integration = ?1 AND pair.{side}_id IS NOT NULL AND pair.{side}_id = wanted.value""",
         (integration, encode_json(ids).decode()),
     )
-    return {id: (shadow, bool(linked)) for id, shadow, linked in rows}
+    return {id: Known(shadow, bool(linked), bool(sent), at) for id, shadow, linked, sent, at in rows}
 
 
 def of(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Pair]:
@@ -158,16 +181,18 @@ def counterparts(db: Database, integration: int, side: Side, ids: Sequence[str])
 # Within a unit
 
 
-def meet_first(connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes]]) -> None:
-    """Note (id, match key, shadow) of records of a side that have no counterpart: new ones, or as they are now."""
+def meet_first(
+    connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes, float | None]]
+) -> None:
+    """Note (id, match key, shadow, time) of records of a side that have no counterpart: new ones, or as they are now."""
     insert(
         connection,
-        f"INTO pair (integration, verdict, {side}_id, {side}_key, {side}_shadow)",
-        "(?1, 'new', {}, {}, {})",
+        f"INTO pair (integration, verdict, {side}_id, {side}_key, {side}_shadow, {side}_at)",
+        "(?1, 'new', {}, {}, {}, {})",
         seen,
         (integration,),
-        f"""ON CONFLICT (integration, {side}_id) WHERE {side}_id IS NOT NULL
-            DO UPDATE SET {side}_key = excluded.{side}_key, {side}_shadow = excluded.{side}_shadow""",
+        f"""ON CONFLICT (integration, {side}_id) WHERE {side}_id IS NOT NULL DO UPDATE SET
+            {side}_key = excluded.{side}_key, {side}_shadow = excluded.{side}_shadow, {side}_at = excluded.{side}_at""",
     )
 
 
@@ -175,9 +200,23 @@ def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
     """Write pairs as they are now. Raises `sqlite3.IntegrityError` when a record would be in two."""
     connection.executemany(
         """UPDATE pair SET verdict = ?2, met = ?3, left_id = ?4, right_id = ?5, left_key = ?6, right_key = ?7, left_shadow = ?8,
-           right_shadow = ?9, left_sent = ?10, right_sent = ?11, rounds = ?12 WHERE id = ?1""",
+           right_shadow = ?9, left_sent = ?10, right_sent = ?11, left_at = ?12, right_at = ?13, rounds = ?14 WHERE id = ?1""",
         [msgspec.structs.astuple(row) for row in rows],
     )
+
+
+def stand_alone(connection: sqlite3.Connection, integration: int, side: Side, made: Sequence[tuple[str, bytes]]) -> None:
+    """Note (id, shadow) of records of a side that were made for nobody's sake: those that are in no pair."""
+    connection.executemany(
+        f"INSERT INTO pair (integration, verdict, {side}_id, {side}_shadow) VALUES (?, 'alone', ?, ?) ON CONFLICT DO NOTHING",
+        [(integration, *one) for one in made],
+    )
+
+
+def without(pair: Pair, side: Side) -> Pair:
+    """Return a pair whose record of one side is let go: the other one stands for itself, and no counterpart is made by itself."""
+    gone: dict[str, Any] = {f"{side}_{name}": None for name in ("id", "key", "shadow", "sent", "at")}
+    return msgspec.structs.replace(pair, verdict="alone", met=0, rounds=None, **{f"{OTHER[side]}_sent": None, **gone})
 
 
 def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
@@ -200,40 +239,46 @@ def part(connection: sqlite3.Connection, integration: int, pair: Pair) -> None:
     )
 
 
-def forget_meetings(connection: sqlite3.Connection, integration: int) -> None:
-    """Let all pairs meet anew: the mapping has changed, and what they agreed on was agreed by another."""
-    connection.execute("UPDATE pair SET met = 0 WHERE integration = ?", (integration,))
+def forget_meetings(connection: sqlite3.Connection, integration: int, left_ids: Sequence[str] | None = None) -> None:
+    """Let pairs meet anew, these or all: what they agreed on holds no more."""
+    if left_ids is None:
+        connection.execute("UPDATE pair SET met = 0 WHERE integration = ?", (integration,))
+        return
+    connection.executemany("UPDATE pair SET met = 0 WHERE integration = ? AND left_id = ?", [(integration, id) for id in left_ids])
 
 
-def written(
-    connection: sqlite3.Connection, integration: int, side: Side, confirmed: Sequence[tuple[str, dict[str, Any], dict[str, Any]]]
-) -> None:
-    """Note what was written to a side and confirmed: (id there, fields, what the answer showed of the fields).
+def written(connection: sqlite3.Connection, integration: int, side: Side, confirmed: Sequence[tuple[str, Values, Values]]) -> None:
+    """Note what was written to a side and confirmed: (id there, fields that are not seen there yet, fields that it spells as it does).
 
-    What a side says is what the answer shows of it, else what was sent; what was sent is remembered until it is seen.
+    The shadow stays what was read; what was sent is remembered beside it until it is seen.
     """
-    known = {
-        row[0]: (row[1], row[2])
-        for row in connection.execute(
-            f"""SELECT {side}_id, {side}_shadow, {side}_sent FROM pair
-                WHERE integration = ? AND {side}_id IN ({marks(len(confirmed))})""",
-            (integration, *(id for id, _, _ in confirmed)),
-        )
-    }
-    rows = []
-    for id, fields, shown in confirmed:
-        shadow, sent = known.get(id, (None, None))
-        says = {**(decode_json(shadow) if shadow else {}), **fields, **shown}
-        # What the answer shows otherwise than it was sent is how the vendor spells it: known already.
-        unseen = {address: value for address, value in fields.items() if shown.get(address, value) == value}
-        rows.append((id, encode_json(says), encode_json({**(decode_json(sent) if sent else {}), **unseen})))
+    rows = connection.execute(
+        f"SELECT {side}_id, {side}_shadow, {side}_sent FROM pair WHERE integration = ? AND {side}_id IN ({marks(len(confirmed))})",
+        (integration, *(id for id, _, _ in confirmed)),
+    )
+    known = {id: (shadow, sent) for id, shadow, sent in rows}
+    told = []
+    for id, unseen, spelled in confirmed:
+        shadow, sent = (decode_json(raw) if raw else {} for raw in known.get(id, (None, None)))
+        waits = {address: value for address, value in {**sent, **unseen}.items() if address not in spelled}
+        told.append((id, encode_json({**shadow, **spelled}), encode_json(waits) if waits else None))
     update_from(
         connection,
         f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, met = 1
             FROM ({{values}}) AS v WHERE pair.integration = ?1 AND pair.{side}_id = v.column1""",
         3,
-        rows,
+        told,
         (integration,),
+    )
+
+
+def part_from_gone(connection: sqlite3.Connection, integration: int, side: Side, counterparts: Sequence[str]) -> None:
+    """Let the counterparts, by id, of records that are gone from a side stand for themselves: what their deletion asked for was done."""
+    connection.execute(
+        f"""UPDATE pair SET {side}_id = NULL, {side}_key = NULL, {side}_sent = NULL, verdict = 'alone', met = 0, rounds = NULL
+            WHERE integration = ? AND {side}_id IS NOT NULL AND {side}_shadow IS NULL AND {side}_sent IS NULL
+              AND {OTHER[side]}_id IN ({marks(len(counterparts))})""",
+        (integration, *counterparts),
     )
 
 
@@ -291,7 +336,7 @@ class PairLinks:
     def remove(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
         """Forget pairs whose records are gone on both sides."""
         connection.execute(
-            f"DELETE FROM pair WHERE integration = ? AND {self._source}_id IN ({marks(len(source_ids))})",
+            f"""DELETE FROM pair WHERE integration = ? AND {self._source}_id IN ({marks(len(source_ids))}) AND {self._source}_shadow IS NULL""",
             (self._integration, *source_ids),
         )
 

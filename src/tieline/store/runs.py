@@ -38,6 +38,11 @@ class Run(msgspec.Struct):
     error: str | None
 
 
+def back(name: str) -> str:
+    """Return the name of the second outbox of a two-way integration: what is owed to its left side. No integration can be called so."""
+    return f"{name}/back"
+
+
 MIXED = "mixed"
 """Stands for a mapping's fingerprint while the shadows were made with more than one."""
 _STATE = "id, name, cursor, mapping, complete_at, fence, holder, lease_until"
@@ -55,14 +60,23 @@ def names(db: Database) -> dict[int, str]:
 
 
 def begin(
-    connection: sqlite3.Connection, name: str, *, mapping: str, holder: str, now: float, lease_seconds: float, gone: Callable[[str], bool]
+    connection: sqlite3.Connection,
+    name: str,
+    *,
+    mapping: str,
+    holder: str,
+    now: float,
+    lease_seconds: float,
+    gone: Callable[[str], bool],
+    beside: str | None = None,
 ) -> tuple[State, int]:
     """Take the lease and open a run; return the state as it was and the run's id. Raises `SafetyStop` while another process runs it.
 
     From here on shadows are made with this mapping too: until a run has read everything with it, no single one holds for all.
-    `gone` says whether a holder is known to have ended, so that its lease need not run out.
+    `gone` says whether a holder is known to have ended, so that its lease need not run out. `beside` is the name of a second outbox that
+    the lease and the run are of as well.
     """
-    connection.execute("INSERT INTO integration (name) VALUES (?) ON CONFLICT DO NOTHING", (name,))
+    connection.executemany("INSERT INTO integration (name) VALUES (?) ON CONFLICT DO NOTHING", [(one,) for one in (name, beside) if one])
     row = connection.execute(f"SELECT {_STATE} FROM integration WHERE name = ?", (name,)).fetchone()
     state = State(*row)
     if state.holder is not None and state.lease_until > now and not gone(state.holder):
@@ -70,10 +84,12 @@ def begin(
             f"{name} is being run by {state.holder} (seen {max(0.0, lease_seconds - (state.lease_until - now)):.0f} s ago)",
             next_step=f"wait until it ends; if that process is dead, its lease ends in {state.lease_until - now:.0f} s",
         )
+    outboxes = connection.execute("SELECT id FROM integration WHERE name IN (?, ?)", (name, beside)).fetchall()
     for crashed, first in connection.execute(
         "SELECT id, first_delivery FROM run WHERE integration = ? AND ended_at IS NULL", (state.id,)
     ).fetchall():
-        outbox.doubt_sending(connection, state.id, first, run=crashed, now=now, why="the process ended while it was on its way")
+        for (number,) in outboxes:
+            outbox.doubt_sending(connection, number, first, run=crashed, now=now, why="the process ended while it was on its way")
         connection.execute(
             "UPDATE run SET state = 'stopped', ended_at = ?, error = 'the process ended in the middle' WHERE id = ?", (now, crashed)
         )

@@ -15,7 +15,7 @@ import msgspec
 from tieline.store.database import Database, insert, marks
 from tieline.store.pairs import Side
 
-Kind = Literal["seen", "gone", "again"]
+Kind = Literal["seen", "gone", "again", "held"]
 
 
 class Staged(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +24,8 @@ class Staged(msgspec.Struct, frozen=True, gc=False):
     side: Side
     id: str
     kind: Kind
-    """seen; gone: it was deleted; again: to be decided again as it was last seen."""
+    """seen; gone: it was deleted; again: a person wants it decided again, as it was last seen; held: so does every run, because it could not
+    be decided."""
     at: float
     """When it was accepted, in seconds since 1970 (UTC)."""
     run: int
@@ -51,7 +52,8 @@ def put(
         [(id, kind, bytearray(record) if record is not None else None) for id, kind, record in rows],
         (integration, side, run, now),
         # To decide again what was read and not decided is to decide what was read.
-        "ON CONFLICT DO UPDATE SET kind = excluded.kind, record = excluded.record, run = excluded.run WHERE excluded.kind != 'again'",
+        """ON CONFLICT DO UPDATE SET kind = excluded.kind, record = excluded.record, run = excluded.run
+           WHERE excluded.kind IN ('seen', 'gone') OR kind = 'held'""",
     )
 
 

@@ -57,7 +57,7 @@ class Side(msgspec.Struct, frozen=True):
     """What is known of one side of a pair."""
 
     now: Values | None
-    """What it says; a field that it does not show is left out. None: the record is gone."""
+    """What it says, if it was read since we last wrote to it; a field that it does not show is left out. None: the record is gone."""
     shadow: Values | None
     """What it said when both last agreed. None: they never met."""
     made: Values
@@ -240,29 +240,37 @@ def reconcile(
 
 
 def standing(now: Values, shadow: Values, sent: Values) -> Values:
-    """Return what stands on a side as far as can be told; the mapping is given this, so that `made` knows our own writes.
-
-    Where something was sent and the old value shows, it is not seen yet: the record may have been read before it was written.
-    """
-    return {**shadow, **now, **_unseen(now, shadow, sent)}
+    """Return what stands on a side as far as can be told; the mapping is given this, so that `made` knows our own writes."""
+    return {**shadow, **_unseen(now, sent), **now}
 
 
-def _unseen(now: Values, shadow: Values, sent: Values) -> Values:
-    return {
-        address: value
-        for address, value in sent.items()
-        if address not in now or (not is_rewriting(value, now[address]) and _alike(now[address], shadow.get(address, ABSENT)))
-    }
+def _unseen(now: Values, sent: Values) -> Values:
+    return {address: value for address, value in sent.items() if address not in now}
+
+
+def differing(left: Values, right: Values, made_left: Values, made_right: Values, terms: Terms) -> list[Strand]:
+    """Return the strands in which two sides do not say the same, whoever said what before; `made` as the mapping makes it of the other side."""
+    here, there = _look("left", Side(left, left, made_left)), _look("right", Side(right, right, made_right))
+    found = []
+    for strand in terms.strands:
+        one, other = _End(here, strand.left, strand.forward), _End(there, strand.right, strand.back)
+        both_ways = strand.forward and strand.back
+        if not (_say_the_same(one, other) if both_ways else not (other if strand.forward else one).lacks):
+            found.append(strand)
+    return found
 
 
 def _look(way: Way, side: Side) -> _Seen:
     now, before, sent = side.now or {}, side.shadow or {}, side.sent
     settled = frozenset(address for address in now.keys() & sent.keys() if is_rewriting(sent[address], now[address]))
+    # What was written and shows the old value was set back, or never taken: the caller shows no version from before the write.
     moved = frozenset(
-        address for address, value in now.items() if address not in settled and not _alike(value, before.get(address, ABSENT))
+        address
+        for address, value in now.items()
+        if address not in settled and (address in sent or not _alike(value, before.get(address, ABSENT)))
     )
     says = standing(now, before, sent)
-    return _Seen(way, side, before, {**before, **now}, says, _unseen(now, before, sent), moved, settled, moved & sent.keys())
+    return _Seen(way, side, before, {**before, **now}, says, _unseen(now, sent), moved, settled, moved & sent.keys())
 
 
 def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None) -> _Move:

@@ -14,6 +14,8 @@ CREATE TABLE pair (
     right_shadow BLOB,
     left_sent BLOB,               -- JSON: what was written to it and has not been seen there since
     right_sent BLOB,
+    left_at REAL,                 -- when that version was made, by the system's own telling
+    right_at REAL,
     rounds BLOB                   -- JSON: {strand: how often it came back as something else}
 );
 CREATE UNIQUE INDEX pair_left ON pair (integration, left_id) WHERE left_id IS NOT NULL;
@@ -26,7 +28,7 @@ CREATE TABLE staged (
     integration INTEGER NOT NULL,
     side TEXT NOT NULL,           -- left, right
     id TEXT NOT NULL,
-    kind TEXT NOT NULL,           -- seen; gone: the record was deleted; again: it is to be decided again, as it was last seen
+    kind TEXT NOT NULL,           -- seen, gone, again, held: see store/staged.py
     at REAL NOT NULL,             -- when it was accepted
     run INTEGER NOT NULL,
     record BLOB,                  -- JSON, of seen ones

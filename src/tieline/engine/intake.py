@@ -1,0 +1,230 @@
+"""One side of a two-way integration, read into the store: what has changed there waits for its decision in `store.staged`.
+
+A record that says what it said is only counted. The cursor moves in the commit that stages what it passes. A side that is read whole also
+tells what is gone: what it does not show is asked for by id where the system can be asked, and believed to be gone only then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import sqlite3
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from tieline.dialects.dialect import Page, Since, System
+from tieline.engine.ledger import Ledger, about, tell_set_aside
+from tieline.engine.reading import Taken, ahead
+from tieline.engine.two_sides import Half
+from tieline.model.errors import SafetyStop
+from tieline.model.records import Record, encode_json
+from tieline.model.tasks import side_by_side
+from tieline.store import outbox, pairs, runs, staged
+from tieline.store.outbox import Delivery
+
+_TOGETHER: Final = 500
+_UNREADABLE_NEXT: Final = "have it mended where it comes from, then `tieline dead-letters discard` this"
+
+
+class Intake:
+    """Reads one side within a run."""
+
+    def __init__(
+        self,
+        name: str,
+        half: Half,
+        system: System,
+        ledger: Ledger,
+        integration: int,
+        cursor: str | None,
+        *,
+        whole: bool,
+        most_gone: int,
+        check_stopped: Callable[[], None],
+        progress: Callable[[], None],
+    ) -> None:
+        """`ledger` is that of what this side's changes owe to the other; `integration` is the one that the pairs belong to."""
+        self._name, self._half, self._system, self._ledger, self._integration = name, half, system, ledger, integration
+        self._since = msgspec.json.decode(cursor, type=Since) if cursor and not whole else None
+        self._whole = self._since is None or self._since.mark is None
+        self._most_gone, self._check_stopped, self._progress = most_gone, check_stopped, progress
+        self._reading: AsyncGenerator[list[Page], None] | None = None
+        self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
+        self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._unreadable = False
+        self.missed = 0
+        """How many known records a whole read did not show, when they are more than the brake lets one believe."""
+
+    async def close(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            await self._reading.aclose()
+        self._present.close()
+
+    async def read(self) -> None:
+        """Read what has changed, or everything. Raises `RemoteError` when the side can't be read to the end."""
+        last: Since | None = None
+        self._reading = ahead(self._system.read(self._half.resource, self._since, strict=self._whole), self._idle)
+        async for pages in self._reading:
+            first, again = Taken(), Taken()
+            for page in pages:
+                (again if page.again else first).add(page)
+                last = page.since or last
+                self._ledger.counts.not_modified += page.not_modified
+                if page.total is not None:
+                    self._ledger.counts.total += page.total
+            if page.not_modified:
+                self._whole = False  # nothing was shown, so nothing is missed
+            for taken in (first, again) if again.pages else (first,):
+                moves = taken is again or not again.pages
+                await self._take(taken, _encoded(last) if last is not None and moves and not self._whole else None)
+            self._progress()
+            self._check_stopped()
+        await self._find_gone()
+        if last is not None:
+            cursor = _encoded(last)
+            await self._ledger.commit(lambda connection: runs.move_cursor(connection, self._ledger.integration, cursor))
+
+    async def stage(self, records: Sequence[Record]) -> None:
+        """Stage these records, whether they have changed or not."""
+        rows = {id: record for record in records if (id := self._system.id_of(self._half.resource, record)) is not None}
+        await self._stage(rows, [], None)
+
+    async def _idle(self) -> None:
+        self._check_stopped()
+
+    async def _take(self, taken: Taken, cursor: str | None) -> None:
+        half, ledger = self._half, self._ledger
+        self._unreadable = self._unreadable or bool(taken.unreadable) or None in taken.ids
+        await self._park_unreadable(taken)
+        rows = {id: record for id, record in zip(taken.ids, taken.records, strict=True) if id is not None}
+        if self._whole:
+            self._present.executemany("INSERT OR IGNORE INTO present VALUES (?)", [(id,) for id in rows])
+        known = pairs.known(ledger.db, self._integration, half.side, list(rows)) if rows else {}
+        waiting = staged.of(ledger.db, self._integration, half.side, list(rows)) if self._any_staged() else {}
+        changed: dict[str, Record] = {}
+        for id, record in rows.items():
+            one = known.get(id)
+            if one is None or one.shadow != encode_json(half.project(record)) or id in waiting:
+                changed[id] = record
+            elif one.sent:
+                at = half.at(record)
+                # It says what it said before we wrote to it: from before our write, or somebody has set it back since.
+                if at is None or one.at is None or at > one.at:
+                    changed[id] = record
+        ledger.counts.pages += taken.pages
+        unchanged = len(rows) - len(changed)
+        ledger.counts.read += unchanged
+        ledger.counts.unchanged += unchanged
+        gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows]
+        if changed or gone or cursor is not None:
+            await self._stage(changed, gone, cursor)
+
+    def _any_staged(self) -> bool:
+        return staged.is_any(self._ledger.db, self._integration, self._half.side)
+
+    async def _stage(self, changed: dict[str, Record], gone: Sequence[str], cursor: str | None) -> None:
+        half, ledger, integration = self._half, self._ledger, self._integration
+        ids = [*changed, *gone]
+        known = pairs.known(ledger.db, integration, half.side, ids) if ids else {}
+        rows: list[tuple[str, staged.Kind, bytes | None]] = [(id, "seen", encode_json(record)) for id, record in changed.items()]
+        rows += [(id, "gone", None) for id in gone if id in known and known[id].shadow is not None]
+        single = [
+            (id, half.key(record), encode_json(half.project(record)), half.at(record))
+            for id, record in changed.items()
+            if id not in known or not known[id].linked
+        ]
+        now = ledger.clock.now()
+
+        def unit(connection: sqlite3.Connection) -> None:
+            pairs.meet_first(connection, integration, half.side, single)
+            staged.put(connection, integration, half.side, ledger.run, now, rows)
+            if cursor is not None:
+                runs.move_cursor(connection, ledger.integration, cursor)
+
+        await ledger.commit(unit)
+
+    async def _find_gone(self) -> None:
+        """Stage what a whole read did not show. Raises `SafetyStop` when it showed nothing of what is known to be there."""
+        if not self._whole or self._unreadable:
+            return
+        half = self._half
+        missing = [id for portion in self._absent() for id in portion]
+        if not missing:
+            return
+        shown = self._present.execute("SELECT EXISTS (SELECT 1 FROM present)").fetchone()[0]
+        if not shown and len(missing) > self._most_gone:
+            raise SafetyStop(
+                f"{half.place} shows no record at all, and {len(missing)} are known to be there: that is not believed, nothing was deleted",
+                next_step=f"find out why its list is empty; if they are meant to be gone, `tieline run {self._name} --allow-deletes {len(missing)}`",
+            )
+        if len(missing) > self._most_gone:
+            self.missed = len(missing)
+            return
+        gone, there = await self._asked(missing) if half.features.get else (missing, [])
+        if there:
+            await self.stage(there)
+        if gone:
+            await self._stage({}, gone, None)
+
+    def _absent(self) -> Iterator[list[str]]:
+        """Yield the ids of records that are known to be there, and were not shown."""
+        side = self._half.side
+        # What we have made and not seen yet may be missing from a list that lags behind.
+        where = f"{side}_id IS NOT NULL AND {side}_shadow IS NOT NULL" + ("" if self._half.features.get else f" AND {side}_sent IS NULL")
+        after = 0
+        while found := pairs.portion(self._ledger.db, self._integration, after=after, limit=_TOGETHER, where=where):
+            after = found[-1].id
+            ids = [pair.id_of(side) or "" for pair in found]
+            shown = self._present.execute(
+                "SELECT present.id FROM json_each(?) AS wanted CROSS JOIN present ON present.id = wanted.value",
+                (encode_json(ids).decode(),),
+            )
+            present = {id for (id,) in shown}
+            yield [id for id in ids if id not in present]
+
+    async def _asked(self, ids: Sequence[str]) -> tuple[list[str], list[Record]]:
+        """Ask for records by id; return the ids of those that are gone, and the others."""
+        gate = asyncio.Semaphore(self._system.concurrency)
+
+        async def ask(id: str) -> Record | None:
+            async with gate:
+                with about(records=[id]):
+                    return await self._system.get(self._half.resource, id)
+
+        answers = await side_by_side(ask(id) for id in ids)
+        gone = [id for id, record in zip(ids, answers, strict=True) if record is None]
+        return gone, [record for record in answers if record is not None]
+
+    async def _park_unreadable(self, taken: Taken) -> None:
+        """Park what can't be told from others by an id, named by its content, so that the next run meets the same dead letter."""
+        entries = [("unreadable", one.problem, {"unreadable": one.text}) for one in taken.unreadable]
+        entries += [
+            ("no-id", "the record has no id that can be used", record)
+            for id, record in zip(taken.ids, taken.records, strict=True)
+            if id is None
+        ]
+        ledger = self._ledger
+        ledger.counts.read += len(entries)
+        ledger.counts.parked += len(entries)
+        for kind, problem, record in entries:
+            source_id = f"{kind}-{hashlib.sha256(encode_json(record)).hexdigest()[:12]}"
+            if any(one.state == "dead" for one in outbox.of_record(ledger.db, ledger.integration, source_id)):
+                continue
+            now = ledger.clock.now()
+            delivery = Delivery(
+                ledger.ids("delivery", 1), source_id, None, "none", "dead", ledger.run, now,
+                record=encode_json(record), settled_at=now, settled_run=ledger.run,
+                reason=outbox.reason(kind, f"{self._half.place}: {problem}", _UNREADABLE_NEXT),
+            )  # fmt: skip
+            await ledger.commit(
+                functools.partial(outbox.queue, integration=ledger.integration, run=ledger.run, now=now, deliveries=[delivery])
+            )
+            tell_set_aside(ledger, delivery)
+
+
+def _encoded(since: Since) -> str:
+    return msgspec.json.encode(since).decode()

@@ -1,0 +1,143 @@
+"""A two-way integration made ready to run: two halves, each with the way to the other, and the terms on which pairs are decided."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from tieline.dialects.dialect import Features
+from tieline.dialects.since import comparable
+from tieline.engine.compiled import CompiledIntegration
+from tieline.mapping import CompiledMapping, compile_get, compile_nest
+from tieline.mapping.both_ways import compile_both_ways
+from tieline.model.errors import Undecodable
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.spec.connectors import Resource
+from tieline.spec.fields import Fields
+from tieline.spec.integrations import Archive, Integration, Rule
+from tieline.store.pairs import OTHER, Side
+from tieline.store.runs import back
+from tieline.sync.reconcile import Gone, Policy, Strand, Terms
+
+_USUAL_POLICY: Final = "hold"
+
+
+class Half:
+    """One side of a two-way integration. Attributes are plain, because they are read per record."""
+
+    def __init__(self, side: Side, job: CompiledIntegration, place: str, resource: Resource, features: Features) -> None:
+        """`job` is the way from this side to the other; `place` is `CONNECTION.RESOURCE`."""
+        self.side, self.other, self.job, self.place, self.features = side, OTHER[side], job, place, features
+        self.connection, _, self.resource = place.partition(".")
+        self.mapping: CompiledMapping = job.mapping
+        self.key: Callable[[Record], str | None] = job.source_key
+        self.project = job.project
+        self.flat = job.old_values
+        self._nest = None if self.mapping.reads_all else compile_nest(job.watched)
+        changed = resource.list.changed_since if resource.list is not None else None
+        self._changed = changed if changed is not None and changed.field is not None else None
+        self._get_at = compile_get(self._changed.field) if self._changed is not None and self._changed.field is not None else None
+        declared = Fields(resource).at(self._changed.field) if self._changed is not None and self._changed.field is not None else None
+        self._zone = declared[1].zone if declared is not None else None
+
+    def record_of(self, shadow: bytes) -> Record:
+        """Return a record as the mapping sees it, from what was remembered of it."""
+        values: Values = decode_json(shadow)
+        return values if self._nest is None else self._nest(values)
+
+    def at(self, record: Record) -> float | None:
+        """Return when a record was last changed, in seconds, as its system tells; None where it does not, or not as a time."""
+        if self._changed is None or self._get_at is None or self._changed.format == "raw":
+            return None
+        value = self._get_at(record)
+        if value is ABSENT or value is None:
+            return None
+        with contextlib.suppress(Undecodable):
+            moment = comparable(value, self._changed, self._zone)
+            if self._changed.format in ("unix", "unix_ms"):
+                return float(moment) / (1000 if self._changed.format == "unix_ms" else 1)
+            return float(moment.timestamp())
+        return None
+
+
+class TwoWayIntegration:
+    """A two-way integration, compiled."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: Integration,
+        left: Resource,
+        right: Resource,
+        left_features: Features,
+        right_features: Features,
+        functions: Mapping[str, Callable[..., Any]],
+        where: Callable[[str], tuple[str, int | None]],
+        functions_text: str = "",
+        ends: tuple[str, str] = ("", ""),
+    ) -> None:
+        """As `CompiledIntegration`; `from` is the left side, `to` the right one."""
+        self.name, self.spec, self.ends, self.where = name, spec, ends, where
+        both = compile_both_ways(spec.map, functions=functions, left_fields=left.fields, right_fields=right.fields)
+        forward_rules = {target: rule for target, rule in spec.map.items() if not _only(rule, "back")}
+        back_rules = dict(both.rules_back)
+        plain = {"direction": "one-way", "conflict": None, "when": None, "deletes": "ignore", "unmatched": "create", "tests": ()}
+        forward = CompiledIntegration(
+            name, spec.model_copy(update={**plain, "map": forward_rules}), left, right, right_features, functions, where,
+            functions_text, ends, also=tuple(back_rules),
+        )  # fmt: skip
+        backward = CompiledIntegration(
+            back(name),
+            spec.model_copy(
+                update={
+                    **plain, "map": back_rules, "source": spec.target, "target": spec.source,
+                    "match": {source: target for target, source in spec.match.items()},
+                }
+            ),
+            right, left, left_features, functions, where, functions_text, (ends[1], ends[0]), also=tuple(forward_rules),
+        )  # fmt: skip
+        self.halves: Mapping[Side, Half] = {
+            "left": Half("left", forward, spec.source, left, left_features),
+            "right": Half("right", backward, spec.target, right, right_features),
+        }
+        deletions, self.unmatched = spec.deletions, spec.without_counterpart
+        self.archives: Mapping[Side, Values] = {
+            # What is set on a side when the other's record was deleted.
+            "right": deletions.left.archive if isinstance(deletions.left, Archive) else {},
+            "left": deletions.right.archive if isinstance(deletions.right, Archive) else {},
+        }
+        self.terms = Terms(
+            strands=tuple(
+                Strand(
+                    strand.name, strand.left, strand.right, strand.forward, strand.back,
+                    cast("Policy", strand.conflict or spec.conflict or _USUAL_POLICY),
+                )
+                for strand in both.strands
+            ),
+            skew=spec.skew or 0.0,
+            left_gone=_gone(deletions.left),
+            right_gone=_gone(deletions.right),
+            edited=deletions.edited,
+        )  # fmt: skip
+        # Who wins a conflict is decided anew each time; what a value means on the other side is not.
+        self.fingerprint = hashlib.sha256(encode_json([forward.fingerprint, backward.fingerprint])).hexdigest()[:16]
+
+    @property
+    def left(self) -> Half:
+        """The side of `from`."""
+        return self.halves["left"]
+
+    @property
+    def right(self) -> Half:
+        """The side of `to`."""
+        return self.halves["right"]
+
+
+def _only(rule: str | Rule, what: str) -> bool:
+    return isinstance(rule, Rule) and rule.only == what
+
+
+def _gone(policy: str | Archive) -> Gone:
+    return "archive" if isinstance(policy, Archive) else cast("Gone", policy)

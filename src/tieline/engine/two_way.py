@@ -1,0 +1,251 @@
+"""A pass in both directions: send what is still owed, read what has changed on both sides, decide pair by pair, deliver.
+
+Nothing is decided before both sides are read: what one of them says may be older than what the other has not told yet.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+
+from tieline.dialects.dialect import System
+from tieline.engine.deciding import Decider
+from tieline.engine.delivery import Sender
+from tieline.engine.destination import Destination, Nowhere
+from tieline.engine.intake import Intake
+from tieline.engine.ledger import Counts, Ledger, LedgerBeside, about
+from tieline.engine.matching import Matcher
+from tieline.engine.passes import Pass, Wanted, Way
+from tieline.engine.pipeline import Braked, Guard
+from tieline.engine.two_sides import TwoWayIntegration
+from tieline.engine.undoing import Undoer
+from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
+from tieline.model.records import Values, encode_json
+from tieline.model.tasks import side_by_side
+from tieline.store import links, pairs, runs
+from tieline.store.outbox import Delivery
+from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
+from tieline.sync.decide import same
+
+
+class TwoWayPass(Pass):
+    """The steps of one run."""
+
+    letters_next = "see `tieline conflicts`, `tieline unmatched` and `tieline dead-letters`"
+
+    def __init__(
+        self,
+        job: TwoWayIntegration,
+        systems: Mapping[Side, System],
+        ledger: Ledger,
+        state: runs.State,
+        wanted: Wanted,
+        guard: Guard | None,
+        *,
+        stopped: Callable[[], str | None],
+        progress: Callable[[], None],
+    ) -> None:
+        super().__init__(job.name, state, wanted, stopped=stopped, progress=progress)
+        db = ledger.db
+        beside = runs.state_of(db, runs.back(job.name))
+        assert beside is not None
+        self._job, self._systems, self._guard = job, systems, guard
+        self._ledgers: Mapping[Side, Ledger] = {"left": ledger, "right": LedgerBeside(ledger, beside.id)}
+        """By the side whose changes they are about."""
+        self._cursors: Mapping[Side, str | None] = {"left": state.cursor, "right": beside.cursor}
+        store_id = db.read("SELECT value FROM meta WHERE key = 'store_id'")[0][0]
+        self._integration = ledger.integration
+        self._senders = {side: self._sender(side, store_id) if wanted.send else Nowhere() for side in SIDES}
+        """By the side whose changes they send to the other."""
+        self.ways = tuple(Way(job.halves[side].job, systems[OTHER[side]], self._ledgers[side], self._senders[side]) for side in SIDES)
+        self._mapped_anew = state.mapping is not None and state.mapping != job.fingerprint
+        self._intakes = {side: self._intake(side) for side in SIDES}
+        self._braked: Braked | None = None
+
+    def _sender(self, side: Side, store_id: str) -> Destination:
+        half, there = self._job.halves[side], OTHER[side]
+        links = PairLinks(self._integration, there)
+        target, ledger = self._systems[there], self._ledgers[side]
+        matcher = Matcher(half.job, target, ledger, links=links)
+        return Sender(
+            half.job, target, ledger, matcher, store_id=store_id, notify=self._progress, links=links,
+            on_confirmed=lambda connection, confirmed: self._confirmed(connection, side, confirmed),
+        )  # fmt: skip
+
+    def _intake(self, side: Side) -> Intake:
+        return Intake(
+            self.name, self._job.halves[side], self._systems[side], self._ledgers[side], self._integration, self._cursors[side],
+            whole=self.wanted.full or self._mapped_anew or self._state.complete_at is None,
+            most_gone=self._most_deletes(side), check_stopped=self._check_stopped, progress=self._progress,
+        )  # fmt: skip
+
+    @property
+    def systems(self) -> Sequence[System]:
+        """The systems that it speaks to."""
+        return self._systems["left"], self._systems["right"]
+
+    @property
+    def brake(self) -> Braked | None:
+        """The brake that would hold this run, of a plan."""
+        return self._braked
+
+    @property
+    def counts(self) -> Counts:
+        """What became of what was read, on both sides."""
+        left, right = (self._ledgers[side].counts for side in SIDES)
+        return Counts(**{name: getattr(left, name) + getattr(right, name) for name in Counts.__struct_fields__})
+
+    async def close(self) -> None:
+        """Stop reading and sending, whatever is still under way: nothing may outlive the run."""
+        for side in SIDES:
+            await self._intakes[side].close()
+            await self._senders[side].close()
+
+    async def go(self) -> None:
+        """Do it all."""
+        ledger, wanted = self._ledgers["left"], self.wanted
+        if wanted.limit is not None:
+            raise Refused(f"{self.name}: a two-way integration is run as a whole: `--limit` has no place here", next_step="leave it out")
+        await self._check_ends(self._job.ends, linked=pairs.is_any(ledger.db, self._integration))
+        owed = [await self._send_owed(way) for way in self.ways]
+        for way, any_ in zip(self.ways, owed, strict=True):
+            if any_:
+                await way.sender.drain()  # what is known of a pair is only known once its writes are settled
+                await self._check_kept(way)
+        failure: TielineError | None = None
+        try:
+            if self._mapped_anew:
+                await ledger.commit(lambda connection: pairs.forget_meetings(connection, self._integration))
+            if wanted.only is not None:
+                await self._read_one(wanted.only)
+            elif wanted.undo is not None:
+                undoer = Undoer(
+                    self.ways,
+                    [PairLinks(self._integration, OTHER[side]) for side in SIDES],
+                    self._remember_undone,
+                    check_stopped=self._check_stopped,
+                    progress=self._progress,
+                )
+                await undoer.undo(wanted.undo)
+            elif not wanted.redrive:
+                await side_by_side(self._intakes[side].read() for side in SIDES)
+            if wanted.undo is None:
+                await self._decide()
+                self.complete = wanted.only is None and not wanted.redrive
+        except StoreError:
+            raise
+        except TielineError as error:
+            failure = error
+            if isinstance(error, Incomplete):
+                ledger.counts.missing += error.missing
+        self.drained = await self._drain()
+        if failure is not None:
+            raise failure
+        self._progress()
+
+    async def _read_one(self, id: str) -> None:
+        """Read one record of the left side, and its counterpart."""
+        ids = {"left": id}
+        found = pairs.of(self._ledgers["left"].db, self._integration, "left", [id]).get(id)
+        if found is not None and found.right_id is not None:
+            ids["right"] = found.right_id
+        for side in SIDES:
+            if side not in ids:
+                continue
+            half, system = self._job.halves[side], self._systems[side]
+            if not half.features.get:
+                raise Refused(
+                    f"{half.place} can't be asked for one record", next_step="declare `get` for it in the connector, or run it whole"
+                )
+            with about(records=[ids[side]]):
+                record = await system.get(half.resource, ids[side])
+            if record is None:
+                raise TielineError(f"{half.place} has no record {ids[side]}", next_step="check the id; a whole run finds what is gone")
+            await self._intakes[side].stage([record])
+
+    async def _decide(self) -> None:
+        decider = Decider(self._job, self._ledgers, self._put, self._guard)
+        await decider.decide(braked_too=False)
+        braked = decider.braked
+        missed = {side: intake.missed for side, intake in self._intakes.items() if intake.missed}
+        if not braked and not missed:
+            return
+        too_many = [self._too_many_gone(side, number) for side, number in missed.items()]
+        too_many += [self._too_many_deletes(side, number) for side, number in braked.deletions.items()]
+        too_many += [self._too_many_clears(side, field, number) for (side, field), number in braked.clears.items()]
+        stops = [stop for stop in too_many if stop is not None]
+        if stops and not self.wanted.send:
+            self._braked = stops[0]
+        elif stops:
+            number = max(stop.deletions for stop in stops)
+            raise SafetyStop(
+                f"{self.name}: {'; '.join(map(str, stops))}: none of them was sent, everything else was",
+                next_step=f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} --allow-deletes {number}`; "
+                "`brakes` in the integration holds for every run",
+            )
+        if braked:
+            await decider.decide(braked_too=True)
+
+    def _most_deletes(self, side: Side) -> int:
+        """Return how many records of a side may be deleted in this run, or be gone from it."""
+        if self.wanted.allow_deletes is not None:
+            return self.wanted.allow_deletes
+        brakes = self._job.spec.brakes
+        return self._limit(brakes.deletes, brakes.deletes_share, side)
+
+    def _limit(self, most: int, share: float | None, side: Side) -> int:
+        if share is None:
+            return most
+        return min(most, int(share * pairs.count(self._ledgers["left"].db, self._integration, side)))
+
+    def _too_many_gone(self, side: Side, number: int) -> Braked | None:
+        return Braked(number, self._most_deletes(side), f"{number} records are not shown by {self._job.halves[side].place} any more")
+
+    def _too_many_deletes(self, side: Side, number: int) -> Braked | None:
+        most = self._most_deletes(side)
+        words = f"{number} records of {self._job.halves[side].place} would be deleted, because their counterparts were"
+        return Braked(number, most, words) if number > most else None
+
+    def _too_many_clears(self, side: Side, field: str, number: int) -> Braked | None:
+        brakes = self._job.spec.brakes
+        most = self._limit(brakes.clears, brakes.clears_share, side)
+        if self.wanted.allow_deletes is not None:
+            most = self.wanted.allow_deletes
+        words = f"`{field}` would be emptied in {number} records of {self._job.halves[side].place}"
+        return Braked(number, most, words) if number > most else None
+
+    async def _put(self, side: Side, deliveries: Sequence[Delivery]) -> None:
+        if deliveries:
+            await self._senders[side].put(deliveries)
+        self._progress()
+        self._check_stopped()
+
+    def _confirmed(self, connection: sqlite3.Connection, side: Side, confirmed: Sequence[tuple[Delivery, str]]) -> None:
+        """Remember with the pairs what was written to the other side of `side`."""
+        half = self._job.halves[OTHER[side]]
+        watched = {*half.job.watched}
+        told: list[tuple[str, Values, Values]] = []
+        for delivery, target_id in confirmed:
+            if delivery.operation == "delete":
+                continue
+            written = {address: value for address, value in delivery.fields.items() if address in watched}
+            shown = half.flat(half.project(delivery.shown)) if delivery.shown is not None else {}
+            spelled = {a: shown[a] for a, value in written.items() if a in shown and not same(shown[a], value)}
+            told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled))
+        made = [(target_id, encode_json({})) for delivery, target_id in confirmed if delivery.operation == "create"]
+        pairs.stand_alone(connection, self._integration, half.side, made)
+        pairs.written(connection, self._integration, half.side, told)
+        pairs.part_from_gone(connection, self._integration, side, [target_id for _, target_id in confirmed])
+
+    def _remember_undone(self, connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
+        """Let what was put back stand: the pair agrees to differ, until one of its sides changes in these fields again."""
+        side: Side = "left" if way is self.ways[0] else "right"
+        pair = pairs.of(way.ledger.db, self._integration, side, [delivery.source_id]).get(delivery.source_id)
+        if pair is None:
+            return
+        if delivery.operation == "delete":
+            pairs.put(connection, [pairs.without(pair, OTHER[side])])
+        elif delivery.operation == "update":
+            there = set(fields)
+            strands = [strand.name for strand in self._job.terms.strands if there.intersection(getattr(strand, OTHER[side]))]
+            links.keep(connection, self._integration, [(pair.left_id or "", name, None) for name in strands])

@@ -1,0 +1,170 @@
+"""Putting back what a run wrote, from what stood there before, except where somebody has written since.
+
+A field goes back to what it said, a record that was created is deleted, one that was deleted is made again (under another id, as a rule).
+Each goes the way of every write: durable before it leaves, in a run of its own, which can be undone as well. What was put back stays so until
+the record it came from changes in that field again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from tieline.engine.ledger import about
+from tieline.engine.linked import Links
+from tieline.engine.page import delivery_of
+from tieline.engine.passes import Way
+from tieline.model.errors import Refused
+from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.model.tasks import side_by_side
+from tieline.store import journal, outbox, runs
+from tieline.store.outbox import Delivery
+from tieline.sync.rewriting import is_rewriting
+
+_TOGETHER: Final = 200
+LEFT_ALONE: Final = "not undone"
+"""Kind of the event that tells why something was not put back."""
+
+Remember = Callable[[sqlite3.Connection, Way, Delivery, Sequence[str]], None]
+"""Called within the unit that queues a write which puts something back, with its fields: the links are to know that it was meant."""
+
+
+class Undoer:
+    """Undoes a run, within another."""
+
+    def __init__(
+        self,
+        ways: Sequence[Way],
+        links: Sequence[Links],
+        remember: Remember,
+        *,
+        check_stopped: Callable[[], None],
+        progress: Callable[[], None],
+    ) -> None:
+        """`links` are those of each way."""
+        self._ways, self._links, self._remember = ways, links, remember
+        self._check_stopped, self._progress = check_stopped, progress
+
+    async def undo(self, run: int) -> None:
+        """Queue what puts everything back that a run wrote. Raises `Refused` for a run of another integration, or one that has not ended."""
+        first = self._ways[0].ledger
+        meant = runs.get(first.db, run)
+        if meant is None or meant.integration != first.integration:
+            raise Refused(
+                f"{first.name} has no run {run}; nothing was written", next_step="`tieline status` and `tieline explain` tell their numbers"
+            )
+        if meant.ended_at is None or run == first.run:
+            raise Refused(f"run {run} of {first.name} has not ended; nothing was written", next_step="wait until it has")
+        # The latest comes first: a record that was written twice in one run goes back by both steps.
+        for way, links in reversed([*zip(self._ways, self._links, strict=True)]):
+            before = 0
+            while written := outbox.written_by(way.ledger.db, way.ledger.integration, run, before=before, limit=_TOGETHER):
+                before = written[-1].id
+                made = [delivery.source_id for delivery in written if delivery.operation == "create"]
+                known = links.of_sources(way.ledger.db, way.ledger.integration, made) if made else {}
+                for delivery in written:
+                    if delivery.target_id is None and delivery.source_id in known:
+                        delivery.target_id = known[delivery.source_id].target_id
+                await self._put_back(way, written)
+                self._check_stopped()
+
+    async def _put_back(self, way: Way, written: Sequence[Delivery]) -> None:
+        ledger = way.ledger
+        there = await self._there(way, [d.target_id for d in written if d.target_id is not None and d.operation != "delete"])
+        opens = outbox.open_by_record(ledger.db, ledger.integration, [delivery.source_id for delivery in written])
+        back: list[tuple[Delivery, Delivery, Sequence[str]]] = []
+        events: list[journal.Event] = []
+        for delivery in written:
+            ledger.counts.read += 1
+            made, why = self._step_back(way, delivery, there)
+            if any(other.state in ("owed", "sending", "unknown") for other in opens.get(delivery.source_id, ())):
+                made, why = None, "something of it is owed, or on its way"
+            if why:
+                events.append(ledger.event(delivery.source_id, LEFT_ALONE, delivery=delivery.id, target_id=delivery.target_id, why=why))
+            if made is not None:
+                back.append((delivery, made, sorted(made.fields)))
+                events.append(ledger.event(delivery.source_id, "undone", delivery=delivery.id, run=delivery.run, by=made.operation))
+            elif why:
+                ledger.counts.filtered += 1
+            else:
+                ledger.counts.unchanged += 1
+        now = ledger.clock.now()
+        if back:
+            for number, (_, made, _) in enumerate(back, ledger.ids("delivery", len(back))):
+                made.id, made.run, made.accepted_at = number, ledger.run, now
+
+        def unit(connection: sqlite3.Connection) -> None:
+            outbox.queue(connection, ledger.integration, ledger.run, now, [made for _, made, _ in back])
+            for _, made, fields in back:
+                self._remember(connection, way, made, fields)
+            journal.note(connection, [event._replace(at=now) for event in events])
+
+        await ledger.commit(unit)
+        await way.sender.put([made for _, made, _ in back])
+        self._progress()
+
+    def _step_back(self, way: Way, delivery: Delivery, there: Mapping[str, Record]) -> tuple[Delivery | None, str]:
+        """Return the write that puts a delivery back, if there is anything to put back; and why something of it can't be."""
+        job, features = way.job, way.job.target
+        before: Values = decode_json(delivery.before) if delivery.before else {}
+        if delivery.operation == "delete":
+            if not before:
+                return None, "what it said before is not known any more"
+            if not features.create:
+                return None, f"the connector declares no `create` for {job.spec.target}"
+            made = delivery_of(delivery.source_id, "create", None, before, {}, before)
+            made.shadowed = True
+            return made, ""
+        id = delivery.target_id or ""
+        record = there.get(id)
+        if record is None:
+            return None, "it is gone"
+        says = job.project_written(record)
+        edited = [address for address, value in delivery.fields.items() if address in says and not is_rewriting(value, says[address])]
+        why = f"edited since: {', '.join(f'`{address}`' for address in edited)}" if edited else ""
+        if delivery.operation == "create":
+            if why or not features.delete:
+                return None, why or f"the connector declares no `delete` for {job.spec.target}"
+            gone = delivery_of(delivery.source_id, "delete", id, {}, {}, {})
+            gone.before, gone.shadowed = encode_json({a: v for a, v in says.items() if a in delivery.fields}), True
+            return gone, ""
+        owed = [address for address in delivery.fields if not is_rewriting(before.get(address), says.get(address))]
+        write = {address: before.get(address) for address in owed if address not in edited}
+        if not write:
+            return None, why if owed else ""
+        if (refused := job.cannot_update(write, says)) is not None:
+            return None, refused
+        whole = {a: says[a] for a in job.mapping.writes if a in says} if features.whole_update else {}
+        made = delivery_of(delivery.source_id, "update", id, {**whole, **job.whole_lists(write, says)}, says, {})
+        made.shadowed = True
+        return made, why if any(address in owed for address in edited) else ""
+
+    async def _there(self, way: Way, ids: Sequence[str]) -> dict[str, Record]:
+        """Return the records that are there, by id."""
+        target, resource = way.target, way.job.target_resource
+        wanted = dict.fromkeys(ids)
+        if way.job.target.get:
+            gate = asyncio.Semaphore(target.concurrency)
+
+            async def ask(id: str) -> Record | None:
+                async with gate:
+                    with about(records=[id]):
+                        return await target.get(resource, id)
+
+            answers = await side_by_side(ask(id) for id in wanted)
+            return {id: record for id, record in zip(wanted, answers, strict=True) if record is not None}
+        found: dict[str, Record] = {}
+        async for page in target.read(resource, None, strict=True):
+            found.update((id, record) for id, record in zip(page.ids, page.records, strict=True) if id is not None and id in wanted)
+        return found
+
+
+def left_alone(events: Sequence[journal.Event]) -> list[dict[str, Any]]:
+    """Return what an undo did not put back, and why."""
+    return [
+        {"record": event.source_id, **(decode_json(event.detail.encode()) if event.detail else {})}
+        for event in events
+        if event.kind == LEFT_ALONE
+    ]

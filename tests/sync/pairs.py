@@ -78,21 +78,22 @@ _right_fields = {"full": _full, "labels": _tags.map(_marked), "tel": _phone.map(
 _names = st.frozensets(st.sampled_from(["name", "tags", "phone"]))
 
 
-def _sides(fields: dict[str, Any], now: Any = None) -> Any:
-    shown = st.fixed_dictionaries({}, optional=fields)
+def _sides(fields: dict[str, Any]) -> Any:
+    shown = st.fixed_dictionaries(fields) | st.fixed_dictionaries({}, optional=fields)
     return st.builds(
         Side,
         now=shown,
-        shadow=st.none() | shown,
+        shadow=shown | st.none(),
         made=st.just({}),
         sent=st.just({}) | shown,
         unsettled=st.just(frozenset()) | _names,
-        at=st.none() | st.integers(0, 3).map(float),
+        at=st.sampled_from([None, 1.0, 2.0, 3.0, 4.0]),
     )
 
 
 lefts, rights = _sides(_left_fields), _sides(_right_fields)
-_strand = {"forward": st.booleans(), "back": st.booleans(), "policy": st.sampled_from(POLICIES)}
+_mostly = st.sampled_from([True, True, True, False])
+_strand = {"forward": _mostly, "back": _mostly, "policy": st.sampled_from(POLICIES)}
 strands = st.tuples(
     *(
         st.builds(Strand, name=st.just(each.name), left=st.just(each.left), right=st.just(each.right), **_strand)
@@ -110,7 +111,7 @@ terms = st.builds(
     most_rounds=st.integers(1, 3),
 )
 rounds = st.dictionaries(st.sampled_from(["name", "tags", "phone"]), st.integers(1, 3))
-rulings = st.dictionaries(st.sampled_from(["name", "tags", "phone"]), st.sampled_from(["left", "right"]))
+rulings = st.dictionaries(st.sampled_from(["name", "tags", "phone"]), st.sampled_from(["left", "right"]), max_size=1)
 
 
 def other(way: Way) -> Way:

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sync.pairs import (
     NAME,
@@ -47,9 +47,16 @@ def test_a_change_goes_over_and_the_other_side_is_compared_with_itself_alone():
     decision = decide({"phone": "bob"}, {"tel": "~ann"})
 
     assert {"tel": "~bob"} == decision.write_right
-    assert {} == decision.write_left
+    assert ({}, ()) == (decision.write_left, decision.clears_right)
     assert ({"phone": "bob"}, {"tel": "~ann"}) == (decision.left_shadow, decision.right_shadow)
     assert ["to_right"] == kinds(decision)
+    assert ["to_right"] == kinds(decide({"phone": "bob"}, {"tel": "~ann"}, strand=with_(PHONE, policy="never")))
+
+
+def test_a_change_goes_over_though_the_mapping_says_less_on_the_way_back():
+    left, right = Side({"phone": "bob"}, {"phone": "ann"}, {"phone": "bob"}), Side({"tel": "~ann"}, {"tel": "~ann"}, {"tel": "~bob"})
+
+    assert {"tel": "~bob"} == reconcile(left, right, Terms((PHONE,))).write_right
 
 
 def test_a_pair_that_nobody_touched_is_left_alone():
@@ -94,7 +101,35 @@ def test_an_edit_over_our_write_goes_home_until_it_has_bounced_often_enough():
 
     assert ({"phone": "cy"}, {"phone": 1}, {}) == (first.write_left, first.rounds, first.right_sent)
     assert ({}, {"phone": 3}, ["bounced"]) == (third.write_left, third.rounds, kinds(third))
-    assert '`tel` was written as "~bob" and says "~cy"; it came back different 3 times' == third.outcomes[0].why
+    assert '`tel` was written as "~bob" and says "~cy"; nothing more is written until somebody edits it or decides' == third.outcomes[0].why
+
+
+def test_a_vendor_that_ignores_what_is_filled_in_empties_nothing_on_the_other_side():
+    before = {"phone": "bob"}, {"tel": None}
+    decision = decide(*before, before, of_right={"sent": {"tel": "~bob"}})
+    still = decide(
+        *before, before, rounds=decision.rounds, of_left={"unsettled": frozenset({"phone"})}, of_right={"unsettled": frozenset({"phone"})}
+    )
+
+    assert (["bounced"], {}, {}) == (kinds(decision), decision.write_left, decision.write_right)
+    assert (["bounced"], {}, {}) == (kinds(still), still.write_left, still.write_right)
+
+
+def test_two_systems_that_rewrite_each_others_values_come_to_rest():
+    left, right, rounds, writes = Side({"phone": "bob"}, ANN[0], {}), Side(ANN[1], ANN[1], {}), {}, []
+    for _ in range(9):
+        decision = reconcile(*pair(left, right), Terms((PHONE,)), rounds)
+        rounds, at_left, at_right = decision.rounds, decision.write_left, decision.write_right
+        writes += [*at_left.values(), *at_right.values()]
+        left = Side(left.now | {at: f"{value}<" for at, value in at_left.items()}, decision.left_shadow, {}, decision.left_sent | at_left)
+        right = Side(
+            right.now | {at: f"{value}>" for at, value in at_right.items()}, decision.right_shadow, {}, decision.right_sent | at_right
+        )
+        if not at_left and not at_right:
+            break
+
+    assert ["~bob", "bob>", "~bob><"] == writes
+    assert ["bounced"] == kinds(decision)
 
 
 def test_what_bounced_stays_held_until_somebody_edits_or_rules():
@@ -213,10 +248,10 @@ def test_clearing_one_side_while_the_other_is_edited_is_a_conflict_that_fill_emp
 def test_a_union_has_everything_that_either_list_has_in_each_sides_spelling():
     strand = with_(TAGS, policy="union")
     before = {"tags": ["ann"]}, {"labels": ["~ann"]}
-    decision = decide({"tags": ["ann", "bob"]}, {"labels": ["~cy", "~ann"]}, before, strand)
+    decision = decide({"tags": ["ann", "bob"]}, {"labels": ["~cy", "~ann", "~cy"]}, before, strand)
     more = decide({"tags": ["ann", "bob"]}, {"labels": ["~ann", "~bob", "~cy"]}, before, strand)
 
-    assert ({"tags": ["ann", "bob", "cy"]}, {"labels": ["~cy", "~ann", "~bob"]}) == (decision.write_left, decision.write_right)
+    assert ({"tags": ["ann", "bob", "cy"]}, {"labels": ["~cy", "~ann", "~cy", "~bob"]}) == (decision.write_left, decision.write_right)
     assert ["to_right", "to_left"] == kinds(decision)
     assert ({"tags": ["ann", "bob", "cy"]}, {}) == (more.write_left, more.write_right)
     assert ["agreed"] == kinds(decide({"tags": ["bob", "ann"]}, {"labels": ["~ann", "~bob"]}, before, strand))
@@ -237,10 +272,11 @@ def test_a_strand_that_runs_one_way_has_one_winner():
 
 def test_what_the_mapping_makes_nothing_of_changes_nothing():
     left, right = Side({"phone": "bob"}, {"phone": "ann"}, {"phone": "ann"}), Side({"tel": "~ann"}, {"tel": "~ann"}, {})
-    both_empty = Side({"phone": None}, {"phone": "ann"}, {}), Side({"tel": None}, {"tel": None}, {})
+    emptied, empty = Side({"phone": None}, {"phone": "ann"}, {}), Side({"tel": None}, {"tel": None}, {})
 
     assert ["kept"] == kinds(reconcile(left, right, Terms((PHONE,))))
-    assert ["agreed"] == kinds(reconcile(*both_empty, Terms((PHONE,))))
+    assert ["agreed"] == kinds(reconcile(emptied, empty, Terms((PHONE,))))
+    assert ["agreed"] == kinds(reconcile(emptied, with_(empty, shadow={"tel": "~ann"}), Terms((PHONE,))))
 
 
 @pytest.mark.parametrize(
@@ -273,7 +309,8 @@ def test_what_is_gone_on_both_sides_is_over_and_what_never_was_is_refused():
         decide(None, {"tel": "~ann"}, None)
 
 
-@given(lefts, rights, terms, rounds, rulings, st.sampled_from(["", "left", "right", "both"]))
+@given(lefts, rights, terms, rounds, rulings, st.sampled_from(["", "", "", "", "left", "right", "both"]))
+@settings(max_examples=300)
 def test_swapping_the_sides_mirrors_every_decision(left, right, terms, rounds, rulings, gone):
     left = with_(left, now=None, shadow={}) if gone in ("left", "both") else left
     right = with_(right, now=None, shadow={}) if gone in ("right", "both") else right

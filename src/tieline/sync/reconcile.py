@@ -286,15 +286,17 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
         return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right)
     waits = any(strand.name in end.seen.side.unsettled for end in (left, right))
     if rounds >= terms.most_rounds and waits and not any(end.touches(end.seen.moved) for end in (left, right)):
-        return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings((left, right), rounds)),))
+        return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings((left, right))),))
     verdict = _judge(strand.policy, left, right, terms.skew)
     move = _carry(strand, verdict, left, right)
     if not move.writes or not any(end.touches(end.seen.returned) for end in verdict.winners):
         return move._replace(rounds=rounds)
-    rounds += 1
+    # What was filled and is empty still was most likely never taken: that empties nothing on the side it came from.
+    untaken = any(end.empty and _all_empty(end.seen.before, end.addresses) for end in verdict.winners)
+    rounds = terms.most_rounds if untaken else rounds + 1
     if rounds < terms.most_rounds:
         return move._replace(rounds=rounds)
-    return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings(verdict.winners, rounds)),))
+    return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings(verdict.winners)),))
 
 
 def _ends(strand: Strand, here: _Seen, there: _Seen) -> tuple[_End, _End]:
@@ -316,9 +318,9 @@ def _has_changed(name: str, end: _End, other: _End) -> bool:
         return True
     if not end.touches(end.seen.moved):
         return False
-    # Emptiness beside a value is a change only where both had a value: otherwise nobody has cleared anything.
+    # Emptiness beside a value clears it only if both had one: this end has moved, so it had; the other may have got its own since.
     cleared = end.empty and not other.empty
-    return not cleared or (end.valued and other.valued)
+    return not cleared or other.valued
 
 
 def _say_the_same(left: _End, right: _End) -> bool:
@@ -401,13 +403,13 @@ def _united(end: _End) -> Values:
     return {address: entries + besides} if besides else {}
 
 
-def _spellings(ends: Iterable[_End], rounds: int) -> str:
+def _spellings(ends: Iterable[_End]) -> str:
     told = [
         f"`{address}` was written as {_told(end.seen.side.sent.get(address, value))} and says {_told(end.seen.says.get(address))}"
         for end in ends
         for address, value in end.lacks.items()
     ]
-    return "; ".join([*sorted(told), f"it came back different {rounds} times"])
+    return "; ".join([*sorted(told), "nothing more is written until somebody edits it or decides"])
 
 
 def _told(value: Any) -> str:

@@ -28,6 +28,7 @@ from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import Engine, amend, check_lease, observe
 from tieline.engine.two_sides import TwoWayIntegration
+from tieline.engine.undoing import LEFT_ALONE, left_alone
 from tieline.engine.verifying import Verification, verify
 from tieline.engine.verifying_pairs import apart, meet_anew, verify_pairs
 from tieline.mapping import compile_mapping
@@ -50,7 +51,7 @@ from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project, find_project_folder, read_project, read_project_in_part
 from tieline.spec.references import check_url, is_loopback, resolve, resolve_secret
 from tieline.spec.words import meant
-from tieline.store import calls, state
+from tieline.store import calls, journal, runs, state
 from tieline.store.calls import Call, Search
 from tieline.store.database import Database, reserve
 from tieline.store.retention import Retention
@@ -324,6 +325,18 @@ class Tieline:
             verification.verified.mended_by = outcome.run
             self.db.write(lambda store: state.put(store, _VERIFIED, name, verification.verified))
         return outcome
+
+    def integration_of(self, run: int) -> str:
+        """Return the integration that a run was of. Raises `Refused` when there was no such run."""
+        known = runs.get(self.db, run)
+        name = self.integration_names().get(known.integration) if known is not None else None
+        if name is None:
+            raise Refused(f"there was no run {run}", next_step="`tieline status` and `tieline explain` tell the numbers of runs")
+        return self.names(name)[0]
+
+    def not_undone(self, run: int) -> list[dict[str, Any]]:
+        """Return what a run that undid another did not put back: record, target_id, why."""
+        return left_alone(journal.events_of_run(self.db, run, LEFT_ALONE))
 
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""

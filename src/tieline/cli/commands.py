@@ -172,6 +172,23 @@ def verify(
 
 
 @app.command()
+def undo(
+    run: Annotated[int, typer.Argument(help="The run's number; `status` and `explain` tell it.", min=1, max=MOST)],
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be written.")] = False,
+    log: Log = "off",
+    mask: Mask = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Put back what a run wrote. What somebody has edited since stays as it is, and is listed; what was put back stays until its source changes."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import undoing
+
+    with spoken_errors():
+        raise SystemExit(undoing.undo(project, run, plan=plan, mask=mask))
+
+
+@app.command()
 def explain(
     connection: Annotated[str, typer.Argument(help="The connection, either side.")],
     resource: Annotated[str, typer.Argument(help="The resource.")],

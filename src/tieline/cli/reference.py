@@ -35,6 +35,7 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "run": ("tieline run qualified-leads\ntieline run qualified-leads --plan plan.jsonl\ntieline run qualified-leads --allow-deletes 120", (0, 1, 2, 3, 4, 5, 130)),
     "status": ("tieline status || notify-the-team", (0, 1, 2, 3, 5)),
     "verify": ("tieline verify qualified-leads\ntieline verify qualified-leads --repair", (0, 1, 2, 3, 4, 5, 130)),
+    "undo": ("tieline undo 42 --plan\ntieline undo 42", (0, 1, 2, 3, 4, 5, 130)),
     "explain": ("tieline explain crm leads 6917529027641093161", (0, 2, 5)),
     "calls": ("tieline calls --failed --since 1h\ntieline calls --record crm leads 6917529027641093161\ntieline calls 1042", (0, 2, 5)),
     "dead-letters": ("tieline dead-letters", (0, 1, 2, 5)),

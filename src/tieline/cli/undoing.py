@@ -1,0 +1,45 @@
+"""`tieline undo`: put back what a run wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.markup import escape
+
+from tieline.app import Tieline
+from tieline.cli import operate
+from tieline.cli.output import ACT, OK, output, plain, plural
+from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.engine.passes import Wanted
+
+_SHOWN = 20
+
+
+def undo(folder: Path, run: int, *, plan: bool, mask: bool) -> int:
+    """Undo a run; with `plan`, only say what would be written. Returns 1 when something could not be put back."""
+    with Tieline.open(folder) as project:
+        name = project.integration_of(run)
+        if not plan:
+
+            async def work() -> int:
+                stop_gently(project)
+                with progress_of(name) as progress:
+                    outcome = await project.run(name, Wanted(undo=run), progress=progress)
+                left = project.not_undone(outcome.run)
+                code = max(code_of(outcome), ACT if left else OK, key=gravity)
+                if output.json_mode:
+                    output.json({**outcome_json(outcome), "undone": run, "left_alone": plain(left)})
+                    return code
+                print_outcome(outcome)
+                if not left:
+                    return code
+                output.print(f"  {plural(len(left), 'record')} not put back, or not all of it:", style="yellow")
+                for one in left[:_SHOWN]:
+                    target = f" → {one['target_id']}" if one.get("target_id") else ""
+                    output.console.print(f"    {escape(str(one['record']))}{escape(target)}: {escape(str(one['why']))}")
+                if len(left) > _SHOWN:
+                    output.print(f"    … and {len(left) - _SHOWN:,} more (--json)", style="dim")
+                return code
+
+            return within(project, work)
+    return operate.plan(folder, name, Wanted(undo=run), out=None, show=_SHOWN, mask=mask)

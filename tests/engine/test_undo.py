@@ -1,0 +1,154 @@
+"""What a run wrote is put back, except where somebody has written since."""
+
+import pytest
+from tests.engine.world import NAME, World, leads, members, told
+
+from tieline.engine.undoing import LEFT_ALONE
+from tieline.model.errors import Refused
+from tieline.store import journal
+from tieline.testing import Collection
+
+FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}, "phone": {"type": "string"}}
+
+
+def two_way(tmp_path, **integration):
+    """Return two sides with the same people, and an integration both ways."""
+    world = World(
+        tmp_path, Collection("leads", FIELDS), Collection("members", FIELDS),
+        direction="two-way", conflict="hold", map={"email": "email", "name": "name", "phone": "phone"}, **integration,
+    )  # fmt: skip
+    world.leads.add(email="ann@x", name="Ann", phone="1")
+    world.leads.add(email="bob@x", name="Bob", phone="2")
+    world.run()
+    return world
+
+
+def left_alone(world, run):
+    with world.store() as db:
+        return [(event.source_id, event.detail) for event in journal.events_of_run(db, run, LEFT_ALONE)]
+
+
+def of(collection, email):
+    (record,) = collection.where("email", email)
+    return record
+
+
+def test_updates_go_back_to_what_was_there_and_stay_so_until_the_source_changes_in_that_field(tmp_path):
+    world = World(tmp_path, leads(), members())
+    ann = world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.run()
+    world.leads.change(ann, name="Anna", rev=2)
+    second = world.run()
+
+    undone = world.run(undo=second.run)
+    again = world.run()
+    world.leads.change(ann, rev=3)
+    world.run()
+
+    assert {"green": 1, "updated": 1} == told(undone)
+    assert {"green": 1, "unchanged": 1} == told(again)
+    assert {"email": "ann@x", "name": "Ann", "rev": 3} == {k: v for k, v in of(world.members, "ann@x").items() if k != "id"}
+
+
+def test_what_was_created_is_deleted_and_not_made_again_by_itself(tmp_path):
+    world = World(tmp_path, leads(), members())
+    ann = world.leads.add(email="ann@x", name="Ann", rev=1)
+    first = world.run()
+
+    assert {"green": 1, "deleted": 1} == told(world.run(undo=first.run))
+    assert [] == world.members.records
+    world.run(full=True)
+    assert [] == world.members.records
+    world.leads.change(ann, name="Anna")
+    world.run()
+    assert ["Anna"] == [record["name"] for record in world.members.records]
+
+
+def test_what_was_deleted_is_made_again(tmp_path):
+    world = World(tmp_path, leads(tombstones=True, changed_since="time"), members(), deletes="delete")
+    ann = world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.run()
+    world.leads.remove(ann)
+    second = world.run()
+    assert [] == world.members.records
+
+    world.run(undo=second.run)
+
+    assert [("ann@x", "Ann", 1)] == [(r["email"], r["name"], r["rev"]) for r in world.members.records]
+
+
+def test_a_field_that_somebody_edited_since_is_left_alone_and_told_while_the_others_go_back(tmp_path):
+    world = World(tmp_path, leads(), members())
+    ann = world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.run()
+    world.leads.change(ann, name="Anna", rev=2)
+    second = world.run()
+    member = of(world.members, "ann@x")["id"]
+    world.members.change(member, name="Anne")
+
+    undone = world.run(undo=second.run)
+
+    assert ("Anne", 1) == (of(world.members, "ann@x")["name"], of(world.members, "ann@x")["rev"])
+    ((record, why),) = left_alone(world, undone.run)
+    assert str(ann) == record
+    assert "edited since: `name`" in why
+
+
+def test_an_undo_can_be_undone(tmp_path):
+    world = World(tmp_path, leads(), members())
+    ann = world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.run()
+    world.leads.change(ann, name="Anna")
+    second = world.run()
+    undone = world.run(undo=second.run)
+
+    world.run(undo=undone.run)
+
+    assert "Anna" == of(world.members, "ann@x")["name"]
+
+
+def test_both_ways_each_side_gets_back_what_the_run_wrote_there_and_verify_knows_that_it_is_meant(tmp_path):
+    world = two_way(tmp_path)
+    ann, bob = of(world.leads, "ann@x")["id"], of(world.members, "bob@x")["id"]
+    world.leads.change(ann, name="Anna")
+    world.members.change(bob, phone="22")
+    second = world.run()
+    assert {"green": 4, "updated": 2} == {k: v for k, v in told(second).items() if k in ("green", "updated")}
+
+    world.run(undo=second.run)
+    world.run()
+
+    assert ("Anna", "Ann") == (of(world.leads, "ann@x")["name"], of(world.members, "ann@x")["name"])
+    assert ("2", "22") == (of(world.leads, "bob@x")["phone"], of(world.members, "bob@x")["phone"])
+
+    async def verified(tieline):
+        with await tieline.verify(NAME) as verification:
+            return verification.verified
+
+    found = world.within(verified)
+    assert (2, 2, 0) == (found.in_sync, found.kept, found.wrong)
+
+    world.leads.change(ann, name="Annette")
+    world.run()
+    assert "Annette" == of(world.members, "ann@x")["name"]
+
+
+def test_both_ways_a_counterpart_that_was_made_is_deleted_and_not_made_again(tmp_path):
+    world = two_way(tmp_path)
+    world.members.add(email="cy@x", name="Cy", phone="3")
+    second = world.run()
+    assert 1 == len(world.leads.where("email", "cy@x"))
+
+    world.run(undo=second.run)
+    world.run()
+    world.run(full=True)
+
+    assert [] == world.leads.where("email", "cy@x")
+    assert 1 == len(world.members.where("email", "cy@x"))
+
+
+def test_a_run_of_another_integration_or_none_is_refused(tmp_path):
+    world = World(tmp_path, leads(), members())
+    world.run()
+    with pytest.raises(Refused, match="has no run 99"):
+        world.run(undo=99)

@@ -21,7 +21,7 @@ from tests.sync.pairs import (
     terms,
 )
 
-from tieline.sync.reconcile import Side, Terms, reconcile, standing
+from tieline.sync.reconcile import Side, Terms, differing, reconcile, standing
 from tieline.sync.rewriting import is_rewriting
 
 ANN = {"phone": "ann"}, {"tel": "~ann"}
@@ -307,6 +307,16 @@ def test_what_is_gone_on_both_sides_is_over_and_what_never_was_is_refused():
     assert "both_gone" == decide(None, None).deletion
     with pytest.raises(ValueError, match="never was a record on the left"):
         decide(None, {"tel": "~ann"}, None)
+
+
+def test_two_sides_differ_where_neither_way_of_the_mapping_says_the_same():
+    left, right = {"phone": "bob"}, {"tel": "~cy"}
+    both, forward, back = PHONE, with_(PHONE, back=False), with_(PHONE, forward=False)
+
+    for strand in (both, forward, back):
+        assert [strand] == differing(left, right, {"phone": "cy"}, {"tel": "~bob"}, Terms((strand,)))
+    assert [] == differing(left, right, {"phone": "bob"}, {"tel": "~bob"}, Terms((both, back)))
+    assert [] == differing(left, right, {"phone": "cy"}, {"tel": "~cy"}, Terms((both, forward)))
 
 
 @given(lefts, rights, terms, rounds, rulings, st.sampled_from(["", "", "", "", "left", "right", "both"]))

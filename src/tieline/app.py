@@ -182,6 +182,23 @@ class Tieline:
         spec = self.project.integrations[name]
         return lambda field: self.project.where("integration", name, *(("map", field) if field in spec.map else (field,)))
 
+    def two_way(self, name: str) -> TwoWayIntegration:
+        """Return an integration that moves records both ways. Raises `Refused` for another."""
+        job = self.compiled(self.names(name)[0])
+        if not isinstance(job, TwoWayIntegration):
+            raise Refused(f"{name} is no two-way integration", next_step="see `tieline dead-letters` and `tieline links`")
+        return job
+
+    def is_two_way(self, name: str) -> bool:
+        """Return whether an integration moves records both ways."""
+        spec = self.project.integrations.get(name)
+        return spec is not None and spec.two_way
+
+    def place_of(self, name: str, side: str) -> str:
+        """Return what a side of a two-way integration is called: its `CONNECTION.RESOURCE`, or just the side while its files are wrong."""
+        spec = self.project.integrations.get(name)
+        return side if spec is None else spec.source if side == "left" else spec.target
+
     def _one_way(self, name: str) -> CompiledIntegration:
         """Return an integration that moves records one way. Raises `Refused` for another."""
         job = self.compiled(self.names(name)[0])

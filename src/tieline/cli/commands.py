@@ -22,6 +22,8 @@ app = typer.Typer(
 )  # fmt: skip
 letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person.", invoke_without_command=True)
 app.add_typer(letters, name="dead-letters")
+conflicts = typer.Typer(no_args_is_help=True, help="Conflicts of two-way integrations: what waits for you, and what was decided.")
+app.add_typer(conflicts, name="conflicts")
 pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
 app.add_typer(pairs, name="links")
 
@@ -51,6 +53,7 @@ OfField = Annotated[str | None, typer.Option(help="All of this field.", show_def
 Most = Annotated[int | None, typer.Option(help="Only so many, the oldest: to try a few first.", min=1, max=MOST, show_default=False)]
 Full = Annotated[bool, typer.Option("--full", help="Read the whole source, whatever was read before; what was ignored is looked at again.")]
 Moved = Annotated[bool, typer.Option("--moved", help="A system is declared otherwise than before, and is the same: go on with its links.")]
+Listed = Annotated[int | None, typer.Option(help="Only so many; 50 without it, all as JSON.", min=1, max=MOST, show_default=False)]
 HERE = Path()
 
 
@@ -239,6 +242,82 @@ def calls(
     with spoken_errors():
         wanted = Filter(record, since, slow, run, connection, status, failed)
         raise SystemExit(show_calls(project, what, wanted, limit=limit, bodies=body, mask=mask))
+
+
+@conflicts.command("list")
+def list_conflicts(
+    integration: Integration = None,
+    field: Field = None,
+    decided: Annotated[
+        bool, typer.Option("--decided", help="What was decided instead, newest first: what was kept, and what it overwrote.")
+    ] = False,
+    limit: Listed = None,
+    mask: Mask = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """List the conflicts that wait for you, with what either side says; or what a policy has decided."""
+    output.json_mode = json
+    from tieline.cli import conflicts as work
+
+    with spoken_errors():
+        listed = work.list_decided if decided else work.list_conflicts
+        raise SystemExit(listed(project, integration, field, limit=limit, mask=mask))
+
+
+@conflicts.command("show")
+def show_conflict(
+    conflict: Annotated[int, typer.Argument(help="The conflict's number.", min=1, max=MOST)],
+    mask: Mask = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Show one whole: both values of each field, the rule, and where the history of either record is told."""
+    output.json_mode = json
+    from tieline.cli import conflicts as work
+
+    with spoken_errors():
+        raise SystemExit(work.show_conflict(project, conflict, mask=mask))
+
+
+@conflicts.command("resolve")
+def resolve_conflicts(
+    conflict: Annotated[list[int] | None, typer.Argument(help="Conflicts by number.", min=1, max=MOST, show_default=False)] = None,
+    keep: Annotated[
+        Literal["left", "right"] | None,
+        typer.Option(help="Which side holds: `left` is that of `from`, `right` that of `to`. If it is deleted, the other is deleted too."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="How you know; it stays in the record's history.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="All of them, or all of an --integration and a --field.")] = False,
+    integration: OfIntegration = None,
+    field: OfField = None,
+    log: Log = "off",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Say which side holds, and send it to the other. What it overwrites is kept: see `list --decided`."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import conflicts as work
+
+    with spoken_errors():
+        chosen = work.Chosen(tuple(conflict or ()), everything, integration, field)
+        raise SystemExit(work.resolve(project, chosen, keep, reason))
+
+
+@conflicts.command("restore")
+def restore_values(
+    event: Annotated[list[int], typer.Argument(help="Decided conflicts, by the number in `list --decided`.", min=1, max=MOST)],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")] = "",
+    log: Log = "off",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Give back what a decided conflict has overwritten: it is written to both sides. Both are read first."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import conflicts as work
+
+    with spoken_errors():
+        raise SystemExit(work.restore(project, tuple(event), reason))
 
 
 @pairs.command("list")

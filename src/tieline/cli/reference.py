@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from tieline.cli.commands import app, letters, pairs
+from tieline.cli.commands import app, conflicts, letters, pairs
 
 CODES: Final = {
     0: "all is well",
@@ -45,6 +45,10 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "dead-letters redrive": ("tieline dead-letters redrive 17\ntieline dead-letters redrive --cause rejected --limit 5\ntieline dead-letters redrive --cause rejected --rate 5/s", (0, 1, 2, 3, 4, 5, 130)),
     "dead-letters resolve": ("tieline dead-letters resolve 17 --as 60b68d34e27ffb77 --reason 'Ann looked it up'\ntieline dead-letters resolve 18 --not-done --reason 'not in the list'\ntieline dead-letters resolve --cause conflict --keep source --reason 'the CRM is right'", (0, 1, 2, 3, 4, 5, 130)),
     "dead-letters discard": ("tieline dead-letters discard 17 18 --reason 'test records'\ntieline dead-letters discard --cause mapping --field phone --reason 'no longer wanted'", (0, 2, 5)),
+    "conflicts list": ("tieline conflicts list people\ntieline conflicts list people --field phone --json\ntieline conflicts list --decided", (0, 1, 2, 5)),
+    "conflicts show": ("tieline conflicts show 17", (0, 2, 5)),
+    "conflicts resolve": ("tieline conflicts resolve 17 18 --keep left --reason 'the CRM is right'\ntieline conflicts resolve --all --integration people --field phone --keep right --reason 'Ann called them'", (0, 1, 2, 3, 4, 5, 130)),
+    "conflicts restore": ("tieline conflicts restore 214 --reason 'the new number was a typing error'", (0, 1, 2, 3, 4, 5, 130)),
     "links list": ("tieline links list qualified-leads\ntieline links list qualified-leads --unlinked --json", (0, 2, 5)),
     "links link": ("tieline links link qualified-leads 6917529027641093161 60b68d34e27ffb77 --reason 'Ann knows both'", (0, 1, 2, 3, 4, 5)),
     "links unlink": ("tieline links unlink qualified-leads 6917529027641093161 --reason 'two people of one name'", (0, 2, 4, 5)),
@@ -93,6 +97,7 @@ def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
             yield command.name or function.__name__, function
             if function.__name__ == "calls":  # where the groups stand in the help as well
                 yield from _group("dead-letters", letters)
+                yield from _group("conflicts", conflicts)
                 yield from _group("links", pairs)
 
 

@@ -8,7 +8,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,7 +18,7 @@ from tieline.app import Tieline
 from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, output, when
 from tieline.dialects.dialect import Waiting
 from tieline.engine.ledger import Counts
-from tieline.engine.passes import Outcome
+from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import TielineError
 
 T = TypeVar("T")
@@ -181,3 +181,25 @@ def stop_gently(project: Tieline) -> None:
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGINT, interrupted)
         loop.add_signal_handler(signal.SIGTERM, interrupted)
+
+
+def run_each(project: Tieline, wanted: Mapping[str, Wanted], said: Mapping[str, Any]) -> int:
+    """Run integrations, one after the other, as a person's decision wants it; say how they ended, after what was `said`."""
+    outcomes: list[Outcome] = []
+
+    async def work() -> int:
+        stop_gently(project)
+        for name, each in wanted.items():
+            with progress_of(name) as progress:
+                outcomes.append(await project.run(name, each, progress=progress))
+            if outcomes[-1].state == "stopped":
+                break
+        return max((code_of(outcome) for outcome in outcomes), default=OK, key=gravity)
+
+    code = within(project, work)
+    if output.json_mode:
+        output.json({**said, "runs": [outcome_json(outcome) for outcome in outcomes]})
+    else:
+        for outcome in outcomes:
+            print_outcome(outcome)
+    return code

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,6 +42,8 @@ class DeadLetter(msgspec.Struct):
     why: dict[str, Any]
     call: int | None = None
     """The last call that was made for it, in the journal."""
+    side: Literal["left", "right"] | None = None
+    """Of a two-way integration: the side whose record it is; the other one is where it goes."""
 
     @property
     def rule(self) -> str | None:
@@ -70,19 +72,22 @@ class LetterGroup(msgspec.Struct):
     """The oldest."""
     command: str
     """The command that deals with all of them."""
+    side: Literal["left", "right"] | None = None
+    """Of a two-way integration: the side whose records they are."""
 
 
 def group_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> list[LetterGroup]:
     """Return open dead letters in groups, the largest first. They are counted by the database; one of each group is read."""
-    found = []
+    found, sides = [], runs.sides(db)
     for number, name in _integrations(db, integration):
         for group in letters.groups(db, number, chosen):
             example = outbox.get(db, group.example)
             if example is not None:
+                side = sides.get(number)
                 found.append(
                     LetterGroup(
                         name, group.state, group.cause, group.field, group.rule, group.number, group.since,
-                        _letter(name, example[1]), _command(name, group),
+                        _letter(name, example[1], side), _command(name, group, side), side,
                     )
                 )  # fmt: skip
     return sorted(found, key=lambda group: -group.number)
@@ -90,9 +95,10 @@ def group_letters(db: Database, *, integration: str | None = None, chosen: Chose
 
 def read_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> Iterator[DeadLetter]:
     """Yield open dead letters, those of one integration after the other, oldest first. A portion is held at a time."""
+    sides = runs.sides(db)
     for number, name in _integrations(db, integration):
         for delivery in letters.read(db, number, chosen):
-            yield _letter(name, delivery)
+            yield _letter(name, delivery, sides.get(number))
 
 
 def list_letters(
@@ -104,7 +110,9 @@ def list_letters(
 
 def count_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> dict[str, int]:
     """Return how many are open of each integration that has any."""
-    counts = {name: letters.count(db, number, chosen) for number, name in _integrations(db, integration)}
+    counts: dict[str, int] = {}
+    for number, name in _integrations(db, integration):
+        counts[name] = counts.get(name, 0) + letters.count(db, number, chosen)
     return {name: number for name, number in counts.items() if number}
 
 
@@ -114,7 +122,7 @@ def get_letter(db: Database, id: int) -> DeadLetter:
     if found is None:
         raise TielineError(f"there is no dead letter {id}", next_step="see `tieline dead-letters list`")
     number, delivery = found
-    letter = _letter(runs.names(db)[number], delivery)
+    letter = _letter(runs.names(db)[number], delivery, runs.sides(db).get(number))
     if letter.state not in STATES:
         later = next((d.id for d in outbox.of_record(db, number, delivery.source_id) if d.id > id and d.state in STATES), None)
         letter.next_step = (
@@ -131,7 +139,7 @@ def was_letter(letter: DeadLetter) -> bool:
 def get_open_letter(db: Database, id: int) -> DeadLetter:
     """Return one that still needs a person. Raises `TielineError` when there is none."""
     number, delivery = _open(db, id)
-    return _letter(runs.names(db)[number], delivery)
+    return _letter(runs.names(db)[number], delivery, runs.sides(db).get(number))
 
 
 def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dict[str, Any]], str | None], *, now: float) -> DeadLetter:
@@ -200,7 +208,12 @@ def _integrations(db: Database, integration: str | None) -> list[tuple[int, str]
     return [(number, name) for number, name in known if integration in (None, name)]
 
 
-def _command(integration: str, group: letters.Group) -> str:
+def _command(integration: str, group: letters.Group, side: str | None) -> str:
+    if side is not None and group.cause in ("conflict", "bounce", "deleted"):
+        field = f" --field {_quoted(group.field)}" if group.field else ""
+        return f"tieline conflicts resolve --all --integration {integration}{field} --keep left (or right) --reason …"
+    if side is not None and group.cause == "unmatched":
+        return f"tieline unmatched list {integration} --side {side}"
     which = f"--integration {integration} --cause {_quoted(group.cause)}" + (f" --field {_quoted(group.field)}" if group.field else "")
     if group.cause == "unknown":
         return f"tieline dead-letters resolve {group.example} --as ID (or --not-done) --reason …"
@@ -226,10 +239,10 @@ def _open(db: Database, id: int) -> tuple[int, outbox.Delivery]:
     return found
 
 
-def _letter(integration: str, delivery: outbox.Delivery) -> DeadLetter:
+def _letter(integration: str, delivery: outbox.Delivery, side: Literal["left", "right"] | None = None) -> DeadLetter:
     why = delivery.why
     return DeadLetter(
         delivery.id, integration, delivery.state, delivery.source_id, delivery.target_id, delivery.operation, delivery.accepted_at,
         delivery.settled_at, delivery.attempts, str(why.get("kind", "unknown")), why.get("field"), str(why.get("message", "")),
-        str(why.get("next", "")), decode_json(delivery.record) if delivery.record else None, delivery.fields, why, delivery.call,
+        str(why.get("next", "")), decode_json(delivery.record) if delivery.record else None, delivery.fields, why, delivery.call, side,
     )  # fmt: skip

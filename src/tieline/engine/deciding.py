@@ -27,8 +27,9 @@ from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.store.staged import Staged
 from tieline.sync import reconcile
+from tieline.sync.decide import same
 from tieline.sync.identity import Known, Meeting, meet
-from tieline.sync.reconcile import Decision, Outcome
+from tieline.sync.reconcile import Decision, Outcome, Strand
 
 Send = Callable[[Side, Sequence[Delivery]], Any]
 _UNSETTLED: Final = ("owed", "sending", "unknown")
@@ -388,9 +389,20 @@ class Decider:
         found: dict[str, Side] = {}
         for letter in letters:
             ruling = letter.why.get("ruling")
-            if ruling in SIDES and not any(one.kind in ("seen", "gone") for one in work.staged.values()):
-                found.update(dict.fromkeys(letter.why.get("strands") or ("",), ruling))
+            if ruling in SIDES and self._says_the_same(work, letter.why):
+                found.update(dict.fromkeys(letter.why["strands"] if letter.why["kind"] != "deleted" else ("",), ruling))
         return found
+
+    def _says_the_same(self, work: _Work, why: Mapping[str, Any]) -> bool:
+        """Return whether both sides still say what they said when somebody was asked."""
+        strands = [strand for strand in self._job.terms.strands if strand.name in why["strands"]]
+        return all(same(self._says(work, side, strands), why[side]) for side in SIDES)
+
+    def _says(self, work: _Work, side: Side, strands: Sequence[Strand]) -> Values:
+        """Return what a side says in some strands."""
+        record = work.records.get(side)
+        flat = self._half(side).flat(self._half(side).project(record)) if record is not None else {}
+        return {a: flat[a] for strand in strands for a in getattr(strand, side) if a in flat}
 
     def _brakes(self, decision: Decision) -> bool:
         """Count what the brakes are about; return whether there is any."""
@@ -418,7 +430,7 @@ class Decider:
                     return
         if pair_kept is not None:
             decided.pairs.append(pair_kept)
-        self._tell(work, decision, decided)
+        self._tell(work, decision, letters, decided)
         considered = [letter for letter in letters if work.fresh or letter.operation == "none"]
         if held:
             self._hold(work, decision, held, considered, decided, sent)
@@ -516,7 +528,7 @@ class Decider:
             return None
         return msgspec.structs.replace(pair, verdict="gone")
 
-    def _tell(self, work: _Work, decision: Decision, decided: Decided) -> None:
+    def _tell(self, work: _Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:
         """Note what somebody may want back: what was overwritten although somebody had just written it."""
         decided.written += [(work.pair.left_id or "", one.strand) for one in decision.outcomes if one.kind in ("to_left", "to_right")]
         for outcome in decision.outcomes:
@@ -524,7 +536,12 @@ class Decider:
                 continue
             loser: Side = "right" if outcome.kind == "to_right" else "left"
             id = work.pair.id_of(loser) or work.pair.id_of(OTHER[loser]) or ""
-            decided.note(loser, id, "conflict decided", field=outcome.strand, kept=OTHER[loser], lost=outcome.lost, why=outcome.why or None)
+            # A person's reason stays with it; without one, the policy decided.
+            said = (letter.why for letter in letters if outcome.strand in letter.why.get("strands", ()))
+            by = next((why.get("ruled") for why in said if why.get("ruling") == OTHER[loser]), None)
+            decided.note(
+                loser, id, "conflict decided", field=outcome.strand, kept=OTHER[loser], lost=outcome.lost, why=outcome.why or None, by=by
+            )
 
     # -- what waits for somebody
 
@@ -535,11 +552,7 @@ class Decider:
         side: Side = "left" if pair.left_id is not None and not work.is_gone("left") else "right"
         kind = "deleted" if decision.deletion == "held" else "bounce" if any(one.kind == "bounced" for one in held) else "conflict"
         strands = [strand for strand in self._job.terms.strands if any(one.strand == strand.name for one in held)]
-        says: dict[Side, Values] = {}
-        for each in SIDES:
-            record = work.records.get(each)
-            flat = self._half(each).flat(self._half(each).project(record)) if record is not None else {}
-            says[each] = {a: flat[a] for strand in strands for a in getattr(strand, each) if a in flat}
+        says = {each: self._says(work, each, strands) for each in SIDES}
         if kind == "deleted":
             gone: Side = "left" if work.is_gone("left") else "right"
             message = (

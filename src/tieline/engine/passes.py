@@ -51,6 +51,14 @@ class Outcome(msgspec.Struct):
     """It failed because the store could not be used."""
 
 
+class Restoring(msgspec.Struct, frozen=True):
+    """Values that lost a conflict, and shall hold after all."""
+
+    events: tuple[int, ...]
+    """The journal's events by which they were decided."""
+    reason: str
+
+
 class Wanted(msgspec.Struct, frozen=True):
     """What a run is asked to do."""
 
@@ -74,6 +82,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """The systems are those that the links are about, though they are declared otherwise now."""
     undo: int | None = None
     """Put back what this run wrote, and read nothing."""
+    restore: Restoring | None = None
+    """Give back what decided conflicts have overwritten, of a two-way integration."""
     mend: Mending | None = None
     """Send again what a verification found to have gone astray, and read nothing."""
 

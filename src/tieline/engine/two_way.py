@@ -17,6 +17,7 @@ from tieline.engine.ledger import Counts, Ledger, LedgerBeside, about
 from tieline.engine.matching import Matcher
 from tieline.engine.passes import Pass, Wanted, Way
 from tieline.engine.pipeline import Braked, Guard
+from tieline.engine.restoring import Restorer
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
@@ -116,6 +117,7 @@ class TwoWayPass(Pass):
         try:
             if self._mapped_anew:
                 await ledger.commit(lambda connection: pairs.forget_meetings(connection, self._integration))
+            restorer = Restorer(self._job, self._ledgers, self._put, wanted.restore) if wanted.restore is not None else None
             if wanted.only is not None:
                 await self._read_one(wanted.only)
             elif wanted.undo is not None:
@@ -127,11 +129,17 @@ class TwoWayPass(Pass):
                     progress=self._progress,
                 )
                 await undoer.undo(wanted.undo)
+            elif restorer is not None and all(half.features.get for half in self._job.halves.values()):
+                for pair in restorer.pairs():
+                    await self._read_pair({"left": pair.left_id or "", "right": pair.right_id or ""})
             elif not wanted.redrive:
                 await side_by_side(self._intakes[side].read() for side in SIDES)
             if wanted.undo is None:
                 await self._decide()
-                self.complete = wanted.only is None and not wanted.redrive
+                self.complete = wanted.only is None and not wanted.redrive and restorer is None
+            if restorer is not None:
+                await self._drain()
+                await restorer.restore()
         except StoreError:
             raise
         except TielineError as error:
@@ -145,22 +153,23 @@ class TwoWayPass(Pass):
 
     async def _read_one(self, id: str) -> None:
         """Read one record of the left side, and its counterpart."""
-        ids = {"left": id}
+        ids: dict[Side, str] = {"left": id}
         found = pairs.of(self._ledgers["left"].db, self._integration, "left", [id]).get(id)
         if found is not None and found.right_id is not None:
             ids["right"] = found.right_id
-        for side in SIDES:
-            if side not in ids:
-                continue
+        await self._read_pair(ids)
+
+    async def _read_pair(self, ids: Mapping[Side, str]) -> None:
+        for side, id in ids.items():
             half, system = self._job.halves[side], self._systems[side]
             if not half.features.get:
                 raise Refused(
                     f"{half.place} can't be asked for one record", next_step="declare `get` for it in the connector, or run it whole"
                 )
-            with about(records=[ids[side]]):
-                record = await system.get(half.resource, ids[side])
+            with about(records=[id]):
+                record = await system.get(half.resource, id)
             if record is None:
-                raise TielineError(f"{half.place} has no record {ids[side]}", next_step="check the id; a whole run finds what is gone")
+                raise TielineError(f"{half.place} has no record {id}", next_step="check the id; a whole run finds what is gone")
             await self._intakes[side].stage([record])
 
     async def _decide(self) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tieline.store.database import Database, insert
+from tieline.store.database import Database, insert, marks
 
 
 class Event(NamedTuple):
@@ -23,6 +23,24 @@ class Event(NamedTuple):
 def note(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
     """Append events."""
     insert(connection, "INTO event (at, integration, run, source_id, kind, detail)", "({}, {}, {}, {}, {}, {})", events)
+
+
+def of_kind(
+    db: Database, integrations: Sequence[int], kind: str, *, before: int | None = None, limit: int = 200
+) -> list[tuple[int, Event]]:
+    """Return (number, event) of a kind, newest first, `limit` at a time, before one of them."""
+    rows = db.read(
+        f"""SELECT id, at, integration, run, source_id, kind, detail FROM event
+            WHERE integration IN ({marks(len(integrations))}) AND kind = ? AND id < ? ORDER BY id DESC LIMIT ?""",
+        (*integrations, kind, before if before is not None else 2**63 - 1, limit),
+    )
+    return [(row[0], Event(*row[1:])) for row in rows]
+
+
+def get(db: Database, id: int) -> Event | None:
+    """Return an event."""
+    rows = db.read("SELECT at, integration, run, source_id, kind, detail FROM event WHERE id = ?", (id,))
+    return Event(*rows[0]) if rows else None
 
 
 def events_of(db: Database, integration: int, source_id: str) -> list[Event]:

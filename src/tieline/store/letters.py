@@ -32,6 +32,8 @@ class Chosen(msgspec.Struct, frozen=True):
     cause: str | None = None
     field: str | None = None
     """The destination's field, or the source's where the reason names that one."""
+    causes: tuple[str, ...] = ()
+    """Any of these causes."""
     up_to: int | None = None
     """None with a larger number."""
 
@@ -131,6 +133,9 @@ def _where(chosen: Chosen) -> tuple[str, list[Any]]:
         if value is not None:
             text += f" AND {_SAID.format(name)} = ?"
             parameters.append(value)
+    if chosen.causes:
+        text += f" AND {_SAID.format('kind')} IN ({', '.join('?' * len(chosen.causes))})"
+        parameters += chosen.causes
     if chosen.up_to is not None:
         text += " AND id <= ?"
         parameters.append(chosen.up_to)

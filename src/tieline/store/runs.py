@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,6 +43,11 @@ def back(name: str) -> str:
     return f"{name}/back"
 
 
+def front(name: str) -> str:
+    """Return the name that people know an integration by, of either of its outboxes."""
+    return name.removesuffix("/back")
+
+
 MIXED = "mixed"
 """Stands for a mapping's fingerprint while the shadows were made with more than one."""
 _STATE = "id, name, cursor, mapping, complete_at, fence, holder, lease_until"
@@ -55,8 +60,18 @@ def state_of(db: Database, name: str) -> State | None:
 
 
 def names(db: Database) -> dict[int, str]:
-    """Return {id: name} of every integration that has ever run."""
-    return dict(db.read("SELECT id, name FROM integration"))
+    """Return {id: name} of every integration that has ever run; both outboxes of a two-way one have its name."""
+    return {id: front(name) for id, name in db.read("SELECT id, name FROM integration")}
+
+
+def sides(db: Database) -> dict[int, Literal["left", "right"]]:
+    """Return {id: side} of the outboxes of two-way integrations: the side whose changes are in them."""
+    numbers = {name: id for id, name in db.read("SELECT id, name FROM integration")}
+    found: dict[int, Literal["left", "right"]] = {}
+    for name, id in numbers.items():
+        if back(name) in numbers:
+            found[id], found[numbers[back(name)]] = "left", "right"
+    return found
 
 
 def begin(

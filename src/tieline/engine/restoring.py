@@ -1,0 +1,132 @@
+"""What lost a conflict, given back: the value is written to the side that had said it, and what the mapping makes of it to the other.
+
+Both systems are read first, and what has changed there is decided, so that nothing is overwritten that nobody has seen. What is replaced
+stays in the record's history, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tieline.engine import conflicts
+from tieline.engine.conflicts import DecidedConflict
+from tieline.engine.decided import Decided
+from tieline.engine.ledger import Ledger
+from tieline.engine.lookups import Lookups
+from tieline.engine.page import delivery_of
+from tieline.engine.passes import Restoring
+from tieline.engine.two_sides import Half, TwoWayIntegration
+from tieline.model.errors import Refused
+from tieline.model.paths import put
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.store import outbox, pairs, staged
+from tieline.store.outbox import Delivery
+from tieline.store.pairs import OTHER, SIDES, Pair, Side
+from tieline.sync.decide import same
+
+
+class Restorer:
+    """Gives back, within a run."""
+
+    def __init__(self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger], send: Any, wanted: Restoring) -> None:
+        """`send` is given what is durable, by the side whose changes they are. Raises `Refused` when one can't be given back."""
+        self._job, self._ledgers, self._send, self._reason = job, ledgers, send, wanted.reason
+        self._db, self._integration = ledgers["left"].db, ledgers["left"].integration
+        self._conflicts = [conflicts.get_decided(self._db, event) for event in dict.fromkeys(wanted.events)]
+        self.pairs()
+
+    def pairs(self) -> list[Pair]:
+        """Return the pairs that it is about."""
+        return list({pair.id: pair for pair in map(self._pair, self._conflicts)}.values())
+
+    async def restore(self) -> None:
+        """Write all of it. Raises `Refused` before anything is written."""
+        decided = Decided(self._ledgers)
+        for one in self._conflicts:
+            self._give_back(one, self._pair(one), decided)
+        ready = await decided.commit(self._integration)
+        for side in SIDES:
+            await self._send(side, ready[side])
+
+    def _pair(self, one: DecidedConflict) -> Pair:
+        name = self._job.name
+        pair = pairs.of(self._db, self._integration, one.side, [one.record]).get(one.record)
+        if one.integration != name:
+            raise Refused(f"event {one.event} is of {one.integration}, not of {name}", next_step="see `tieline conflicts list --decided`")
+        if pair is None or not pair.linked or pair.left_shadow is None or pair.right_shadow is None:
+            raise Refused(
+                f"{self._job.halves[one.side].place} {one.record} has no counterpart any more: there are no two sides to give {one.field} back to",
+                next_step="write it in the system itself: `tieline conflicts list --decided` shows what it was",
+            )
+        return pair
+
+    def _give_back(self, one: DecidedConflict, pair: Pair, decided: Decided) -> None:
+        half, there = self._job.halves[one.side], self._job.halves[OTHER[one.side]]
+        strand = next((strand for strand in self._job.terms.strands if strand.name == one.field), None)
+        if strand is None:
+            raise Refused(f"{self._job.name} has no rule for {one.field} any more", next_step="write it in the system itself")
+        self._check_at_rest(one, pair)
+        record, says = self._standing(half, pair), self._standing_flat(half, pair)
+        for address, value in one.lost.items():
+            put(record, address, value)
+        goes = strand.forward if one.side == "left" else strand.back
+        links = Lookups(self._db, half.job).of([record])
+        made = half.mapping(record, links) if goes else {}
+        other = self._standing_flat(there, pair)
+        writes: dict[Side, Values] = {
+            half.side: {a: v for a, v in one.lost.items() if not same(v, says.get(a, ABSENT))},
+            there.side: {
+                a: made[a]
+                for a in getattr(strand, there.side)
+                if a in made and a not in half.job.only_create and not same(made[a], other.get(a, ABSENT))
+            },
+        }
+        for side, before, source in ((half.side, says, self._standing(there, pair)), (there.side, other, record)):
+            if writes[side]:
+                decided.send(OTHER[side], self._delivery(side, pair, writes[side], before, source))
+        decided.written.append((pair.left_id or "", strand.name))
+        was = {side: {a: before[a] for a in writes[side] if a in before} for side, before in ((half.side, says), (there.side, other))}
+        decided.note(
+            one.side, one.record, conflicts.RESTORED, event=one.event, field=one.field, value=one.lost, reason=self._reason, was=was
+        )
+
+    def _delivery(self, side: Side, pair: Pair, write: Values, before: Values, source: Record) -> Delivery:
+        """Return the update of a side's record; its record on the other side is the `source`."""
+        from_, to = self._job.halves[OTHER[side]], self._job.halves[side]
+        if problems := from_.job.check(write, False):
+            raise Refused(
+                f"{to.place} would not take it: " + "; ".join(f"`{p.address}` {p.text}" for p in problems),
+                next_step="write it in the system itself, as it is accepted there",
+            )
+        if (why := from_.job.cannot_update(write, before)) is not None:
+            raise Refused(why, next_step="write it in the system itself")
+        if from_.job.target.whole_update:
+            write = {**{a: before[a] for a in from_.mapping.writes if a in before and a not in from_.job.only_create}, **write}
+        else:
+            write = from_.job.whole_lists(write, before)
+        delivery = delivery_of(pair.id_of(from_.side) or "", "update", pair.id_of(side), write, before, write)
+        delivery.shadowed, delivery.source, delivery.match_key = True, source, pair.key_of(from_.side)
+        return delivery
+
+    def _check_at_rest(self, one: DecidedConflict, pair: Pair) -> None:
+        for side in SIDES:
+            id = pair.id_of(side) or ""
+            place = f"{self._job.halves[side].place} {id}"
+            open_ = outbox.open_by_record(self._db, self._ledgers[side].integration, [id]).get(id, [])
+            if letter := next((each for each in open_ if each.state in ("held", "dead")), None):
+                raise Refused(f"{place} has an open dead letter, {letter.id}; nothing was given back", next_step="resolve that one first")
+            if open_ or staged.of(self._db, self._integration, side, [id]):
+                raise Refused(
+                    f"something of {place} is still owed or not decided; nothing was given back",
+                    next_step=f"`tieline run {self._job.name}` first",
+                )
+
+    def _standing_flat(self, half: Half, pair: Pair) -> Values:
+        shadow, sent = pair.shadow_of(half.side), pair.sent_of(half.side)
+        return {**half.flat(decode_json(shadow or b"{}")), **(decode_json(sent) if sent else {})}
+
+    def _standing(self, half: Half, pair: Pair) -> Record:
+        """Return what stands on a side, as the mapping sees it."""
+        shadow, sent = pair.shadow_of(half.side) or b"{}", pair.sent_of(half.side)
+        return half.record_of(encode_json(decode_json(shadow) | decode_json(sent)) if sent else shadow)

@@ -1,0 +1,191 @@
+"""What a person does with a two-way integration, on the command line: look ahead, decide conflicts, put right who is who."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cli.world import World
+
+NAME = "people"
+LEFT, RIGHT = "crm leads", "email members"
+REASON = ("--reason", "Ann called them")
+INTEGRATION = """
+purpose: Whoever is changed in the CRM or in the list is the same in both.
+owner: desk@example.com
+from: crm.leads
+to: email.members
+direction: two-way
+freshness: 10m
+unavailable: { keep: 7d }
+match: { email_address: email }
+unmatched: { left: create, right: create }
+conflict: hold
+deletes: { left: ignore, right: delete, edited: hold }
+map:
+  email_address: { from: email, as: email }
+  merge_fields.FNAME: first_name
+  merge_fields.LNAME: { from: last_name, conflict: left }
+  merge_fields.COMPANY: { from: company.name, only: forward }
+  status: { const: subscribed, only: create }
+"""
+LEADS = [
+    {"first_name": "Ada", "last_name": "Lovelace", "email": "ada@example.com"},
+    {"first_name": "Mary", "last_name": "Somerville", "email": "mary@example.com"},
+    {"first_name": "Grace", "last_name": "Hopper", "email": "grace@example.com"},
+    {"first_name": "Jean", "last_name": "Bartik", "email": "jean@example.com"},
+]
+MEMBERS = [
+    {"email_address": "ada@example.com", "status": "subscribed", "merge_fields": {"FNAME": "Ada", "LNAME": "Lovelace"}},
+    {"email_address": "mary@example.com", "status": "subscribed", "merge_fields": {"FNAME": "M.", "LNAME": "Somerville"}},
+    {"email_address": "kay@example.com", "status": "subscribed", "merge_fields": {"FNAME": "Kay", "LNAME": "McNulty"}},
+]
+
+
+class TwoWay:
+    """A CRM and a list that are kept the same, a few people in both."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.crm, self.email, self.tieline = world, world.crm, world.email, world.tieline
+        (world.folder / "integrations/qualified-leads.yaml").unlink()
+        # Nobody is ever shown so; who is gone is missing.
+        paging = "      paging: { style: offset, param: offset, size: 500, size_param: count }\n"
+        world.change("connectors/postbox.yaml", (paging, f"{paging}      tombstone: {{ field: status, equals: cleaned }}\n"))
+        self.declare()
+        for system, kept in ((world.crm, LEADS), (world.email, MEMBERS)):
+            for record in system.records:
+                system.ask("DELETE", f"records/{record['id']}")
+            for record in kept:
+                system.ask("POST", "records", record)
+
+    def declare(self, *replaced: tuple[str, str]) -> None:
+        """Write the integration, with some of it replaced."""
+        text = INTEGRATION
+        for old, new in replaced:
+            assert old in text
+            text = text.replace(old, new)
+        (self.world.folder / f"integrations/{NAME}.yaml").write_text(text.lstrip(), "utf-8")
+
+    def lead(self, name: str) -> dict[str, Any]:
+        """Return somebody's record in the CRM, by the beginning of the address."""
+        return next(lead for lead in self.crm.records if lead["email"].startswith(name))
+
+    def member(self, name: str) -> dict[str, Any]:
+        """Return somebody's record in the list."""
+        return next(member for member in self.email.records if member["email_address"].startswith(name))
+
+    def both(self, name: str) -> tuple[str, str]:
+        """Return somebody's first name, as either system says it."""
+        return self.lead(name)["first_name"], self.member(name)["merge_fields"]["FNAME"]
+
+    def edit(self, name: str, left: str | None = None, right: str | None = None, field: str = "first_name") -> None:
+        """Let people change a name of somebody."""
+        if left is not None:
+            self.crm.edit(self.lead(name), **{field: left})
+        if right is not None:
+            member, merge = self.member(name), {"first_name": "FNAME", "last_name": "LNAME"}[field]
+            self.email.edit(member, merge_fields={**member["merge_fields"], merge: right})
+
+
+@pytest.fixture
+def people(world: World) -> TwoWay:
+    """The world before anything has run."""
+    return TwoWay(world)
+
+
+@pytest.fixture
+def met(people: TwoWay) -> TwoWay:
+    """A world in which both sides have met, and nobody waits for anything."""
+    people.edit("mary", right="Mary")
+    assert 0 == people.tieline("run").code
+    return people
+
+
+def test_a_conflict_is_looked_at_and_resolved_for_either_side(met):
+    met.edit("ada", "Adah", "Adele")
+    met.edit("jean", "Betty", "Jeanne")
+    assert 1 == met.tieline("run").code
+    shown = met.tieline("conflicts", "list")
+    one, other = met.tieline("conflicts", "list", NAME, "--json").json
+    whole = met.tieline("conflicts", "show", str(one["id"]))
+    masked = met.tieline("conflicts", "show", str(one["id"]), "--mask")
+    kept = met.tieline("conflicts", "resolve", str(one["id"]), "--keep", "right", *REASON)
+    met.tieline("conflicts", "resolve", "--all", "--keep", "left", *REASON)
+
+    assert 1 == shown.code
+    assert '"Adah"' in shown.out
+    assert '"Adele"' in shown.out
+    assert ["merge_fields.FNAME"] == one["fields"] == other["fields"]
+    assert ({"first_name": "Adah"}, {"merge_fields.FNAME": "Adele"}) == (one["left"], one["right"])
+    assert "merge_fields.FNAME: first_name" in whole.out
+    assert f"history tieline explain {LEFT} {one['left_id']}" in whole.out
+    assert "Adele" not in masked.out
+    assert 1 == kept.code, "the other one is open"
+    assert ("Adele", "Adele") == met.both("ada")
+    assert ("Betty", "Betty") == met.both("jean")
+    assert 0 == met.tieline("conflicts", "list").code
+
+
+def test_a_ruling_outlives_an_outage(met):
+    met.edit("ada", "Adah", "Adele")
+    met.tieline("run")
+    (one,) = met.tieline("conflicts", "list", "--json").json
+    met.email.faults(outage=True)
+    down = met.tieline("conflicts", "resolve", str(one["id"]), "--keep", "left", *REASON)
+    met.email.ask("DELETE", "faults")
+    again = met.tieline("run")
+
+    assert (3, 0) == (down.code, again.code)
+    assert ("Adah", "Adah") == met.both("ada")
+
+
+def test_what_a_policy_overwrote_is_listed_and_given_back_to_both_sides(met):
+    met.edit("ada", "Byron", "King", field="last_name")
+    assert 0 == met.tieline("run").code
+    listed = met.tieline("conflicts", "list", "--decided")
+    (one,) = met.tieline("conflicts", "list", "--decided", "--json").json
+    restored = met.tieline("conflicts", "restore", str(one["event"]), *REASON)
+    met.tieline("run")
+    met.tieline("run", "--full")
+    (after,) = met.tieline("conflicts", "list", "--decided", "--json").json
+
+    assert '"King"' in listed.out
+    assert ("left", {"merge_fields.LNAME": "King"}, None) == (one["kept"], one["lost"], one["by"])
+    assert 0 == restored.code
+    assert ("King", "King") == (met.lead("ada")["last_name"], met.member("ada")["merge_fields"]["LNAME"])
+    assert after["restored_at"] is not None
+    assert 0 == met.tieline("status").code
+
+
+def test_a_deletion_against_an_edit_is_decided_either_way(met):
+    for name in ("ada", "jean"):
+        met.edit(name, left="Somebody")
+        met.email.ask("DELETE", f"records/{met.member(name)['id']}")
+    assert 1 == met.tieline("run").code
+    found = {one["left"]["first_name"] + one["left_id"]: one for one in met.tieline("conflicts", "list", "--json").json}
+    ada, jean = (str(found[f"Somebody{met.lead(name)['id']}"]["id"]) for name in ("ada", "jean"))
+    met.tieline("conflicts", "resolve", ada, "--keep", "right", *REASON)
+    last = met.tieline("conflicts", "resolve", jean, "--keep", "left", *REASON)
+
+    assert {"right"} == {one["gone"] for one in found.values()}
+    assert 0 == last.code
+    assert not any(lead["email"] == "ada@example.com" for lead in met.crm.records)
+    assert ("Somebody", "Somebody") == met.both("jean")
+
+
+def test_wrong_use_of_conflicts_says_what_to_do(met):
+    met.edit("ada", "Adah", "Adele")
+    met.tieline("run")
+    (one,) = met.tieline("conflicts", "list", "--json").json
+    number = str(one["id"])
+    for arguments, words in (
+        (("resolve", number, *REASON), "which side holds"),
+        (("resolve", number, "--keep", "left"), "a reason is needed"),
+        (("resolve", "--keep", "left", *REASON), "which ones?"),
+        (("resolve", number, "--all", "--keep", "left", *REASON), "not both"),
+        (("resolve", "999", "--keep", "left", *REASON), "999 is no conflict"),
+        (("restore", "999999", *REASON), "no decided conflict"),
+    ):
+        said = met.tieline("conflicts", *arguments)
+        assert (2, True) == (said.code, words in said.err), (arguments, said)

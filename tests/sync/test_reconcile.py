@@ -85,12 +85,13 @@ def test_our_own_write_as_the_vendor_spells_it_is_no_change():
     assert ({"tel": " ~BOB"}, {}, {}) == (decision.right_shadow, decision.right_sent, decision.rounds)
 
 
-def test_our_write_set_back_to_what_stood_there_goes_home_like_any_edit():
+def test_our_write_that_shows_what_stood_there_before_overwrites_nothing_and_waits_for_a_person():
+    """The vendor ignores the field, or somebody has set it back at once: nobody can tell."""
     before = {"phone": "bob"}, {"tel": "~ann"}
-    back = decide({"phone": "bob"}, {"tel": "~ann"}, before, of_right={"sent": {"tel": "~bob"}})
+    untaken = decide({"phone": "bob"}, {"tel": "~ann"}, before, of_right={"sent": {"tel": "~bob"}})
     not_shown = decide({"phone": "bob"}, {}, before, of_right={"sent": {"tel": "~bob"}})
 
-    assert ({"phone": "ann"}, {}, {"phone": 1}) == (back.write_left, back.right_sent, back.rounds)
+    assert ({}, {}, ["bounced"]) == (untaken.write_left, untaken.write_right, kinds(untaken))
     assert ([], {"tel": "~bob"}) == (not_shown.outcomes, not_shown.right_sent)
 
 

@@ -174,6 +174,12 @@ class _End(NamedTuple):
         says = self.seen.says
         return {address: value for address, value in self.made.items() if not _agree(value, says.get(address, ABSENT))}
 
+    @property
+    def says_what_it_said(self) -> bool:
+        """Whether all that was written to it shows as if it had not been."""
+        says, before = self.seen.says, self.seen.before
+        return all(_alike(says.get(one), before.get(one, ABSENT)) for one in self.addresses if one in self.seen.returned)
+
     def touches(self, addresses: frozenset[str]) -> bool:
         return not addresses.isdisjoint(self.addresses)
 
@@ -291,8 +297,8 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
     move = _carry(strand, verdict, left, right)
     if not move.writes or not any(end.touches(end.seen.returned) for end in verdict.winners):
         return move._replace(rounds=rounds)
-    # What was filled and is empty still was most likely never taken: that empties nothing on the side it came from.
-    untaken = any(end.empty and _all_empty(end.seen.before, end.addresses) for end in verdict.winners)
+    # What says what it said before was most likely never taken: it must not overwrite where it came from.
+    untaken = any(end.says_what_it_said for end in verdict.winners)
     rounds = terms.most_rounds if untaken else rounds + 1
     if rounds < terms.most_rounds:
         return move._replace(rounds=rounds)

@@ -1,0 +1,269 @@
+"""Both ways between real systems: people edit on both sides, the process is killed in the middle, and at the end both say the same."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from systems.kinto import Collection
+from systems.pretix import Organizer
+from systems.tryton import Parties, encoded
+
+from integration.kinto import connection, content, environ
+from integration.projects import ROOT, Project, new_project, told
+
+KILLS = 6
+
+
+def with_parties(folder: Path, collection: Collection, parties: Parties, **integration: Any) -> Project:
+    """Return a project that keeps contacts of Kinto and parties of Tryton alike; the notes of contacts are the codes of parties."""
+    ours = {"d": encoded([["code", "like", f"{parties.prefix}%"]]), "o": encoded([["id", "ASC"]])}
+    return new_project(
+        folder,
+        {**environ(collection.server), "TRYTON_URL": parties.server.url, "TRYTON_KEY": parties.server.key},
+        connectors={"kinto": None, "tryton": {"resources/parties/list/params": ours}},
+        connections={
+            "crm": connection(collection, "KINTO_URL"),
+            "erp": {
+                "connector": "tryton",
+                "auth": {"bearer": "${env:TRYTON_KEY}"},
+                "variables": {"database": parties.server.database, "contacts": "W10="},
+            },
+        },
+        parties={
+            "from": "crm.contacts",
+            "to": "erp.parties",
+            "direction": "two-way",
+            "match": {"code": "note"},
+            "unmatched": "create",
+            "conflict": "hold",
+            "deletes": {"left": "delete", "right": "delete"},
+            "map": {"code": "note", "name": {"from": "name", "conflict": "left"}},
+            **integration,
+        },
+    )
+
+
+def with_customers(folder: Path, collection: Collection, organizer: Organizer, **integration: Any) -> Project:
+    """Return a project that keeps contacts of Kinto and customers of pretix alike."""
+    return new_project(
+        folder,
+        {**environ(collection.server), "PRETIX_URL": organizer.server.url.removesuffix("/api/v1"), "PRETIX_TOKEN": organizer.token},
+        connectors={"kinto": None, "pretix": None},
+        connections={
+            "crm": connection(collection, "KINTO_URL"),
+            "shop": {
+                "connector": "pretix",
+                "environment": "self_hosted",
+                "auth": {"bearer": "${env:PRETIX_TOKEN}"},
+                "variables": {"organizer": organizer.slug, "event": organizer.event},
+                "concurrency": 1,  # on SQLite, pretix answers writes side by side with 500
+            },
+        },
+        customers={
+            "from": "crm.contacts",
+            "to": "shop.customers",
+            "direction": "two-way",
+            "match": {"email": "email"},
+            "unmatched": "create",
+            "conflict": "hold",
+            "map": {"email": {"from": "email", "as": "email"}, "name_parts.full_name": "name", "notes": "note"},
+            **integration,
+        },
+    )
+
+
+def verified(project: Project, name: str) -> Any:
+    """Return what a verification found."""
+
+    async def work(tieline: Any) -> Any:
+        with await tieline.verify(name) as verification:
+            return verification.verified, list(verification.findings())
+
+    return project.within(work)
+
+
+def killed_now_and_then(project: Project, name: str, edit: Callable[[], None], chance: random.Random) -> int:
+    """Run the real command again and again while people edit, and kill it at any moment; return how often it was killed in the middle."""
+    environ = {**os.environ, **project.environ, "PYTHONPATH": str(ROOT / "src")}
+    killed = 0
+    for _ in range(KILLS):
+        edit()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tieline.cli.main", "run", name, "--json"],
+            cwd=project.folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.4 + chance.random() * 1.2)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+    return killed
+
+
+def brought_to_rest(project: Project, name: str) -> Any:
+    """Run until nothing is written any more; return the last run."""
+    for _ in range(6):
+        outcome = project.run(name, full=True)
+        if not (outcome.counts.written or outcome.counts.carried_delivered or outcome.open.get("owed")):
+            return outcome
+    raise AssertionError(f"it does not come to rest: {told(outcome)}")
+
+
+class TestParties:
+    """Kinto and Tryton."""
+
+    def test_they_meet_go_on_and_agree(self, tmp_path: Path, collection: Collection, parties: Parties) -> None:
+        """Both have somebody whom the other lacks, one person whom both have, and edit whom they like."""
+        code = parties.code
+        collection.put("a", note=code("a"), name="Ann")
+        collection.put("b", note=code("b"), name="Bob")
+        parties.create("b", name="Bob")
+        parties.create("c", name="Cy")
+        project = with_parties(tmp_path / "p", collection, parties)
+
+        assert {"create": 2} == project.plan("parties")
+        first = project.run("parties")
+        assert (2, 1) == (first.counts.created, first.counts.matched)
+        assert {"green": 6, "unchanged": 6} == told(project.run("parties", full=True))
+
+        ours = {party["code"]: party["id"] for party in parties.all("code")}
+        collection.patch("a", name="Anna")
+        parties.change(ours[code("b")], name="Robert")
+        parties.change(ours[code("c")], name="Cyrus")
+        collection.patch(next(r["id"] for r in collection.records() if r["note"] == code("c")), name="Cyril")
+        second = project.run("parties")
+
+        assert 3 == second.counts.updated
+        everybody = {code("a"): "Anna", code("b"): "Robert", code("c"): "Cyril"}
+        assert everybody == {record["note"]: record["name"] for record in collection.records()}
+        assert everybody == {party["code"]: party["name"] for party in parties.all("code", "name")}
+        assert 0 == brought_to_rest(project, "parties").counts.written
+        found, findings = verified(project, "parties")
+        assert (3, 0, []) == (found.in_sync, found.wrong, findings)
+
+    def test_what_is_deleted_on_either_side_is_deleted_on_the_other(self, tmp_path: Path, collection: Collection, parties: Parties) -> None:
+        for suffix in ("a", "b", "c"):
+            collection.put(suffix, note=parties.code(suffix), name=suffix)
+        project = with_parties(tmp_path / "p", collection, parties)
+        project.run("parties")
+        ours = {party["code"]: party["id"] for party in parties.all("code")}
+        collection.delete("a")
+        parties.delete(ours[parties.code("b")])
+
+        assert 2 == project.run("parties").counts.deleted
+        assert ["c"] == [record["id"] for record in collection.records()]
+        assert [parties.code("c")] == [party["code"] for party in parties.all("code")]
+
+    def test_killed_at_any_moment_while_both_sides_are_edited_nothing_is_lost_or_doubled(
+        self, tmp_path: Path, collection: Collection, parties: Parties
+    ) -> None:
+        chance, numbers = random.Random(5), iter(range(1000))
+        project = with_parties(tmp_path / "p", collection, parties)
+        for _ in range(25):
+            number = next(numbers)
+            collection.put(f"k{number}", note=parties.code(f"{number}"), name=f"Left {number}")
+        for _ in range(25):
+            parties.create(f"{next(numbers)}", name="Right")
+
+        def edit() -> None:
+            for record in chance.sample(collection.records(), 5):
+                collection.patch(record["id"], name=f"edited left {chance.randrange(10**6)}")
+            for party in chance.sample(parties.all("code"), 5):
+                parties.change(party["id"], name=f"edited right {chance.randrange(10**6)}")
+            number = next(numbers)
+            collection.put(f"k{number}", note=parties.code(f"{number}"), name=f"Left {number}")
+            parties.create(f"{next(numbers)}", name="Right")
+
+        killed = killed_now_and_then(project, "parties", edit, chance)
+        time.sleep(0.1)
+        outcome = brought_to_rest(project, "parties")
+
+        assert killed
+        assert "green" == outcome.state
+        left = sorted((record["note"], record["name"]) for record in collection.records())
+        right = sorted((party["code"], party["name"]) for party in parties.all("code", "name"))
+        assert left == right
+        assert len({code for code, _ in left}) == len(left) == 50 + 2 * KILLS
+        found, findings = verified(project, "parties")
+        assert (len(left), 0, []) == (found.in_sync, found.wrong, findings)
+
+
+class TestCustomers:
+    """Kinto and pretix."""
+
+    def test_edits_of_both_sides_survive_and_a_conflict_waits_for_a_person(
+        self, tmp_path: Path, collection: Collection, organizer: Organizer
+    ) -> None:
+        """The shop spells addresses as it likes; that is no edit."""
+        collection.put("a", email="Ann@Example.com", name="Ann", note="vip")
+        organizer.create_customer("bob@example.com", name_parts={"_scheme": "full", "full_name": "Bob"}, notes="pays late")
+        project = with_customers(tmp_path / "p", collection, organizer)
+        assert 2 == project.run("customers").counts.created
+        assert 0 == brought_to_rest(project, "customers").counts.written
+
+        def customer(email: str) -> dict[str, Any]:
+            return next(each for each in organizer.customers() if each["email"] == email)
+
+        def change(email: str, **fields: Any) -> None:
+            organizer.call("PATCH", f"/customers/{customer(email)['identifier']}/", fields).expect(200)
+
+        collection.patch("a", name="Anna")
+        change("ann@example.com", notes="vip, since May")
+        (bob,) = [record for record in collection.records() if record["email"] == "bob@example.com"]
+        collection.patch(bob["id"], note="pays early")
+        change("bob@example.com", notes="pays never")
+        outcome = project.run("customers")
+
+        assert ("attention", 2) == (outcome.state, outcome.counts.updated)
+        assert ("Anna", "vip, since May") == (customer("ann@example.com")["name"], customer("ann@example.com")["notes"])
+        assert "vip, since May" == next(r["note"] for r in collection.records() if r["id"] == "a")
+        assert ("pays early", "pays never") == (content(collection)["bob@example.com"]["note"], customer("bob@example.com")["notes"])
+        (letter,) = project.letters()
+        assert ("conflict", "notes") == (letter.cause, letter.field)
+
+        change("bob@example.com", notes="pays early")
+        assert "green" == project.run("customers").state
+        found, findings = verified(project, "customers")
+        assert (2, 0, []) == (found.in_sync, found.wrong, findings)
+
+    def test_killed_at_any_moment_while_both_sides_are_edited_nothing_is_lost_or_doubled(
+        self, tmp_path: Path, collection: Collection, organizer: Organizer
+    ) -> None:
+        chance, numbers = random.Random(6), iter(range(1000))
+        project = with_customers(tmp_path / "p", collection, organizer, conflict="right")
+        for _ in range(15):
+            number = next(numbers)
+            collection.put(f"k{number}", email=f"p{number}@example.com", name=f"Left {number}", note="")
+            organizer.create_customer(f"p{next(numbers)}@example.com", name_parts={"_scheme": "full", "full_name": "Right"})
+
+        def edit() -> None:
+            for record in chance.sample(collection.records(), 4):
+                collection.patch(record["id"], name=f"left {chance.randrange(10**6)}")
+            for each in chance.sample(organizer.customers(), 4):
+                organizer.call("PATCH", f"/customers/{each['identifier']}/", {"notes": f"right {chance.randrange(10**6)}"}).expect(200)
+            number = next(numbers)
+            collection.put(f"k{number}", email=f"p{number}@example.com", name=f"Left {number}")
+
+        killed = killed_now_and_then(project, "customers", edit, chance)
+        outcome = brought_to_rest(project, "customers")
+
+        assert killed
+        assert "green" == outcome.state
+        left = sorted((r["email"], r["name"], r.get("note") or "") for r in collection.records())
+        right = sorted((each["email"], each["name"], each["notes"] or "") for each in organizer.customers())
+        assert left == right
+        assert len({email for email, _, _ in left}) == len(left) == 30 + KILLS
+        found, findings = verified(project, "customers")
+        assert (len(left), 0, []) == (found.in_sync, found.wrong, findings)
+
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")

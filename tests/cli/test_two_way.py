@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -100,6 +101,36 @@ def met(people: TwoWay) -> TwoWay:
     people.edit("mary", right="Mary")
     assert 0 == people.tieline("run").code
     return people
+
+
+def test_a_plan_of_the_first_meeting_says_who_is_who_and_a_run_does_what_it_says(people):
+    for first in ("Betty", "Elizabeth"):
+        people.crm.ask("POST", "records", {"first_name": first, "last_name": "Holberton", "email": "betty@example.com"})
+    shown = people.tieline("plan", NAME, "--out", "plan.jsonl")
+    planned = people.tieline("plan", NAME, "--json").json
+    masked = people.tieline("plan", NAME, "--mask")
+    meeting, (conflict,) = planned["meeting"], planned["conflicts"]["records"]
+    ran = people.tieline("run", NAME, "--plan", "plan.jsonl")
+    later = people.tieline("plan", NAME, "--json").json
+    people.edit("ada", right="Adele")
+    people.tieline("plan", NAME, "--out", "later.jsonl")
+    people.edit("ada", right="Adelaide")
+    stale = people.tieline("run", NAME, "--plan", "later.jsonl")
+
+    assert 0 == shown.code
+    assert {"matched": 2, "ambiguous": 2, "only_left": 2, "only_right": 1} == {name: part["count"] for name, part in meeting.items()}
+    assert {"create"} == {one["follows"] for side in ("only_left", "only_right") for one in meeting[side]["records"]}
+    assert ({"first_name": "Mary"}, {"merge_fields.FNAME": "M."}) == (conflict["left"], conflict["right"])
+    assert {"left": {"create": 1, "update": 0, "delete": 0}, "right": {"create": 2, "update": 0, "delete": 0}} == planned["to"]
+    for line in ("matched: 2", "ambiguous: 2", "only in crm.leads: 2", "only in email.members: 1", "conflicts that would wait for you: 1"):
+        assert line in shown.out
+    assert re.search(r"\+ create \w+ → crm.leads", shown.out)
+    assert "kay@example.com" not in masked.out
+    assert 1 == ran.code
+    assert ("Kay", "Kay") == people.both("kay")
+    assert {0} == {part["count"] for part in later["meeting"].values()}
+    assert 4 == stale.code
+    assert "Adelaide" in stale.err
 
 
 def test_a_conflict_is_looked_at_and_resolved_for_either_side(met):

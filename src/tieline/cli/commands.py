@@ -99,7 +99,7 @@ def plan(
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Show what a run would create and update, field by field. Nothing is written."""
+    """Show what a run would create and update, field by field; of a two-way integration also who is who. Nothing is written."""
     output.json_mode, output.log = json, log
     from tieline.cli import operate
     from tieline.engine.passes import Wanted

@@ -12,6 +12,7 @@ from rich.markup import escape
 from tieline.app import Tieline
 from tieline.cli.opening import warn_of_files
 from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, value_text
+from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print_meeting
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine.passes import Outcome, Wanted
@@ -98,24 +99,34 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                     made.save(out)
                 counts, planned, brake = made.counts(), made.outcome.counts, made.outcome.brake
                 code = SAFETY if brake else OK
+                if mask and project.is_two_way(name):
+                    output.hide(personal_in(project, name, made, show))
                 if mask:
                     for _, write in zip(range(show), made.writes(), strict=False):
                         output.hide(personal_values(project, name, [write.fields, write.before]))
                 if output.json_mode:
                     writes = [_planned_json(write) for _, write in zip(range(show), made.writes(), strict=False)]
                     saved = str(out) if out else None
-                    output.json({"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": saved, "brake": brake})
+                    said = {"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": saved, "brake": brake}
+                    output.json({**said, **(as_json(made, show) if project.is_two_way(name) else {})})
                     return code
-                for _, write in zip(range(show), made.writes(), strict=False):
-                    _print_planned(write)
-                total = sum(counts.values())
+                if project.is_two_way(name):
+                    print_meeting(project, name, made, show)
+                shown = (write for write in made.writes() if not is_listed(write))
+                for _, write in zip(range(show), shown, strict=False):
+                    _print_planned(write, project.place_of(name, write.to) if write.to is not None else None)
+                total = sum(counts.values()) - (sum(map(is_listed, made.writes())) if project.is_two_way(name) else 0)
                 if total > show:
                     output.print(f"… and {total - show} more (--show, --out, --json)", style="dim")
                 if total:
                     output.print()
                 owed = planned_owed(project, name)
+                ways = ""
+                if project.is_two_way(name):
+                    sides = {project.place_of(name, side): number for side, number in made.writes_to().items()}
+                    ways = " (" + "; ".join(f"{place}: {in_words(number)}" for place, number in sides.items()) + ")"
                 output.console.print(
-                    f"[bold]{escape(name)}[/]: {planned.read} read: {counts['create']} to create, {counts['update']} to update, {counts['delete']} to delete, "
+                    f"[bold]{escape(name)}[/]: {planned.read} read: {counts['create']} to create, {counts['update']} to update, {counts['delete']} to delete{escape(ways)}, "
                     f"{planned.unchanged} unchanged, {planned.filtered} filtered, {counts['held']} to hold, {counts['dead']} to park"
                     + (f"; {owed} owed from earlier runs" if owed else "")
                 )
@@ -202,7 +213,7 @@ def _planned_json(write: PlannedWrite) -> dict[str, Any]:
     return {**msgspec.structs.asdict(write), "digest": write.digest}
 
 
-def _print_planned(write: PlannedWrite) -> None:
+def _print_planned(write: PlannedWrite, place: str | None = None) -> None:
     sign, style = {"create": ("+ create", "green"), "update": ("~ update", "yellow"), "delete": ("- delete", "red")}.get(
         write.operation, ("", "")
     )
@@ -210,7 +221,8 @@ def _print_planned(write: PlannedWrite) -> None:
         sign, style = "! park", "red"
     elif write.state == "held":
         sign, style = "? hold", "magenta"
-    target = f" → {write.target_id}" if write.target_id else ""
+    target = f" → {place or ''} {write.target_id or ''}".rstrip() if write.target_id or (place and write.state == "sending") else ""
+    target = target.replace("→  ", "→ ")
     output.console.print(f"[{style}]{sign}[/] {escape(write.source_id)}{escape(target)}")
     if write.reason:
         output.console.print(f"      {escape(write.reason)}")

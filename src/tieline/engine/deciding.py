@@ -262,7 +262,7 @@ class Decider:
             self._without_counterpart([(one, side)], decided)
             return
         candidates = [*meeting.candidates[:_MOST_CANDIDATES]] or None
-        why = outbox.reason("unmatched", meeting.why, _NEXT["unmatched"], side=side, candidates=candidates)
+        why = outbox.reason("unmatched", meeting.why, _NEXT["unmatched"], side=side, candidates=candidates, ambiguous=True)
         self._stays(one, decided, side, "held", why, verdict="held")
 
     def _without_counterpart(self, fresh: Sequence[tuple[_Work, Side]], decided: Decided) -> None:
@@ -563,6 +563,8 @@ class Decider:
         else:
             fields = ", ".join(f"`{strand.name}`" for strand in strands)
             because = next((one.why for one in held if one.why), "both sides have changed")
+            if not pair.met:
+                because = because.replace("both sides have changed", "they differ where they meet")
             message = (
                 f"{fields}: {because}: {self._half('left').place} {_told(says['left'])}, {self._half('right').place} {_told(says['right'])}"
             )

@@ -16,12 +16,16 @@ from typing import Any, Self
 
 import msgspec
 
+from tieline.engine.conflicts import Conflict
+from tieline.engine.meeting import Listed, Meeting, conflicts_of, meeting_of
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.run import Engine
 from tieline.model.errors import Complaint, RemoteError, SafetyStop, SpecError, TielineError, Unavailable
 from tieline.model.records import decode_json, encode_json
+from tieline.store import meetings, runs
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
+from tieline.store.pairs import OTHER, SIDES, Side
 
 _FORMAT = 1
 
@@ -37,6 +41,10 @@ class PlannedWrite(msgspec.Struct):
     fields: dict[str, Any]
     before: dict[str, Any]
     reason: str | None = None
+    cause: str | None = None
+    """The kind of that reason."""
+    to: Side | None = None
+    """Of a two-way integration: the side that would be written to."""
 
     @property
     def digest(self) -> str:
@@ -59,13 +67,18 @@ class Plan:
 
     def writes(self) -> Iterator[PlannedWrite]:
         """Yield what the run would do, by source id."""
+        sides = runs.sides(self._db)
         for row in self._db.stream(
-            "SELECT source_id, operation, state, target_id, changed, before, reason FROM delivery WHERE run = ? ORDER BY source_id, id",
+            """SELECT source_id, operation, state, target_id, changed, before, reason, integration FROM delivery
+               WHERE run = ? ORDER BY source_id, integration, id""",
             (self.outcome.run,),
         ):
-            source_id, operation, state, target_id, changed, before, reason = row
-            why = decode_json(reason)["message"] if reason else None
-            yield PlannedWrite(source_id, operation, state, target_id, _json(changed), _json(before), why)
+            source_id, operation, state, target_id, changed, before, reason, number = row
+            why = decode_json(reason) if reason else {}
+            to = OTHER[sides[number]] if number in sides else None
+            yield PlannedWrite(
+                source_id, operation, state, target_id, _json(changed), _json(before), why.get("message"), why.get("kind"), to
+            )
 
     def counts(self) -> dict[str, int]:
         """Return how many records would be created, updated, deleted, held and parked."""
@@ -75,6 +88,23 @@ class Plan:
         ):
             counts[operation if state == "sending" else state] += number
         return counts
+
+    def writes_to(self) -> dict[Side, dict[str, int]]:
+        """Return how many records would be created, updated and deleted on each side of a two-way integration."""
+        sides, found = runs.sides(self._db), {side: {"create": 0, "update": 0, "delete": 0} for side in SIDES}
+        for number, operation, count in self._db.read(
+            "SELECT integration, operation, count(*) FROM delivery WHERE run = ? AND state = 'sending' GROUP BY 1, 2", (self.outcome.run,)
+        ):
+            found[OTHER[sides[number]]][operation] += count
+        return found
+
+    def meeting(self, limit: int) -> Meeting:
+        """Return which records of a two-way integration would meet, and which have no counterpart: what is new, the first `limit` of each."""
+        return meeting_of(self._db, self.outcome.integration, self.outcome.run, limit)
+
+    def conflicts(self, limit: int) -> Listed[Conflict]:
+        """Return the conflicts of a two-way integration that would be held for a person."""
+        return conflicts_of(self._db, self.outcome.integration, self.outcome.run, limit)
 
     def expected(self, source_id: str) -> set[str]:
         """Return the digests of what would be done with a record."""
@@ -110,6 +140,7 @@ async def make_plan(open_engine: Callable[[Database], Engine], db: Database, nam
         scratch = Database(copy)
         try:
             scratch.write(lambda connection: connection.execute("UPDATE integration SET holder = NULL, lease_until = 0"))
+            scratch.write(meetings.remember_met)
             outcome = await open_engine(scratch).run(name, msgspec.structs.replace(wanted, send=False))
             if outcome.state in ("owed", "attention") and outcome.error is not None:
                 raise Unavailable(outcome.error, next_step="try again when it is back")
@@ -169,16 +200,20 @@ def _merged(then: Iterable[PlannedWrite], now: Iterable[PlannedWrite]) -> Iterat
     left, right = iter(then), iter(now)
     a, b = next(left, None), next(right, None)
     while a is not None or b is not None:
-        if b is None or (a is not None and a.source_id.encode() < b.source_id.encode()):
+        if b is None or (a is not None and _place(a) < _place(b)):
             assert a is not None
             yield a.source_id, a, None
             a = next(left, None)
-        elif a is None or a.source_id.encode() > b.source_id.encode():
+        elif a is None or _place(a) > _place(b):
             yield b.source_id, None, b
             b = next(right, None)
         else:
             yield a.source_id, a, b
             a, b = next(left, None), next(right, None)
+
+
+def _place(write: PlannedWrite) -> tuple[bytes, bool]:
+    return write.source_id.encode(), write.to == "left"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Iterator[PlannedWrite]]:

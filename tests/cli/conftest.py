@@ -14,6 +14,16 @@ from cli.world import LEADS, MEMBERS, Sandbox, World, sandbox
 TEMPLATE = Path(str(resources.files("tieline.templates") / "demo"))
 
 
+def project_of_one(folder: Path) -> Path:
+    """Copy the template without its second integration, which wants a third system: what goes both ways has tests of its own."""
+    shutil.copytree(TEMPLATE, folder)
+    for file in ("integrations/customers.yaml", "connectors/ledgerly.yaml"):
+        (folder / file).unlink()
+    connections = folder / "connections.yaml"
+    connections.write_text(connections.read_text("utf-8").partition("\nerp:")[0], "utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def systems() -> Iterator[tuple[Sandbox, Sandbox]]:
     """A CRM and an email platform."""
@@ -32,4 +42,5 @@ def world(tmp_path: Path, systems: tuple[Sandbox, Sandbox], cache: Path) -> Worl
     """A project between two systems that have just been set up."""
     for system in systems:
         system.ask("POST", "reset")
-    return World(Path(shutil.copytree(TEMPLATE, tmp_path / "project")), *systems, cache)
+    folder = project_of_one(tmp_path / "project")
+    return World(folder, *systems, cache)

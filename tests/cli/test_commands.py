@@ -16,7 +16,7 @@ import sys
 
 import pytest
 
-from cli.conftest import TEMPLATE
+from cli.conftest import project_of_one
 from cli.world import LEADS, MEMBERS, NAME, QUALIFIED, World, sandbox
 
 ESCAPE = "\x1b"
@@ -47,7 +47,7 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory, cache):
     """A world of its own in which one record is parked, to look at; what changes the store is undone by whoever does it."""
-    folder = shutil.copytree(TEMPLATE, tmp_path_factory.mktemp("prepared") / "project")
+    folder = project_of_one(tmp_path_factory.mktemp("prepared") / "project")
     with sandbox("crm", "--leads", "50") as crm, sandbox("email", "--members", "3") as email:
         yield with_one_parked(World(folder, crm, email, cache))
 

@@ -32,7 +32,9 @@ def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_pa
     after = subprocess.run(
         ["sh", "-c", script], cwd=tmp_path / "shown", env=world.environ, capture_output=True, text=True, timeout=60, check=False
     )
-    runs = [step["output"][0]["counts"] for step in told.json["steps"] if {"run", "redrive"} & {*step["command"].split()}]
+    steps = [step for step in told.json["steps"] if {"run", "redrive"} & {*step["command"].split()}]
+    runs = [step["output"][0]["counts"] for step in steps if "customers" not in step["command"]]
+    both_ways = [step["output"][0] for step in steps if "customers" in step["command"]]
 
     assert 0 == told.code, told.said
     assert told.json["agree"]
@@ -40,6 +42,10 @@ def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_pa
     # How many unchanged records a read meets again depends on how soon it follows the last one.
     assert [(2000, 740, 60, 0), (4, 1, 2, 1), (1, 1, 0, 0), (1, 0, 1, 0), (6, 0, 0, 0), (6, 6, 0, 0)] == [
         (counts["read"] - counts["unchanged"], counts["created"], counts["updated"], counts["parked"]) for counts in runs
+    ]
+    assert ["green", "attention", "halted", "green"] == [each["state"] for each in both_ways]
+    assert [(2, 0, 0), (0, 4, 0), (0, 0, 0), (0, 0, 8)] == [
+        (each["counts"]["created"], each["counts"]["updated"], each["counts"]["deleted"]) for each in both_ways
     ]
     assert 0 == shown.code, shown.said
     assert "808 qualified leads, the nurture list 808 members: the same addresses, each once" in shown.out
@@ -77,7 +83,7 @@ def test_the_demo_stops_at_ctrl_c_and_takes_its_systems_along(world, tmp_path):
 
     assert 130 == result.code
     assert "qualified-leads run 1: stopped" in result.out
-    assert "interrupted: both systems are stopped" in result.out
+    assert "interrupted: the systems are stopped" in result.out
     assert "Traceback" not in result.said
     for address in addresses:
         with contextlib.closing(socket.socket()) as trying:

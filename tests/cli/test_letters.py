@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import time
 
 import pytest
 
-from cli.conftest import TEMPLATE
+from cli.conftest import project_of_one
 from cli.world import MEMBERS, NAME, QUALIFIED, World, until
 
 INTEGRATION = f"integrations/{NAME}.yaml"
@@ -270,7 +269,7 @@ def refused_once(tmp_path_factory, systems, cache):
     """A world in which everybody was refused, for those who change nothing."""
     for system in systems:
         system.ask("POST", "reset")
-    world = World(shutil.copytree(TEMPLATE, tmp_path_factory.mktemp("refused") / "project"), *systems, cache)
+    world = World(project_of_one(tmp_path_factory.mktemp("refused") / "project"), *systems, cache)
     world.change(INTEGRATION, ("status: { const: subscribed }", "status: { const: welcome }"), ("      status: subscribed\n", ""))
     world.change(CONNECTOR, (", enum: [subscribed, unsubscribed, cleaned]", ""))
     world.tieline("run")

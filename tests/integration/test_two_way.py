@@ -101,7 +101,7 @@ def killed_now_and_then(project: Project, name: str, edit: Callable[[], None], c
             cwd=project.folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.4 + chance.random() * 1.2)
+            process.wait(0.3 + chance.random() * 0.7)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             killed += 1
@@ -214,7 +214,7 @@ class TestCustomers:
             return next(each for each in organizer.customers() if each["email"] == email)
 
         def change(email: str, **fields: Any) -> None:
-            organizer.call("PATCH", f"/customers/{customer(email)['identifier']}/", fields).expect(200)
+            organizer.call("PATCH", f"{organizer.path}/customers/{customer(email)['identifier']}/", fields).expect(200)
 
         collection.patch("a", name="Anna")
         change("ann@example.com", notes="vip, since May")
@@ -249,7 +249,9 @@ class TestCustomers:
             for record in chance.sample(collection.records(), 4):
                 collection.patch(record["id"], name=f"left {chance.randrange(10**6)}")
             for each in chance.sample(organizer.customers(), 4):
-                organizer.call("PATCH", f"/customers/{each['identifier']}/", {"notes": f"right {chance.randrange(10**6)}"}).expect(200)
+                organizer.call(
+                    "PATCH", f"{organizer.path}/customers/{each['identifier']}/", {"notes": f"right {chance.randrange(10**6)}"}
+                ).expect(200)
             number = next(numbers)
             collection.put(f"k{number}", email=f"p{number}@example.com", name=f"Left {number}")
 

@@ -315,9 +315,9 @@ def test_two_sides_differ_where_neither_way_of_the_mapping_says_the_same():
     both, forward, back = PHONE, with_(PHONE, back=False), with_(PHONE, forward=False)
 
     for strand in (both, forward, back):
-        assert [strand] == differing(left, right, {"phone": "cy"}, {"tel": "~bob"}, Terms((strand,)))
-    assert [] == differing(left, right, {"phone": "bob"}, {"tel": "~bob"}, Terms((both, back)))
-    assert [] == differing(left, right, {"phone": "cy"}, {"tel": "~cy"}, Terms((both, forward)))
+        assert [strand] == differing(Side(left, left, {"phone": "cy"}), Side(right, right, {"tel": "~bob"}), Terms((strand,)))
+    assert [] == differing(Side(left, left, {"phone": "bob"}), Side(right, right, {"tel": "~bob"}), Terms((both, back)))
+    assert [] == differing(Side(left, left, {"phone": "cy"}), Side(right, right, {"tel": "~cy"}), Terms((both, forward)))
 
 
 @given(lefts, rights, terms, rounds, rulings, st.sampled_from(["", "", "", "", "left", "right", "both"]))
@@ -386,3 +386,16 @@ def assert_agree(right, strand):
         assert sorted(said["labels"] or []) == sorted(made.get("labels") or [])
     else:
         assert said == {**dict.fromkeys(strand.right), **made}
+
+
+def test_two_spellings_of_one_thing_are_no_difference_and_are_not_written_over():
+    """The mapping's normal form is the judge: a number as people type it is the number."""
+    left, right = {"phone": "0491 57"}, {"tel": "049157"}
+    sides = (
+        Side(left, None, {"phone": "+49157"}, normal={"phone": "+49157"}),
+        Side(right, None, {"tel": "+49157"}, normal={"tel": "+49157"}),
+    )
+    met = reconcile(*sides, Terms((PHONE,)))
+
+    assert ({}, {}, ["agreed"]) == (met.write_left, met.write_right, kinds(met))
+    assert [] == differing(*sides, Terms((PHONE,)))

@@ -1,9 +1,9 @@
-"""`tieline demo`: one integration between two sandbox systems, told as it happens.
+"""`tieline demo`: two integrations between sandbox systems, told as it happens: one way, and in a second act both ways.
 
 Every command that is shown is run as shown, in a process of its own in the project folder, and what it prints is what anybody would see.
-At the end both systems are compared, record by record: a difference is a failure, and said to be one.
+At the end the systems are compared, record by record: a difference is a failure, and said to be one.
 
-`demo_systems` runs the two systems, `demo_folder` makes the folder and knows whose it is.
+`demo_customers` is the second act; `demo_systems` runs the systems, `demo_folder` makes the folder and knows whose it is.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tieline.cli import demo_customers
 from tieline.cli.demo_folder import clear_folder, hand_over, make_folder
 from tieline.cli.demo_systems import CRM, POSTBOX, Systems
-from tieline.cli.output import ACT, INTERRUPTED, OK, OWED, output, plural
+from tieline.cli.output import ACT, INTERRUPTED, OK, OWED, SAFETY, output, plural
 from tieline.model.errors import TielineError
 
-_MEANING = {ACT: "someone must act", OWED: "changes are owed; the next run goes on"}
+_MEANING = {ACT: "someone must act", OWED: "changes are owed; the next run goes on", SAFETY: "tieline stopped itself for safety"}
 _NAME = "qualified-leads"
 _PROMOTED = 6
 
@@ -40,6 +41,7 @@ def demo(folder: Path, *, keep: bool) -> int:
             story = Story(folder, systems)
             story.tell()
             agree = story.compare()
+            demo_customers.tell(story, systems)
             seconds = time.monotonic() - began
             if output.json_mode:
                 output.json(story.summary(agree=agree, seconds=seconds, replaced=replaced))
@@ -49,7 +51,7 @@ def demo(folder: Path, *, keep: bool) -> int:
                 _stay(systems)
     except KeyboardInterrupt:
         output_text()
-        output_text(f"interrupted: both systems are stopped, and {folder} is left as it is", style="yellow")
+        output_text(f"interrupted: the systems are stopped, and {folder} is left as it is", style="yellow")
         return INTERRUPTED
     return OK if agree else ACT
 
@@ -81,9 +83,7 @@ class Story:
         crm, postbox = (self._systems.overview(system)["counts"] for system in (CRM, POSTBOX))
         where = self._systems.addresses
         _heading("When a lead's status changes to qualified in the CRM, the nurture list has them within five minutes")
-        output_text(
-            f"Two made-up systems run on this machine: Acme CRM at {where[0]} with {crm['leads']:,} leads, {crm['qualified']} of them"
-        )
+        output_text(f"Made-up systems run on this machine: Acme CRM at {where[0]} with {crm['leads']:,} leads, {crm['qualified']} of them")
         output_text(
             f"qualified, and Postbox at {where[1]}, an email platform with {postbox['members']} old members. The project folder is {self._folder}."
         )
@@ -108,7 +108,7 @@ class Story:
         _heading("People at work in the CRM")
         leads = self._systems.records(CRM)
         readable = [lead for lead in leads if _name(lead).isascii() and lead.get("phone")]
-        corrected, married = [lead for lead in readable[1:] if lead["status"] == "qualified"][:2]
+        corrected, married = [lead for lead in readable if lead["status"] == "qualified"][-2:]
         promoted = next(lead for lead in readable if lead["status"] == "working")
         for lead, field, value in (
             (corrected, "phone", "03 7010 4455"),
@@ -125,7 +125,7 @@ class Story:
 
     def _set_aside(self) -> tuple[str, str]:
         _heading("One record needs a person; the others went on without it")
-        letters = self.run("dead-letters", expected=ACT) or self._look("dead-letters", expected=ACT)
+        letters = self.run("dead-letters", expected=ACT) or self.look("dead-letters", expected=ACT)
         letter, source_id = str(letters[0]["id"]), str(letters[0]["source_id"])
         self.run("explain", "crm", "leads", source_id)
         return letter, source_id
@@ -187,7 +187,7 @@ class Story:
         return {
             "folder": str(self._folder.resolve()),
             "replaced": replaced,
-            "addresses": {"crm": self._systems.addresses[0], "email": self._systems.addresses[1]},
+            "addresses": {"crm": self._systems.addresses[0], "email": self._systems.addresses[1], "erp": self._systems.addresses[2]},
             "environment": self._systems.environ,
             "steps": self.steps,
             **self.counts,
@@ -200,7 +200,7 @@ class Story:
         shown = shlex.join(("tieline", *arguments))
         if output.json_mode:
             began = time.monotonic()
-            found = self._look(*arguments, expected=expected)
+            found = self.look(*arguments, expected=expected)
             seconds = round(time.monotonic() - began, 2)
             self.steps.append({"command": shown, "exit_code": expected, "seconds": seconds, "output": found})
             return found
@@ -212,7 +212,15 @@ class Story:
         _expect(arguments, code, expected)
         return None
 
-    def _look(self, *arguments: str, expected: int = OK) -> Any:
+    def heading(self, text: str) -> None:
+        """Begin something."""
+        _heading(text)
+
+    def say(self, text: str = "") -> None:
+        """Tell what happens."""
+        output_text(text)
+
+    def look(self, *arguments: str, expected: int = OK) -> Any:
         """Run a command for its JSON."""
         process = subprocess.Popen(_command((*arguments, "--json")), cwd=self._folder, env=self._environ, stdout=subprocess.PIPE)
         try:
@@ -263,7 +271,7 @@ def _what_next(folder: Path, seconds: float, *, keep: bool) -> None:
     output_text()
     go = f"cd {shlex.quote(str(folder))} && . ./demo.env"
     steps = [
-        *([] if keep else [(f"{go} && python systems.py", "both systems again, with the records they have now, until Ctrl-C")]),
+        *([] if keep else [(f"{go} && python systems.py", "the systems again, with the records they have now, until Ctrl-C")]),
         (go, "in another terminal: addresses, keys, and this tieline"),
         (f"tieline run {_NAME}", "and whatever else was shown above"),
         ("tieline init ../my-project --template blank", "the smallest useful start for two systems of your own"),
@@ -275,6 +283,7 @@ def _what_next(folder: Path, seconds: float, *, keep: bool) -> None:
 
 def _stay(systems: Systems) -> None:
     output_text()
-    output_text(f"Acme CRM stays at {systems.addresses[0]} and Postbox at {systems.addresses[1]}, until Ctrl-C.", style="bold")
+    crm, postbox, ledgerly = systems.addresses
+    output_text(f"Acme CRM stays at {crm}, Postbox at {postbox} and Ledgerly at {ledgerly}, until Ctrl-C.", style="bold")
     with contextlib.suppress(KeyboardInterrupt):
         systems.wait()

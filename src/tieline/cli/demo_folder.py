@@ -23,7 +23,7 @@ from tieline.model.errors import TielineError
 _MARK: Final = f"{STATE}/demo.json"
 _FORMAT: Final = 1
 
-_SYSTEMS_SCRIPT: Final = '''"""Starts the demo's two systems again, with the records they had, and stops them on Ctrl-C: `python systems.py`"""
+_SYSTEMS_SCRIPT: Final = '''"""Starts the demo's systems again, with the records they had, and stops them on Ctrl-C: `python systems.py`"""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ except KeyboardInterrupt:
 
 _README: Final = """`tieline demo` made this folder and has been at work in it. To go on, in one terminal:
 
-    . ./demo.env && python systems.py   # the two systems, with the records they had; Ctrl-C stops them
+    . ./demo.env && python systems.py   # the systems, with the records they had; Ctrl-C stops them
 
 and in another one:
 
@@ -144,7 +144,7 @@ def _digest(path: Path) -> str:
 
 
 def _env_file(environ: Mapping[str, str]) -> str:
-    lines = ["# Where the demo's two systems are, and the keys that open them and nothing else. Read it with `. ./demo.env`", ""]
+    lines = ["# Where the demo's systems are, and the keys that open them and nothing else. Read it with `. ./demo.env`", ""]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in environ.items()]
     here = Path(sys.executable).parent
     lines += ["", "# the Python that this demo ran with", f'export PATH={shlex.quote(str(here))}:"$PATH"']

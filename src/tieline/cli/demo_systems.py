@@ -1,4 +1,4 @@
-"""The two sandbox systems of a demo, each in a process of its own, and the people who work in them.
+"""The sandbox systems of a demo, each in a process of its own, and the people who work in them.
 
 They end with whoever started them, however that ends: their standard input is a pipe, and they stop at its end.
 """
@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from tieline.model.errors import TielineError
-from tieline.sandbox import CRM_TOKEN, POSTBOX_KEY
+from tieline.sandbox import CRM_TOKEN, LEDGERLY_KEY, POSTBOX_KEY
 
 STATE: Final = ".tieline"
 """Where the systems keep their records, in the project folder."""
@@ -36,11 +36,12 @@ class SystemKind(NamedTuple):
 
 CRM: Final = SystemKind("Acme CRM", "crm", "ACME_CRM_URL", 8081, f"{STATE}/acme-crm.jsonl", ("--rate", "5", "--burst", "5"))
 POSTBOX: Final = SystemKind("Postbox", "email", "POSTBOX_URL", 8082, f"{STATE}/postbox.jsonl", ("--rate", "3", "--burst", "3"))
-SYSTEMS: Final = (CRM, POSTBOX)
+LEDGERLY: Final = SystemKind("Ledgerly", "erp", "LEDGERLY_URL", 8083, f"{STATE}/ledgerly.jsonl", ())
+SYSTEMS: Final = (CRM, POSTBOX, LEDGERLY)
 
 
 class Systems:
-    """Both systems. Use as a context: they run for the length of the block."""
+    """The systems. Use as a context: they run for the length of the block."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +62,7 @@ class Systems:
         self.stop()
 
     def stop(self) -> None:
-        """Let both write down what they know, and end."""
+        """Let them write down what they know, and end."""
         for process in self._processes:
             if process.stdin is not None:
                 with contextlib.suppress(OSError):
@@ -86,7 +87,7 @@ class Systems:
     def environ(self) -> dict[str, str]:
         """The variables that the project's files refer to."""
         addresses = {system.variable: address for system, address in zip(SYSTEMS, self.addresses, strict=True)}
-        return {**addresses, "ACME_CRM_TOKEN": CRM_TOKEN, "POSTBOX_KEY": POSTBOX_KEY}
+        return {**addresses, "ACME_CRM_TOKEN": CRM_TOKEN, "POSTBOX_KEY": POSTBOX_KEY, "LEDGERLY_KEY": LEDGERLY_KEY}
 
     @property
     def arguments(self) -> list[list[str]]:
@@ -106,7 +107,11 @@ class Systems:
         found: dict[str, Any] = self._admin(system, "GET", "")
         return found
 
-    def edit(self, system: SystemKind, id: int, fields: dict[str, Any]) -> None:
+    def remove(self, system: SystemKind, id: int | str) -> None:
+        """Delete a record, as a person would."""
+        self._admin(system, "DELETE", f"records/{id}")
+
+    def edit(self, system: SystemKind, id: int | str, fields: dict[str, Any]) -> None:
         """Change a record, as a person would."""
         self._admin(system, "PATCH", f"records/{id}", fields)
 
@@ -160,4 +165,4 @@ def _ready(process: subprocess.Popen[str]) -> str | None:
 def _ask(address: str, method: str, path: str, body: Any = None) -> Any:
     with contextlib.closing(http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)) as connection:
         connection.request(method, f"/_sandbox/{path}", None if body is None else json.dumps(body))
-        return json.load(connection.getresponse())
+        return json.loads(connection.getresponse().read() or "null")

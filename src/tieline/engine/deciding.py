@@ -335,7 +335,8 @@ class Decider:
                     return
                 made[half.other] = {address: value for address, value in values.items() if address not in half.job.only_create}
         letters = [letter for letter in work.letters() if letter.state in ("held", "dead")]
-        left, right = (self._side_of(work, side, made[side], letters) for side in SIDES)
+        normal = {side: self._job.normal(side, made[OTHER[side]], links[OTHER[side]]) if made[side] else {} for side in SIDES}
+        left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
         rounds = decode_json(pair.rounds) if pair.rounds else {}
         rulings, terms = self._rulings(work, letters), self._job.terms
         if (deletion_ruled := rulings.pop("", None)) is not None:
@@ -351,7 +352,7 @@ class Decider:
             return
         self._carry_out(work, decision, letters, decided)
 
-    def _side_of(self, work: _Work, side: Side, made: Values, letters: Sequence[Delivery]) -> reconcile.Side:
+    def _side_of(self, work: _Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
         pair, half, one = work.pair, self._half(side), work.staged.get(side)
         shadow, sent = pair.shadow_of(side), pair.sent_of(side)
         seen = one is not None and one.kind == "seen" and side in work.records
@@ -366,6 +367,7 @@ class Decider:
             now=now,
             shadow=half.flat(decode_json(shadow or b"{}")) if pair.met else None,
             made=made,
+            normal=normal,
             sent=decode_json(sent) if sent else {},
             unsettled=self._unsettled(work, side, letters),
             at=half.at(work.records[side]) if seen else pair.at_of(side),

@@ -10,9 +10,9 @@ from typing import Any, Final, cast
 from tieline.dialects.dialect import Features
 from tieline.dialects.since import comparable
 from tieline.engine.compiled import CompiledIntegration
-from tieline.mapping import CompiledMapping, compile_get, compile_nest
+from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest
 from tieline.mapping.both_ways import compile_both_ways
-from tieline.model.errors import Undecodable
+from tieline.model.errors import MappingError, Undecodable
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import Fields
@@ -123,6 +123,17 @@ class TwoWayIntegration:
         )  # fmt: skip
         # Who wins a conflict is decided anew each time; what a value means on the other side is not.
         self.fingerprint = hashlib.sha256(encode_json([forward.fingerprint, backward.fingerprint])).hexdigest()[:16]
+
+    def normal(self, side: Side, made: Values, links: Links) -> Values:
+        """Return what a side says in the mapping's normal form: `made` of it for the other side, and taken back.
+
+        Where that can't be done, nothing is said: then only what reads the same is the same.
+        """
+        other = self.halves[OTHER[side]]
+        try:
+            return other.mapping(nest(made), links)
+        except MappingError:
+            return {}
 
     @property
     def left(self) -> Half:

@@ -25,7 +25,7 @@ from tieline.model.verified import Verified
 from tieline.store import links, outbox, pairs, runs, staged
 from tieline.store.database import Database
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
-from tieline.sync.reconcile import differing
+from tieline.sync import reconcile
 
 _TOGETHER: Final = 500
 _KEPT: Final = ("never", "fill_empty")
@@ -190,7 +190,11 @@ class _Sweep:
         except MappingError:
             self._apart(pair, state or "not read yet", {})
             return
-        strands = differing(says["left"], says["right"], made["left"], made["right"], self._job.terms)
+        left, right = (
+            reconcile.Side(says[side], says[side], made[side], normal=self._job.normal(side, made[OTHER[side]], found_links[OTHER[side]]))
+            for side in SIDES
+        )
+        strands = reconcile.differing(left, right, self._job.terms)
         undone = links.kept(self._db, self._integration, pair.left_id or "") if strands else {}
         kept = [strand for strand in strands if strand.name in undone or (state is None and strand.policy in _KEPT)]
         strands = [strand for strand in strands if strand not in kept]

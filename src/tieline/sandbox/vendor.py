@@ -1,4 +1,4 @@
-"""What both vendors share: credentials, limits, faults, a file that remembers, and what the admin address asks for.
+"""What all vendors share: credentials, limits, faults, a file that remembers, and what the admin address asks for.
 
 A request passes, in this order: faults that keep it from being looked at, credentials, the limit, the vendor's own
 routes; then what changed is committed, and only then it is answered. The admin address knows neither credentials,

@@ -68,6 +68,8 @@ class Side(msgspec.Struct, frozen=True):
     """Strands of which a change of this side was decided before and has not arrived: they count as changed here."""
     at: float | None = None
     """When the record last changed, in seconds, as the system tells."""
+    normal: Values = {}
+    """What stands here in the mapping's normal form: as it would come back from the other side."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -170,9 +172,13 @@ class _End(NamedTuple):
 
     @property
     def lacks(self) -> Values:
-        """What of it does not stand here already."""
-        says = self.seen.says
-        return {address: value for address, value in self.made.items() if not _agree(value, says.get(address, ABSENT))}
+        """What of it does not stand here already, in one spelling or another."""
+        says, normal = self.seen.says, self.seen.side.normal
+        return {
+            address: value
+            for address, value in self.made.items()
+            if not _agree(value, says.get(address, ABSENT)) and not (address in normal and _agree(value, normal[address]))
+        }
 
     @property
     def says_what_it_said(self) -> bool:
@@ -254,9 +260,9 @@ def _unseen(now: Values, sent: Values) -> Values:
     return {address: value for address, value in sent.items() if address not in now}
 
 
-def differing(left: Values, right: Values, made_left: Values, made_right: Values, terms: Terms) -> list[Strand]:
-    """Return the strands in which two sides do not say the same, whoever said what before; `made` as the mapping makes it of the other side."""
-    here, there = _look("left", Side(left, left, made_left)), _look("right", Side(right, right, made_right))
+def differing(left: Side, right: Side, terms: Terms) -> list[Strand]:
+    """Return the strands in which two sides do not say the same, whoever said what before."""
+    here, there = _look("left", left), _look("right", right)
     found = []
     for strand in terms.strands:
         one, other = _End(here, strand.left, strand.forward), _End(there, strand.right, strand.back)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -56,6 +56,7 @@ class World:
         source: Collection | None = None,
         target: Collection | None = None,
         *more: Collection,
+        beside: Sequence[Collection] = (),
         integrations: Mapping[str, Mapping[str, Any]] | None = None,
         crm: Mapping[str, Any] | None = None,
         mail: Mapping[str, Any] | None = None,
@@ -68,14 +69,14 @@ class World:
     ) -> None:
         """`crm` and `mail` are habits of the systems, `integration` what differs from a plain one; `more` collections belong to the CRM.
 
-        `connector` may change the connector of the destination as it is declared; `connection` is the destination's,
+        Those `beside` belong to the email platform. `connector` may change the connector of the destination as it is declared; `connection` is the destination's,
         `file` what the project file says besides.
         """
         self.folder, self.seed = folder, seed
         self.clock = ManualClock(seed=seed)
         self.leads, self.members = source or leads(), target or members()
         self.crm = FakeSystem("crm", self.clock.elsewhere, self.leads, *more, **(crm or {}))
-        self.mail = FakeSystem("mail", self.clock.elsewhere, self.members, **(mail or {}))
+        self.mail = FakeSystem("mail", self.clock.elsewhere, self.members, *beside, **(mail or {}))
         self.network = Network(self.clock, self.crm, self.mail, seed=seed)
         self._connector, self._connection = connector, dict(connection or {})
         self._functions, self._file = dict(functions or {}), dict(file or {})

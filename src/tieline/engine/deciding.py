@@ -20,6 +20,7 @@ from tieline.engine.ledger import Ledger
 from tieline.engine.lookups import Lookups
 from tieline.engine.page import delivery_of
 from tieline.engine.two_sides import Half, TwoWayIntegration
+from tieline.mapping import Links as FoundLinks
 from tieline.model.errors import MappingError
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import outbox, pairs, staged
@@ -307,6 +308,8 @@ class Decider:
             if problems := half.job.check(values, True):
                 self._park(one, side, problems[0].address, "; ".join(f"`{p.address}` {p.text}" for p in problems), decided)
                 continue
+            if half.lacks_links(record, links):
+                decided.waits[side].append(id)  # the field goes by a second write
             delivery = delivery_of(id, "create", None, values, {}, values)
             delivery.shadowed, delivery.source, delivery.match_key = True, record, one.pair.key_of(side)
             decided.send(side, delivery)
@@ -320,9 +323,7 @@ class Decider:
 
     # -- what follows for a pair
 
-    def _decide_pair(
-        self, work: _Work, links: Mapping[Side, Mapping[tuple[str, str], str | int]], decided: Decided, *, braked_too: bool
-    ) -> None:
+    def _decide_pair(self, work: _Work, links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
         pair = work.pair
         made: dict[Side, Values] = {"left": {}, "right": {}}
         for side in SIDES:
@@ -350,7 +351,7 @@ class Decider:
         if not braked_too and self._brakes(decision):
             self._left_waiting.discard(pair.id)
             return
-        self._carry_out(work, decision, letters, decided)
+        self._carry_out(work, decision, letters, links, decided)
 
     def _side_of(self, work: _Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
         pair, half, one = work.pair, self._half(side), work.staged.get(side)
@@ -419,7 +420,9 @@ class Decider:
             clears[key] = clears.get(key, 0) + 1
         return bool(cleared)
 
-    def _carry_out(self, work: _Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:
+    def _carry_out(
+        self, work: _Work, decision: Decision, letters: Sequence[Delivery], links: Mapping[Side, FoundLinks], decided: Decided
+    ) -> None:
         pair = self._remembered(work, decision)
         held = [one for one in decision.outcomes if one.kind in ("held", "bounced")]
         sent: set[Side] = set()
@@ -439,6 +442,9 @@ class Decider:
             return
         decided.superseded += [letter.id for letter in considered]
         for side in SIDES:
+            if side in work.records and self._half(side).lacks_links(work.records[side], links[side]):
+                decided.waits[side].append(pair.id_of(side) or "")
+                self._left_waiting.add(pair.id)
             if side in work.staged:
                 decided.taken[side].append(work.staged[side].id)
                 if side not in sent:

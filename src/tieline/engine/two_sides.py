@@ -47,6 +47,13 @@ class Half:
         values: Values = decode_json(shadow)
         return values if self._nest is None else self._nest(values)
 
+    def lacks_links(self, record: Record, links: Links) -> bool:
+        """Whether a field of the other side waits for a link that another integration has yet to make."""
+        return any(
+            lookup.later and (id := lookup.wants(record)) is not None and (lookup.integration, id) not in links
+            for lookup in self.mapping.lookups
+        )
+
     def at(self, record: Record) -> float | None:
         """Return when a record was last changed, in seconds, as its system tells; None where it does not, or not as a time."""
         if self._changed is None or self._get_at is None or self._changed.format == "raw":

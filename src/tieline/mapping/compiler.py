@@ -37,6 +37,8 @@ class Lookup:
     integration: str
     wants: Callable[[Record], str | None]
     """The id, as text, whose link is needed; None when there is none, or when the rule fails before."""
+    later: bool = False
+    """Without the link, the field is left out until there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,9 @@ class CompiledMapping:
         self.sources: dict[str, tuple[str, ...]] = {plan.address: tuple(map(format_path, plan.addresses)) for plan in plans}
         """By address written: the addresses of the record that its rule reads; the empty one is the whole record."""
         looked_up = [plan for plan in plans if plan.rule.lookup is not None]
-        self.lookups: tuple[Lookup, ...] = tuple(Lookup(plan.rule.lookup or "", _wants(plan)) for plan in looked_up)
+        self.lookups: tuple[Lookup, ...] = tuple(
+            Lookup(plan.rule.lookup or "", _wants(plan), plan.rule.missing == "later") for plan in looked_up
+        )
         self._run = _whole(plans, self._explain)
         self._single: list[Callable[[Record, Links], Any]] | None = None
 

@@ -86,8 +86,9 @@ class Rule(Declared):
     `from`, with a field of `to` or a rule."""
     conflict: Conflict | None = None
     """In a two-way integration: who decides when both sides changed this field; the integration's `conflict` unless stated."""
-    missing: Literal["hold", "empty", "absent"] = "hold"
-    """With `lookup`: what happens while the other record has no link: the record waits, the field is null, or it is left out."""
+    missing: Literal["hold", "empty", "absent", "later"] = "hold"
+    """With `lookup`: what happens while the other record has no link: the record waits, the field is null, or it is left out. `later`, in a
+    two-way integration: it is left out, and written as soon as there is a link, so that two records can need each other."""
 
 
 def _rule_kind(value: Any) -> str:

@@ -78,9 +78,14 @@ def _cycle(project: Project, cycle: list[str]) -> Complaint:
     first, second = cycle[0], cycle[1]
     target = next(target for target, rule in project.integrations[first].map.items() if isinstance(rule, Rule) and rule.lookup == second)
     message = f"look-ups wait for each other: {' → '.join(cycle)}"
-    hint = "leave one of them out, and fill that field in a further integration"
+    hint = (
+        "write `missing: later` in one of them: that field is filled once there is a link"
+        if project.integrations[first].two_way
+        else "leave one of them out, and fill that field in a further integration"
+    )
     return project.complaint("integration", first, ("map", target, "lookup"), message, hint)
 
 
 def _looked_up(integration: Integration) -> set[str]:
-    return {rule.lookup for rule in integration.map.values() if isinstance(rule, Rule) and rule.lookup is not None}
+    rules = (rule for rule in integration.map.values() if isinstance(rule, Rule))
+    return {rule.lookup for rule in rules if rule.lookup is not None and rule.missing == "hold"}

@@ -102,6 +102,8 @@ class _Judge:
         for keys, rule in _each(self._integration.map):
             if rule.lookup is not None:
                 self._looked_up((*keys, "lookup"), rule.lookup, back="back" in keys[2:])
+            if rule.missing == "later" and not self._integration.two_way:
+                self._found.error((*keys, "missing"), "`later` is for two-way integrations", "write `hold`, `empty` or `absent`")
 
     def _problems(self) -> list[tuple[str, str, str]]:
         """Return what is wrong with the rules, as (target, message, hint), and learn the way back of a two-way integration."""

@@ -1,0 +1,79 @@
+"""References between records of two-way integrations: a contact's company, a company's first contact."""
+
+from tests.engine.world import NAME, World, told
+
+from tieline.testing import Collection
+
+PEOPLE = {"email": {"type": "string"}, "name": {"type": "string"}, "org": {"type": "string"}}
+ORGS = {"code": {"type": "string"}, "title": {"type": "string"}, "contact": {"type": "string"}}
+
+
+def world_of_two(tmp_path, **contact):
+    """Return people and companies on both sides; `contact` is the rule by which a company names its contact."""
+    world = World(
+        tmp_path, *(Collection(name, fields, ids="text") for name, fields in (("leads", PEOPLE), ("members", PEOPLE), ("orgs", ORGS)))
+    )
+    there = Collection("firms", ORGS, ids="text")
+    there.now, world.mail.collections["firms"] = world.mail.now, there
+    both_ways = {"direction": "two-way", "conflict": "hold", "unmatched": "create"}
+    rules = {"code": "code", "title": "title", **({"contact": {"from": "contact", "lookup": NAME, **contact}} if contact else {})}
+    world._others = {"orgs": {**both_ways, "from": "crm.orgs", "to": "mail.firms", "match": {"code": "code"}, "map": rules}}
+    people = {"email": "email", "name": "name", "org": {"from": "org", "lookup": "orgs"}}
+    world.declare(**both_ways, match={"email": "email"}, map=people)
+    world.orgs, world.firms = world.crm["orgs"], there
+    return world
+
+
+def of(collection, field, value):
+    (record,) = collection.where(field, value)
+    return record
+
+
+def test_a_child_waits_visibly_for_its_parent_and_goes_on_when_it_appears_whichever_side_has_it(tmp_path):
+    world = world_of_two(tmp_path)
+    acme, best = world.orgs.add(code="acme", title="Acme"), world.firms.add(code="best", title="Best")
+    world.leads.add(email="ann@x", name="Ann", org=acme)
+    world.members.add(email="bob@x", name="Bob", org=best)
+
+    first = world.run()
+    waiting = world.letters()
+    world.run("orgs")
+    second = world.run()
+
+    assert {"attention": 2, "held": 2} == told(first)
+    assert ["waiting", "waiting"] == [letter.cause for letter in waiting]
+    assert {"green": 2, "created": 2} == told(second)
+    assert of(world.firms, "code", "acme")["id"] == of(world.members, "email", "ann@x")["org"]
+    assert of(world.orgs, "code", "best")["id"] == of(world.leads, "email", "bob@x")["org"]
+
+
+def test_a_reference_that_changes_on_the_right_changes_on_the_left_to_the_record_that_is_meant(tmp_path):
+    world = world_of_two(tmp_path)
+    acme, best = world.orgs.add(code="acme", title="Acme"), world.orgs.add(code="best", title="Best")
+    ann = world.leads.add(email="ann@x", name="Ann", org=acme)
+    world.run("orgs")
+    world.run()
+
+    world.members.change(of(world.members, "email", "ann@x")["id"], org=of(world.firms, "code", "best")["id"])
+    world.run()
+
+    assert best == world.leads.record(ann)["org"]
+
+
+def test_two_records_that_need_each_other_are_made_without_and_completed_by_a_second_write(tmp_path):
+    world = world_of_two(tmp_path, missing="later")
+    acme = world.orgs.add(code="acme", title="Acme")
+    ann = world.leads.add(email="ann@x", name="Ann", org=acme)
+    world.orgs.change(acme, contact=ann)
+
+    world.run("orgs")
+    without = dict(of(world.firms, "code", "acme"))
+    world.run()
+    completed = world.run("orgs")
+    after = world.run("orgs")
+
+    assert "contact" not in without
+    assert of(world.members, "email", "ann@x")["id"] == of(world.firms, "code", "acme")["contact"]
+    assert 1 == completed.counts.updated
+    assert {"green": 2, "unchanged": 2} == told(after)
+    assert 1 == len(world.firms.records)

@@ -48,6 +48,8 @@ class Page(msgspec.Struct):
     """Entries that are no records."""
     not_modified: bool = False
     """The source said that nothing has changed; there is nothing on it."""
+    merged: dict[str, str] = {}
+    """Of the deleted ones, those that were merged into another record, each with its id."""
 
 
 class Item(msgspec.Struct):

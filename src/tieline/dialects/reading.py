@@ -255,10 +255,14 @@ class ListReader:
         if windows is not None:
             walk.places += [place for record in records if (place := windows.place(record)) is not None]
         deleted: list[str] = []
+        merged: dict[str, str] = {}
         last, last_id = (records[-1], ids[-1]) if ids else (None, None)
         if (gone := listing.tombstone) is not None:
             buried = [get(record, gone.field) == gone.equals for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
+            if gone.into is not None:
+                survivors = (text_id(get(record, gone.into)) if is_gone else None for record, is_gone in zip(records, buried, strict=True))
+                merged = {id: into for id, into in zip(ids, survivors, strict=True) if id is not None and into is not None and into != id}
             records = [record for record, is_gone in zip(records, buried, strict=True) if not is_gone]
             ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
         if bad and len(bad) == len(entries) and not walk.seen:
@@ -267,7 +271,7 @@ class ListReader:
             )
             next_step = "correct `list.records` or `list.record` in the connector"
             raise self._place.misread(response, Undecodable(why, next_step=next_step))
-        return Page(number, records, ids, deleted, again=self._again, unreadable=bad), digest, last, last_id
+        return Page(number, records, ids, deleted, merged=merged, again=self._again, unreadable=bad), digest, last, last_id
 
     # -- marks and conditions
 

@@ -21,6 +21,7 @@ class Taken:
         self.records: list[Record] = []
         self.ids: list[str | None] = []
         self.deleted: list[str] = []
+        self.merged: dict[str, str] = {}
         self.unreadable: list[Unreadable] = []
 
     def add(self, page: Page) -> None:
@@ -31,6 +32,7 @@ class Taken:
         self.records += page.records
         self.ids += page.ids
         self.deleted += page.deleted
+        self.merged |= page.merged
         self.unreadable += page.unreadable
 
 

@@ -302,6 +302,8 @@ class Tombstone(Declared):
     """Field to look at."""
     equals: Any = True
     """Its value in a deleted record."""
+    into: Path | None = None
+    """Field of a deleted record that names the one into which it was merged. Null, blank or absent: it was not merged."""
 
 
 class Request(Declared):

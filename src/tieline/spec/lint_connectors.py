@@ -189,6 +189,8 @@ class _Judge:
                 self._found.error((*at, "changed_since"), message, "such as `field: updated_at`")
         if listing.tombstone is not None:
             self._has((*at, "tombstone", "field"), listing.tombstone.field, fields)
+            if listing.tombstone.into is not None:
+                self._has((*at, "tombstone", "into"), listing.tombstone.into, fields)
         self._ceiling((*at, "ceiling"), listing, fields)
         conditional = listing.conditional
         if conditional is not None:

@@ -120,6 +120,8 @@ class Collection:
         self.unique, self.already, self.tells = unique, already, tells
         self.normalise, self.refuses = normalise, refuses
         self.entries: dict[str, Entry] = {}
+        self.merged: dict[str, Any] = {}
+        """By id: into which record one was merged."""
         self.written: list[Written] = []
         """What the API was asked to write and carried out, in order; what people did is not among it."""
         self.now: Callable[[], float] | None = None
@@ -159,6 +161,11 @@ class Collection:
 
     def remove(self, id: Any) -> None:
         """Delete a record."""
+        self._drop(self.entries[str(id)])
+
+    def merge(self, id: Any, into: Any) -> None:
+        """Merge a record into another: it is deleted, and whoever asks for it is shown the other."""
+        self.merged[str(id)] = into
         self._drop(self.entries[str(id)])
 
     # -- the API; each raises `Refusal`
@@ -267,6 +274,8 @@ class Collection:
             shown["version"] = entry.version
         if self.tombstones:
             shown["deleted"] = entry.deleted
+            if str(entry.id) in self.merged:
+                shown["merged_into"] = self.merged[str(entry.id)]
         if self.ceiling is not None:
             shown["made_at"] = self.told_time(entry.made_at)
         return shown
@@ -339,7 +348,7 @@ class Collection:
             case None:
                 pass
         if self.tombstones:
-            declared["tombstone"] = {"field": "deleted"}
+            declared["tombstone"] = {"field": "deleted", "into": "merged_into"}
         if self.total is not None:
             declared |= {"total": "meta.total", "total_counts": self.total}
         if self.counted_marks:

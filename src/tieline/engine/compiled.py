@@ -53,6 +53,9 @@ class CompiledIntegration:
         self.source_connection, _, self.source_resource = spec.source.partition(".")
         self.target_connection, _, self.target_resource = spec.target.partition(".")
         self.target = target_features
+        since = target.list.changed_since if target.list is not None else None
+        self.list_lag = since.overlap if since is not None else 0.0
+        """For how many seconds a list of the destination may not show what was written."""
         self.where = where
         self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
         self.when = compile_when(spec.when) if spec.when else None

@@ -36,8 +36,11 @@ class Decided:
         """Deliveries in whose place others came."""
         self.events: list[journal.Event] = []
 
-    def send(self, side: Side, delivery: Delivery) -> None:
-        """Queue a write to the other side."""
+    def send(self, side: Side, delivery: Delivery, opens: Sequence[Delivery] = ()) -> None:
+        """Queue a write to the other side; what is owed of the record already says how patient it has to be."""
+        for earlier in opens:
+            if earlier.state in ("owed", "unknown"):
+                delivery.attempts, delivery.due_at = max(delivery.attempts, earlier.attempts), max(delivery.due_at, earlier.due_at)
         self.deliveries[side].append(delivery)
         self._ledgers[side].counts.read += 1  # what became of it is counted when it is known
 
@@ -51,7 +54,7 @@ class Decided:
             counts.parked += 1
         reason = decode_json(why)
         same = next((one for one in opens if one.operation == "none" and one.state == state and _cause(one.why) == _cause(reason)), None)
-        self.superseded += [one.id for one in opens if one is not same and one.state in ("held", "dead")]
+        self.superseded += [one.id for one in opens if one is not same]
         if same is None:
             self.deliveries[side].append(Delivery(0, id, None, "none", state, 0, 0.0, record=record, reason=why))
 
@@ -77,6 +80,7 @@ class Decided:
                 delivery.settled_at, delivery.settled_run = now, run
 
         def unit(connection: sqlite3.Connection) -> None:
+            since = {side: self._owed_since(connection, side) for side in SIDES}
             pairs.remove(connection, self.removed)
             pairs.put(connection, self.pairs)
             for side in SIDES:
@@ -86,6 +90,7 @@ class Decided:
             outbox.supersede_these(connection, self.superseded, run=run, now=now)
             for side in SIDES:
                 outbox.queue(connection, self._ledgers[side].integration, run, now, self.deliveries[side])
+                outbox.inherit_age(connection, [one for one in self.deliveries[side] if one.state == "sending"], since[side])
             journal.note(connection, [event._replace(at=now) for event in self.events])
 
         await first.commit(unit)
@@ -95,7 +100,14 @@ class Decided:
                     tell_set_aside(self._ledgers[side], delivery)
         return {side: [delivery for delivery in self.deliveries[side] if delivery.state == "sending"] for side in SIDES}
 
+    def _owed_since(self, connection: sqlite3.Connection, side: Side) -> dict[str, float]:
+        """Return since when something of these records has been owed: to decide it anew makes it no younger."""
+        ids = [delivery.source_id for delivery in self.deliveries[side] if delivery.state == "sending"]
+        if not self.superseded or not ids:
+            return {}
+        return outbox.owed_since(connection, self._ledgers[side].integration, ids, states=("owed", "unknown"))
+
 
 def _cause(why: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two reasons the same: a person has read it, and need not read it again."""
-    return why.get("kind"), why.get("message"), why.get("ruling")
+    return why.get("kind"), why.get("message"), tuple(why.get("strands", ())), why.get("ruling")

@@ -3,12 +3,15 @@
 First which record is which (`sync.identity`), then what follows for a pair (`sync.reconcile`); both are pure. What a portion of pairs leads
 to is one commit (`engine.decided`), and only then it is sent.
 
-A pair of which something is on its way, or owed, is left alone until that is settled. What can't be decided stays staged: a later run, or a
+A pair of which something is on its way is left alone until that is settled. What is owed from earlier runs is decided anew: it was decided
+before what both sides say now, and is not written over an edit that nobody has read. What can't be decided stays staged: a later run, or a
 person's ruling, finds it there. Deletions and clears are decided last, under the brakes.
 """
 
 from __future__ import annotations
 
+import functools
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -31,9 +34,10 @@ from tieline.sync import reconcile
 from tieline.sync.decide import same
 from tieline.sync.identity import Known, Meeting, meet
 from tieline.sync.reconcile import Decision, Outcome, Strand
+from tieline.sync.rewriting import is_rewriting
 
 Send = Callable[[Side, Sequence[Delivery]], Any]
-_UNSETTLED: Final = ("owed", "sending", "unknown")
+_OWED: Final = ("owed", "unknown")
 _NEXT: Final = {
     "conflict": "`tieline conflicts resolve NO --keep left` or `--keep right` says which holds",
     "bounce": "find out which system rewrites the field, and have the mapping write it as that one spells it; then resolve the conflict",
@@ -99,6 +103,20 @@ class Decider:
         self.put_off = 0
         """How many records of this run wait for something of theirs that is owed."""
 
+    async def take_up(self) -> None:
+        """Have decided anew, with what both sides say now, what is owed from earlier runs; not what may have made a record, that is looked for."""
+        for side in SIDES:
+            ledger, after = self._ledgers[side], 0
+            while chunk := outbox.open_of(self._db, ledger.integration, _OWED, after=after):
+                after = chunk[-1].id
+                mine = [one for one in chunk if one.operation != "none" and not self._is_on_its_way(one)]
+                await ledger.commit(functools.partial(self._stage_again, side=side, deliveries=mine))
+
+    def _stage_again(self, connection: sqlite3.Connection, side: Side, deliveries: Sequence[Delivery]) -> None:
+        rows: list[tuple[str, staged.Kind, bytes | None]] = [(one.source_id, "again", None) for one in deliveries]
+        staged.put(connection, self._integration, side, self._run, self._ledgers[side].clock.now(), rows)
+        pairs.reopen(connection, self._integration, side, [one.source_id for one in deliveries if one.operation == "create"])
+
     async def decide(self, *, braked_too: bool) -> None:
         """Decide all that is staged; with `braked_too`, also deletions and clears, which are only counted otherwise."""
         self.braked, self.put_off = Braked({}, {}), 0
@@ -121,10 +139,13 @@ class Decider:
         linked: list[_Work] = []
         alone: list[_Work] = []
         for one in work:
-            if any(letter.state in _UNSETTLED for letter in one.letters()):
+            if any(self._is_on_its_way(letter) for letter in one.letters()):
                 self._put_off(one)
             elif one.pair.linked:
-                linked.append(one)
+                if self._is_read(one):
+                    linked.append(one)
+                else:
+                    self._put_off(one)
             else:
                 alone.append(one)
         linked += self._meet(alone, decided)
@@ -133,6 +154,17 @@ class Decider:
         links = {side: self._lookups[side].of(one.records[side] for one in linked if side in one.records) for side in SIDES}
         for one in linked:
             self._decide_pair(one, links, decided, braked_too=braked_too)
+
+    def _is_on_its_way(self, letter: Delivery) -> bool:
+        """Whether what becomes of it is not known yet, or it is this run's own to send."""
+        if letter.state == "unknown" and letter.operation == "create":
+            return True
+        return letter.state == "sending" or (letter.state in _OWED and letter.run == self._run)
+
+    def _is_read(self, work: _Work) -> bool:
+        """Whether it is known what both records say, or what was written to them; or that they are gone."""
+        pair = work.pair
+        return bool(pair.met) or all(side in work.staged or pair.is_read(side) for side in SIDES)
 
     def _gather(self, portion: Iterable[Staged]) -> list[_Work]:
         """Return the pairs that a portion is about, with everything that is staged or open of them."""
@@ -188,26 +220,29 @@ class Decider:
         """Decide about records without a counterpart; return those that have found one."""
         matched: list[_Work] = []
         waiting: list[_Work] = []
+        gone: set[int] = set()
+        """Records that nobody can meet any more."""
         for one in alone:
             side = one.pair.alone
             if one.is_gone(side):
                 self._forget(one, side, decided)
+                gone.add(one.pair.id)
             else:
                 waiting.append(one)
         if not waiting:
             return matched
         keys = {key for one in waiting if (key := one.pair.key_of(one.pair.alone)) is not None}
         with_key = pairs.with_keys(self._db, self._integration, list(keys)) if keys else {}
+        gone |= self._known_to_be_gone([pair for some in with_key.values() for pair in some if not pair.linked])
         here = {one.pair.id: one for one in waiting}
         fresh: list[tuple[_Work, Side]] = []
-        gone: set[int] = set()
         for one in waiting:
             if one.pair.id in gone:
                 continue
             side = one.pair.alone
             key = one.pair.key_of(side)
             same_key = {pair.id: pair for pair in with_key.get(key or "", ()) if pair.id not in gone}
-            known = [Known(pair.id, pair.left_id, pair.right_id, pair.verdict == "queued") for pair in same_key.values()]
+            known = [self._known(pair) for pair in same_key.values()]
             meeting = meet(one.pair.id, side, key, known, declared=bool(self._job.spec.match))
             if meeting.kind == "waits":
                 self._put_off(one)
@@ -222,8 +257,36 @@ class Decider:
         self._without_counterpart(fresh, decided)
         return matched
 
+    def _known_to_be_gone(self, alone: Sequence[Pair]) -> set[int]:
+        """Return the pairs, by their own ids, whose only record was deleted, which is still to be decided."""
+        found: set[int] = set()
+        for side in SIDES:
+            by_id = {id: pair.id for pair in alone if (id := pair.id_of(side)) is not None}
+            there = staged.of(self._db, self._integration, side, list(by_id)) if by_id else {}
+            found.update(by_id[id] for id, one in there.items() if one.kind == "gone")
+        return found
+
+    def _known(self, pair: Pair) -> Known:
+        """Return a pair as others meet it: a record that is gone is nobody's counterpart, unless something is to follow from that yet."""
+        if pair.verdict != "gone":
+            return Known(pair.id, pair.left_id, pair.right_id, pair.verdict == "queued")
+        opens = self._opens_of(pair)
+        if any(letter.state in ("held", "dead") for letter in opens):
+            return Known(pair.id, pair.left_id, pair.right_id)
+        there = {side: pair.id_of(side) if pair.shadow_of(side) is not None else None for side in SIDES}
+        return Known(pair.id, there["left"], there["right"], bool(opens))
+
+    def _opens_of(self, pair: Pair) -> list[Delivery]:
+        found: list[Delivery] = []
+        for side in SIDES:
+            id = pair.id_of(side) or ""
+            found += outbox.open_by_record(self._db, self._ledgers[side].integration, [id]).get(id, [])
+        return found
+
     def _join(self, one: _Work, work: _Work | None, other: Pair, decided: Decided) -> _Work:
         """Make one pair of two that have one side each."""
+        if other.linked:
+            other = pairs.without(other, one.pair.alone)  # it was deleted there, and somebody has made it anew
         left, right = (one.pair, other) if one.pair.alone == "left" else (other, one.pair)
         joined = _Work(
             msgspec.structs.replace(
@@ -312,14 +375,19 @@ class Decider:
                 decided.waits[side].append(id)  # the field goes by a second write
             delivery = delivery_of(id, "create", None, values, {}, values)
             delivery.shadowed, delivery.source, delivery.match_key = True, record, one.pair.key_of(side)
-            decided.send(side, delivery)
+            decided.send(side, delivery, one.opens[side])
             decided.taken[side].append(id)
             decided.superseded += [letter.id for letter in one.opens[side]]
             decided.pairs.append(self._as_seen(one, side, "queued"))
 
     def _as_seen(self, one: _Work, side: Side, verdict: str) -> Pair:
-        """Return the pair of a record without a counterpart; its shadow is kept by who reads it."""
-        return msgspec.structs.replace(one.pair, verdict=verdict)
+        """Return the pair of a record without a counterpart, which says what is made of it if one is."""
+        record = one.records.get(side)
+        if record is None or verdict == "unknown":
+            return msgspec.structs.replace(one.pair, verdict=verdict)
+        half = self._half(side)
+        told = {f"{side}_shadow": encode_json(half.project(record)), f"{side}_key": half.key(record), f"{side}_at": half.at(record)}
+        return msgspec.structs.replace(one.pair, verdict=verdict, **told)
 
     # -- what follows for a pair
 
@@ -335,7 +403,7 @@ class Decider:
                     self._mapping_failed(work, side, error, decided)
                     return
                 made[half.other] = {address: value for address, value in values.items() if address not in half.job.only_create}
-        letters = [letter for letter in work.letters() if letter.state in ("held", "dead")]
+        letters = work.letters()
         normal = {side: self._job.normal(side, made[OTHER[side]], links[OTHER[side]]) if made[side] else {} for side in SIDES}
         left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
         rounds = decode_json(pair.rounds) if pair.rounds else {}
@@ -369,23 +437,36 @@ class Decider:
             shadow=half.flat(decode_json(shadow or b"{}")) if pair.met else None,
             made=made,
             normal=normal,
-            sent=decode_json(sent) if sent else {},
+            sent={**(decode_json(sent) if sent else {}), **self._arrived(work, side)},
             unsettled=self._unsettled(work, side, letters),
             at=half.at(work.records[side]) if seen else pair.at_of(side),
         )
 
     def _unsettled(self, work: _Work, side: Side, letters: Sequence[Delivery]) -> frozenset[str]:
-        """Return the strands in which a change of a side was decided before, and has not arrived: refused there, or held."""
+        """Return the strands in which a change of a side was decided before, and has not arrived: owed or refused there, or held."""
         found: set[str] = set()
         own = {letter.id for letter in work.opens[side]}
         for letter in letters:
             if letter.state == "held" and letter.operation == "none":
                 found.update(letter.why.get("strands", ()))
-            elif letter.state == "dead" and letter.operation == "update" and letter.id in own and work.fresh:
-                written = letter.fields.keys()
+            elif letter.operation == "update" and letter.id in own and (letter.state in _OWED or (letter.state == "dead" and work.fresh)):
+                before = decode_json(letter.before) if letter.before else {}
+                arrived = self._arrived(work, OTHER[side])
+                written = {a for a, value in letter.fields.items() if a not in arrived and not (a in before and same(before[a], value))}
                 there = "right" if side == "left" else "left"
                 found.update(strand.name for strand in self._job.terms.strands if not written.isdisjoint(getattr(strand, there)))
         return frozenset(found)
+
+    def _arrived(self, work: _Work, side: Side) -> Values:
+        """Return what was written to a side without an answer, and stands there now."""
+        letters = [letter for letter in work.opens[OTHER[side]] if letter.state == "unknown" and letter.operation == "update"]
+        one = work.staged.get(side)
+        if not letters or one is None or one.kind != "seen" or side not in work.records:
+            return {}
+        half = self._half(side)
+        now = half.flat(half.project(work.records[side]))
+        written = {address: value for letter in letters for address, value in letter.fields.items()}
+        return {address: value for address, value in written.items() if address in now and is_rewriting(value, now[address])}
 
     def _rulings(self, work: _Work, letters: Sequence[Delivery]) -> dict[str, Side]:
         """Return what a person has said of strands, as long as both sides still say what they said then."""
@@ -441,12 +522,18 @@ class Decider:
             self._hold(work, decision, held, considered, decided, sent)
             return
         decided.superseded += [letter.id for letter in considered]
+        stays = {"remake_left": "right", "remake_right": "left"}.get(decision.deletion)
+        if stays is not None:
+            self._left_waiting.add(pair.id)
         for side in SIDES:
             if side in work.records and self._half(side).lacks_links(work.records[side], links[side]):
                 decided.waits[side].append(pair.id_of(side) or "")
                 self._left_waiting.add(pair.id)
+            if side == stays and side not in work.staged:
+                decided.waits[side].append(pair.id_of(side) or "")
             if side in work.staged:
-                decided.taken[side].append(work.staged[side].id)
+                if side != stays:
+                    decided.taken[side].append(work.staged[side].id)
                 if side not in sent:
                     self._ledgers[side].counts.read += 1
                     self._ledgers[side].counts.unchanged += 1
@@ -462,14 +549,14 @@ class Decider:
             one = work.staged.get(half.side)
             told[f"{side}_sent"] = encode_json(sent) if sent else None
             if work.is_gone(half.side):
-                told[f"{side}_shadow"] = None
+                told[f"{side}_shadow"] = told[f"{side}_sent"] = None
             elif one is not None and one.kind == "seen":
                 record = work.records[half.side]
                 projected = half.project(record)
                 # As the next read would tell it, so that what is unchanged is the same bytes; and what it does not show, as it was.
                 unshown = {} if half.mapping.reads_all else {a: v for a, v in (shadow or {}).items() if a not in projected}
                 told[f"{side}_shadow"] = encode_json({**projected, **unshown})
-                told[f"{side}_at"] = half.at(record)
+                told[f"{side}_at"], told[f"{side}_key"] = half.at(record), half.key(record)
         return msgspec.structs.replace(
             pair, met=1, verdict="linked", rounds=encode_json(decision.rounds) if decision.rounds else None, **told
         )
@@ -490,7 +577,7 @@ class Decider:
             write = half.job.whole_lists(write, says)
         delivery = delivery_of(work.pair.id_of(side) or "", "update", work.pair.id_of(there.side), write, says, write)
         delivery.shadowed, delivery.source, delivery.match_key = True, work.records[side], work.pair.key_of(side)
-        decided.send(side, delivery)
+        decided.send(side, delivery, work.opens[side])
         sent.add(side)
         return True
 
@@ -517,7 +604,7 @@ class Decider:
             if not values:
                 delivery.before = encode_json(before)
             delivery.shadowed = True
-            decided.send(gone, delivery)
+            decided.send(gone, delivery, work.opens[gone])
             sent.add(gone)
             return msgspec.structs.replace(pair, verdict="gone")
         alone = msgspec.structs.replace(
@@ -528,12 +615,9 @@ class Decider:
             decided.note(rest, rest_id or "", "its counterpart was deleted: it stands for itself now", was=gone_id)
             return msgspec.structs.replace(alone, verdict="alone")
         if what in ("remake_left", "remake_right"):
-            one = _Work(alone)
-            one.staged, one.opens = {rest: work.staged[rest]} if rest in work.staged else {}, work.opens
+            # Somebody may have made it anew already: it meets the others like any record without a counterpart, in the next run.
             decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made anew", was=gone_id)
-            self._make([one], rest, decided)
-            sent.add(rest)
-            return None
+            return msgspec.structs.replace(alone, verdict="new")
         return msgspec.structs.replace(pair, verdict="gone")
 
     def _tell(self, work: _Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:
@@ -566,16 +650,21 @@ class Decider:
             message = (
                 f"{pair.id_of(gone)} was deleted in {self._half(gone).place}, and its counterpart edited since: {_told(says[OTHER[gone]])}"
             )
-        elif kind == "bounce":
-            message = "; ".join(one.why for one in held if one.kind == "bounced")
         else:
-            fields = ", ".join(f"`{strand.name}`" for strand in strands)
-            because = next((one.why for one in held if one.why), "both sides have changed")
-            if not pair.met:
-                because = because.replace("both sides have changed", "they differ where they meet")
-            message = (
-                f"{fields}: {because}: {self._half('left').place} {_told(says['left'])}, {self._half('right').place} {_told(says['right'])}"
-            )
+            told = [one.why for one in held if one.kind == "bounced"]
+            if apart := [one for one in held if one.kind == "held"]:
+                names = {one.strand for one in apart}
+                fields = ", ".join(f"`{one.strand}`" for one in apart)
+                because = next((one.why for one in apart if one.why), "both sides have changed")
+                of = {
+                    each: {a: says[each][a] for strand in strands if strand.name in names for a in getattr(strand, each) if a in says[each]}
+                    for each in SIDES
+                }
+                if not pair.met:
+                    because = because.replace("both sides have changed", "they differ where they meet")
+                sides = ", ".join(f"{self._half(each).place} {_told(of[each])}" for each in SIDES)
+                told.append(f"{fields}: {because}: {sides}")
+            message = "; ".join(told)
         why = outbox.reason(
             kind, message, _NEXT[kind], field=strands[0].name if strands else None, strands=[strand.name for strand in strands],
             left=says["left"], right=says["right"], left_id=pair.left_id, right_id=pair.right_id, side=side,

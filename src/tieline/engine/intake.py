@@ -24,8 +24,11 @@ from tieline.model.records import Record, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
+from tieline.store.pairs import OTHER
 
 _TOGETHER: Final = 500
+_UNSEEN_SECONDS: Final = 900.0
+"""For so long a list may not show what we have written, and it is still there."""
 _UNREADABLE_NEXT: Final = "have it mended where it comes from, then `tieline dead-letters discard` this"
 
 
@@ -43,10 +46,15 @@ class Intake:
         *,
         whole: bool,
         most_gone: int,
+        written_by: int,
         check_stopped: Callable[[], None],
         progress: Callable[[], None],
     ) -> None:
-        """`ledger` is that of what this side's changes owe to the other; `integration` is the one that the pairs belong to."""
+        """`ledger` is that of what this side's changes owe to the other; `integration` is the one that the pairs belong to.
+
+        `written_by` is the integration by which writes to this side are owed.
+        """
+        self._written_by = written_by
         self._name, self._half, self._system, self._ledger, self._integration = name, half, system, ledger, integration
         self._since = msgspec.json.decode(cursor, type=Since) if cursor and not whole else None
         self._whole = self._since is None or self._since.mark is None
@@ -173,8 +181,7 @@ class Intake:
     def _absent(self) -> Iterator[list[str]]:
         """Yield the ids of records that are known to be there, and were not shown."""
         side = self._half.side
-        # What we have made and not seen yet may be missing from a list that lags behind.
-        where = f"{side}_id IS NOT NULL AND {side}_shadow IS NOT NULL" + ("" if self._half.features.get else f" AND {side}_sent IS NULL")
+        where = f"{side}_id IS NOT NULL AND {side}_shadow IS NOT NULL"
         after = 0
         while found := pairs.portion(self._ledger.db, self._integration, after=after, limit=_TOGETHER, where=where):
             after = found[-1].id
@@ -184,7 +191,15 @@ class Intake:
                 (encode_json(ids).decode(),),
             )
             present = {id for (id,) in shown}
-            yield [id for id in ids if id not in present]
+            # What is known to be gone, and not decided yet, is not gone once more.
+            gone = {id for id, one in staged.of(self._ledger.db, self._integration, side, ids).items() if one.kind == "gone"}
+            if not self._half.features.get:
+                # What we have written lately may be missing from a list that lags behind, and nobody can be asked for it.
+                before = self._ledger.clock.now() - _UNSEEN_SECONDS
+                sources = {pair.id_of(OTHER[side]) or "": pair.id_of(side) for pair in found if pair.sent_of(side) is not None}
+                lately = outbox.delivered_since(self._ledger.db, self._written_by, list(sources), before) if sources else ()
+                gone |= {sources[id] or "" for id in lately}
+            yield [id for id in ids if id not in present and id not in gone]
 
     async def _asked(self, ids: Sequence[str]) -> tuple[list[str], list[Record]]:
         """Ask for records by id; return the ids of those that are gone, and the others."""

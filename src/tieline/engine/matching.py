@@ -128,6 +128,8 @@ class Matcher:
                 await self._ledger.clock.sleep(lag)
             found = {key: (await self._search(key, values.get(self._find_field), fresh=True))[1]}
         else:
+            if fresh and self._job.list_lag:
+                await self._ledger.clock.sleep(self._job.list_lag)
             found = {key: list((await self._listed(key)).items())}
         owners = self._links.of_targets(self._ledger.db, self._ledger.integration, [id for id, _ in found[key]]) if found[key] else {}
         return [Candidate(id, fields, owners[id].source_id if id in owners else None) for id, fields in found[key]]

@@ -222,7 +222,9 @@ class Pass(ABC):
         patience = PATIENCE_SECONDS if self._stopped() or self.overdue else None
         return all([await way.sender.drain(patience) for way in self.ways])
 
-    async def _send_owed(self, way: Way, meant: set[str] | None = None) -> bool:
+    async def _send_owed(
+        self, way: Way, meant: set[str] | None = None, *, which: Callable[[outbox.Delivery], bool] = lambda delivery: True
+    ) -> bool:
         """Hand what is owed from earlier runs to the sender, of these records or of all; return whether anything was, of all."""
         if not self.wanted.send:
             return False
@@ -231,9 +233,11 @@ class Pass(ABC):
         last = runs.latest(ledger.db, self._state.id, 2)[-1]
         clock_was_set_back = max(last.started_at, last.ended_at or 0.0) > now
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
-            after, any_ = chunk[-1].id, meant is None
+            after = chunk[-1].id
             if meant is not None:
                 chunk = [delivery for delivery in chunk if delivery.source_id in meant]
+            chunk = [delivery for delivery in chunk if which(delivery)]
+            any_ = any_ or (meant is None and bool(chunk))
             chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided
             for delivery in chunk:
                 delivery.doubt = delivery.state == "unknown"

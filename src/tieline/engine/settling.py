@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import Doubts, Found, Way
@@ -17,6 +17,9 @@ from tieline.model.records import encode_json
 from tieline.store import journal
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
+
+_ENOUGH: Final = 3
+"""So many attempts are enough, of which the last was answered without telling anything."""
 
 
 class Send(NamedTuple):
@@ -93,6 +96,9 @@ class Settler:
             return Hold("unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}")
         delivery.doubt = False
         if not found.candidates:
+            if self._job.target.idempotency and delivery.unnamed and delivery.attempts > _ENOUGH:
+                # Whoever knows the key has done it, and says so again and again: somebody has deleted it since.
+                return Hold("unknown", "the destination says that it was made, does not tell its id, and has no record with its match key")
             await self._note(delivery, "looked: it had not been done")
             return Send()
         delivery.made = True
@@ -153,6 +159,7 @@ class Settler:
             return Hold("unmatched", found.ambiguity)
         await self._note(delivery, event, target_id=there.id)
         differs = self._doubts.still_owed(delivery, there)
+        delivery.adopted = there.values
         if not differs:
             return Confirm(there.id)
         delivery.operation, delivery.target_id = "update", there.id

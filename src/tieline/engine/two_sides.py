@@ -90,7 +90,8 @@ class TwoWayIntegration:
         both = compile_both_ways(spec.map, functions=functions, left_fields=left.fields, right_fields=right.fields)
         forward_rules = {target: rule for target, rule in spec.map.items() if not _only(rule, "back")}
         back_rules = dict(both.rules_back)
-        plain = {"direction": "one-way", "conflict": None, "when": None, "deletes": "ignore", "unmatched": "create", "tests": ()}
+        # What is found there in place of a record that was to be made is left as it is: it meets its counterpart like any other.
+        plain = {"direction": "one-way", "conflict": "target", "when": None, "deletes": "ignore", "unmatched": "create", "tests": ()}
         forward = CompiledIntegration(
             name, spec.model_copy(update={**plain, "map": forward_rules}), left, right, right_features, functions, where,
             functions_text, ends, also=tuple(back_rules),

@@ -27,6 +27,7 @@ from tieline.store import links, pairs, runs
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
+from tieline.sync.rewriting import is_rewriting
 
 
 class TwoWayPass(Pass):
@@ -62,6 +63,7 @@ class TwoWayPass(Pass):
         self._mapped_anew = state.mapping is not None and state.mapping != job.fingerprint
         self._intakes = {side: self._intake(side) for side in SIDES}
         self._braked: Braked | None = None
+        self._both_read = False
 
     def _sender(self, side: Side, store_id: str) -> Destination:
         half, there = self._job.halves[side], OTHER[side]
@@ -77,7 +79,7 @@ class TwoWayPass(Pass):
         return Intake(
             self.name, self._job.halves[side], self._systems[side], self._ledgers[side], self._integration, self._cursors[side],
             whole=self.wanted.full or self._mapped_anew or self._state.complete_at is None,
-            most_gone=self._most_deletes(side), check_stopped=self._check_stopped, progress=self._progress,
+            most_gone=self._most_deletes(side), written_by=self._ledgers[OTHER[side]].integration, check_stopped=self._check_stopped, progress=self._progress,
         )  # fmt: skip
 
     @property
@@ -108,11 +110,7 @@ class TwoWayPass(Pass):
         if wanted.limit is not None:
             raise Refused(f"{self.name}: a two-way integration is run as a whole: `--limit` has no place here", next_step="leave it out")
         await self._check_ends(self._job.ends, linked=pairs.is_any(ledger.db, self._integration))
-        owed = [await self._send_owed(way) for way in self.ways]
-        for way, any_ in zip(self.ways, owed, strict=True):
-            if any_:
-                await way.sender.drain()  # what is known of a pair is only known once its writes are settled
-                await self._check_kept(way)
+        await self._settle_doubts()
         failure: TielineError | None = None
         try:
             if self._mapped_anew:
@@ -134,9 +132,10 @@ class TwoWayPass(Pass):
                     await self._read_pair({"left": pair.left_id or "", "right": pair.right_id or ""})
             elif not wanted.redrive:
                 await side_by_side(self._intakes[side].read() for side in SIDES)
+                self._both_read = True
             if wanted.undo is None:
                 await self._decide()
-                self.complete = wanted.only is None and not wanted.redrive and restorer is None
+                self.complete = self._both_read and restorer is None
             if restorer is not None:
                 await self._drain()
                 await restorer.restore()
@@ -147,9 +146,18 @@ class TwoWayPass(Pass):
             if isinstance(error, Incomplete):
                 ledger.counts.missing += error.missing
         self.drained = await self._drain()
+        for way in self.ways:
+            await self._check_kept(way)
         if failure is not None:
             raise failure
         self._progress()
+
+    async def _settle_doubts(self) -> None:
+        """Find out what became of creations that may have been done: a record is there, or is not, before anything is decided about it."""
+        doubtful = [await self._send_owed(way, which=lambda one: one.state == "unknown" and one.operation == "create") for way in self.ways]
+        for way, any_ in zip(self.ways, doubtful, strict=True):
+            if any_:
+                await way.sender.drain()
 
     async def _read_one(self, id: str) -> None:
         """Read one record of the left side, and its counterpart."""
@@ -174,6 +182,8 @@ class TwoWayPass(Pass):
 
     async def _decide(self) -> None:
         decider = Decider(self._job, self._ledgers, self._put, self._guard)
+        if self._both_read:
+            await decider.take_up()
         await decider.decide(braked_too=False)
         braked = decider.braked
         missed = {side: intake.missed for side, intake in self._intakes.items() if intake.missed}
@@ -234,8 +244,12 @@ class TwoWayPass(Pass):
         half = self._job.halves[OTHER[side]]
         watched = {*half.job.watched}
         told: list[tuple[str, Values, Values]] = []
+        strange: list[str] = []
         for delivery, target_id in confirmed:
             if delivery.operation == "delete":
+                continue
+            if delivery.adopted is not None and not all(is_rewriting(v, delivery.adopted.get(a)) for a, v in delivery.fields.items()):
+                strange.append(target_id)  # somebody else has made it: what it says is not ours
                 continue
             written = {address: value for address, value in delivery.fields.items() if address in watched}
             shown = half.flat(half.project(delivery.shown)) if delivery.shown is not None else {}
@@ -244,6 +258,7 @@ class TwoWayPass(Pass):
         made = [(target_id, encode_json({})) for delivery, target_id in confirmed if delivery.operation == "create"]
         pairs.stand_alone(connection, self._integration, half.side, made)
         pairs.written(connection, self._integration, half.side, told)
+        pairs.meet_again(connection, self._integration, half.side, strange)
         pairs.part_from_gone(connection, self._integration, side, [target_id for _, target_id in confirmed])
 
     def _remember_undone(self, connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:

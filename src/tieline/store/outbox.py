@@ -70,8 +70,12 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: attempts in this run."""
     already: bool = False
     """Not stored: the destination said to its creation that the record is there."""
+    unnamed: bool = False
+    """Not stored: the destination said to its last attempt that it was done, and not what."""
     made: bool = False
     """Not stored: an update of what a creation of its own, whose answer was lost, has made already."""
+    adopted: dict[str, Any] | None = None
+    """Not stored: what the record says that was found in place of one that would have been made."""
     shown: dict[str, Any] | None = None
     """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
 
@@ -141,22 +145,24 @@ def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequ
 
 
 def supersede_these(connection: sqlite3.Connection, ids: Sequence[int], *, run: int, now: float) -> None:
-    """Settle open deliveries, by id, that others have taken the place of."""
+    """Settle open deliveries, by id, that others have taken the place of; one in doubt only if somebody has looked."""
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
         connection.execute(
             f"""UPDATE delivery SET state = 'superseded', settled_at = ?, settled_run = ?
-                WHERE state IN ('owed', 'held', 'dead') AND id IN ({marks(len(some))})""",
+                WHERE state IN ('owed', 'unknown', 'held', 'dead') AND id IN ({marks(len(some))})""",
             (now, run, *some),
         )
 
 
-def owed_since(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> dict[str, float]:
+def owed_since(
+    connection: sqlite3.Connection, integration: int, source_ids: Sequence[str], *, states: Sequence[str] = ("owed",)
+) -> dict[str, float]:
     """Return {source id: since when something of it has been owed}, of those of which something is that a later version may replace."""
     rows = connection.execute(
         f"""SELECT source_id, min(coalesce(owed_since, accepted_at)) FROM delivery
-            WHERE integration = ? AND state = 'owed' AND source_id IN ({marks(len(source_ids))}) GROUP BY source_id""",
-        (integration, *source_ids),
+            WHERE integration = ? AND state IN ({marks(len(states))}) AND source_id IN ({marks(len(source_ids))}) GROUP BY source_id""",
+        (integration, *states, *source_ids),
     )
     return dict(rows.fetchall())
 
@@ -300,6 +306,16 @@ def written_by(db: Database, integration: int, run: int, *, before: int = 0, lim
         (integration, run, before, before, run, limit),
     )
     return [_make(row) for row in rows]
+
+
+def delivered_since(db: Database, integration: int, source_ids: Sequence[str], since: float) -> list[str]:
+    """Return those of these records of which something has arrived since then."""
+    rows = db.read(
+        f"""SELECT DISTINCT source_id FROM delivery
+            WHERE integration = ? AND source_id IN ({marks(len(source_ids))}) AND state = 'delivered' AND settled_at >= ?""",
+        (integration, *source_ids, since),
+    )
+    return [row[0] for row in rows]
 
 
 def may_be_made(db: Database, integration: int, source_ids: Sequence[str]) -> list[str]:

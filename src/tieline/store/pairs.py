@@ -30,6 +30,9 @@ SIDES: Final[tuple[Side, Side]] = ("left", "right")
 OTHER: Final[Mapping[Side, Side]] = {"left": "right", "right": "left"}
 
 
+_NOTHING: Final = b"{}"
+
+
 class Pair(msgspec.Struct, gc=False):
     """One row: see the migration for the columns."""
 
@@ -67,6 +70,10 @@ class Pair(msgspec.Struct, gc=False):
     def at_of(self, side: Side) -> float | None:
         """Return when the version was made that the shadow is of."""
         return self.left_at if side == "left" else self.right_at
+
+    def is_read(self, side: Side) -> bool:
+        """Whether the record on a side was ever seen, and not only written to."""
+        return self.shadow_of(side) != _NOTHING
 
     @property
     def linked(self) -> bool:
@@ -184,7 +191,10 @@ def counterparts(db: Database, integration: int, side: Side, ids: Sequence[str])
 def meet_first(
     connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes, float | None]]
 ) -> None:
-    """Note (id, match key, shadow, time) of records of a side that have no counterpart: new ones, or as they are now."""
+    """Note (id, match key, shadow, time) of records of a side that have no counterpart: new ones, or as they are now.
+
+    Of one whose counterpart is being made the shadow stays what that is made of: what has changed since is still to be sent.
+    """
     insert(
         connection,
         f"INTO pair (integration, verdict, {side}_id, {side}_key, {side}_shadow, {side}_at)",
@@ -192,7 +202,9 @@ def meet_first(
         seen,
         (integration,),
         f"""ON CONFLICT (integration, {side}_id) WHERE {side}_id IS NOT NULL DO UPDATE SET
-            {side}_key = excluded.{side}_key, {side}_shadow = excluded.{side}_shadow, {side}_at = excluded.{side}_at""",
+            {side}_key = excluded.{side}_key,
+            {side}_shadow = CASE WHEN verdict IN ('queued', 'unknown') THEN {side}_shadow ELSE excluded.{side}_shadow END,
+            {side}_at = CASE WHEN verdict IN ('queued', 'unknown') THEN {side}_at ELSE excluded.{side}_at END""",
     )
 
 
@@ -239,6 +251,16 @@ def part(connection: sqlite3.Connection, integration: int, pair: Pair) -> None:
     )
 
 
+def reopen(connection: sqlite3.Connection, integration: int, side: Side, ids: Sequence[str]) -> None:
+    """Let records of a side meet once more whose counterparts were to be made, and were not."""
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        connection.execute(
+            f"UPDATE pair SET verdict = 'new' WHERE integration = ? AND verdict = 'queued' AND {side}_id IN ({marks(len(some))})",
+            (integration, *some),
+        )
+
+
 def forget_meetings(connection: sqlite3.Connection, integration: int, left_ids: Sequence[str] | None = None) -> None:
     """Let pairs meet anew, these or all: what they agreed on holds no more."""
     if left_ids is None:
@@ -270,6 +292,17 @@ def written(connection: sqlite3.Connection, integration: int, side: Side, confir
         told,
         (integration,),
     )
+
+
+def meet_again(connection: sqlite3.Connection, integration: int, side: Side, ids: Sequence[str]) -> None:
+    """Let pairs meet as if they had just been found, once the records on this side, by id, were read."""
+    for start in range(0, len(ids), 500):
+        some = ids[start : start + 500]
+        connection.execute(
+            f"""UPDATE pair SET met = 0, {side}_sent = NULL, {side}_shadow = coalesce({side}_shadow, x'7b7d')
+                WHERE integration = ? AND {side}_id IN ({marks(len(some))})""",
+            (integration, *some),
+        )
 
 
 def part_from_gone(connection: sqlite3.Connection, integration: int, side: Side, counterparts: Sequence[str]) -> None:
@@ -319,16 +352,20 @@ class PairLinks:
         """Record (source id, target id) of what was confirmed. Raises `sqlite3.IntegrityError` when a target is another's counterpart."""
         source, target = self._source, self._target
         both = [*made, *((source_id, target_id) for source_id, target_id, _ in changed)]
-        # A record that was read before its making was confirmed stands there without a counterpart.
-        connection.executemany(
-            f"DELETE FROM pair WHERE integration = ?1 AND {target}_id = ?3 AND {source}_id IS NULL",
-            [(self._integration, *one) for one in both],
-        )
-        connection.executemany(
-            f"""UPDATE pair SET {target}_id = ?3, verdict = CASE WHEN {source}_shadow IS NULL THEN verdict ELSE 'linked' END
-                WHERE integration = ?1 AND {source}_id = ?2""",
-            [(self._integration, *one) for one in both],
-        )
+        for source_id, target_id in both:
+            # A record that was read before its making was confirmed stands there without a counterpart.
+            alone = connection.execute(
+                f"""DELETE FROM pair WHERE integration = ? AND {target}_id = ? AND {source}_id IS NULL
+                    RETURNING {target}_key, {target}_shadow, {target}_at""",
+                (self._integration, target_id),
+            ).fetchall()
+            key, shadow, at = alone[0] if alone else (None, None, None)
+            connection.execute(
+                f"""UPDATE pair SET {target}_id = ?3, verdict = CASE WHEN {source}_shadow IS NULL THEN verdict ELSE 'linked' END,
+                    {target}_key = coalesce(?4, {target}_key), {target}_shadow = coalesce(?5, {target}_shadow), {target}_at = coalesce(?6, {target}_at)
+                    WHERE integration = ?1 AND {source}_id = ?2""",
+                (self._integration, source_id, target_id, key, shadow, at),
+            )
 
     def expect_more(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
         """A pair of which something is owed is not decided again: nothing is to be noted."""

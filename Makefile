@@ -26,8 +26,8 @@ demo: $(VENV)/.run ## Set up, then show tieline at work
 test: $(VENV)/.dev ## Run the tests; PYTEST_ARGS='tests/one.py -x' for some of them
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-simulate: $(VENV)/.dev ## Live through more seeds; SEEDS=5000, or SEEDS=17-17 to replay one
-	@TIELINE_SEEDS=$(or $(SEEDS),2000) $(BIN)/python -m pytest -q $(PYTEST_ARGS) -k test_everything_arrives_once tests/engine
+simulate: $(VENV)/.dev ## Live through more seeds, one way and both ways; SEEDS=5000, or SEEDS=17-17 to replay one
+	@TIELINE_SEEDS=$(or $(SEEDS),2000) $(BIN)/python -m pytest -q $(PYTEST_ARGS) -k "test_everything_arrives_once or test_both_sides_agree" tests/engine
 
 lint: $(VENV)/.dev ## Look for mistakes and formatting that differs
 	@$(BIN)/ruff check

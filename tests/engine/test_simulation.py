@@ -14,13 +14,14 @@ from engine.mutations import MUTATIONS, Mutation
 from engine.simulation import Broken, Simulation, simulate
 
 
-def _seeds() -> range:
+def seeds() -> range:
+    """Return the seeds that are asked for."""
     wanted = os.environ.get("TIELINE_SEEDS") or ("1000" if os.environ.get("CI") == "true" else "100")
     first, dash, last = wanted.partition("-")
     return range(int(first), int(last) + 1) if dash else range(int(first))
 
 
-@pytest.mark.parametrize("seed", _seeds())
+@pytest.mark.parametrize("seed", seeds())
 def test_everything_arrives_once_whatever_happens(seed: int, swift_path: Path) -> None:
     """Promises 1, 2, 3 and 5, in a world made by chance."""
     simulate(seed, swift_path)

@@ -276,6 +276,13 @@ class Decider:
         there = {side: pair.id_of(side) if pair.shadow_of(side) is not None else None for side in SIDES}
         return Known(pair.id, there["left"], there["right"], bool(opens))
 
+    def _is_new(self, pair: Pair, side: Side) -> bool:
+        """Whether nothing that is known can be the counterpart of a record that is to be made anew."""
+        key = pair.key_of(side)
+        same_key = pairs.with_keys(self._db, self._integration, [key]).get(key, []) if key is not None else []
+        known = [self._known(one) for one in same_key if one.id != pair.id]
+        return meet(pair.id, side, key, known, declared=bool(self._job.spec.match)).kind == "new"
+
     def _opens_of(self, pair: Pair) -> list[Delivery]:
         found: list[Delivery] = []
         for side in SIDES:
@@ -522,7 +529,7 @@ class Decider:
             self._hold(work, decision, held, considered, decided, sent)
             return
         decided.superseded += [letter.id for letter in considered]
-        stays = {"remake_left": "right", "remake_right": "left"}.get(decision.deletion)
+        stays = {"remake_left": "right", "remake_right": "left"}.get(decision.deletion) if pair_kept is not None else None
         if stays is not None:
             self._left_waiting.add(pair.id)
         for side in SIDES:
@@ -615,9 +622,15 @@ class Decider:
             decided.note(rest, rest_id or "", "its counterpart was deleted: it stands for itself now", was=gone_id)
             return msgspec.structs.replace(alone, verdict="alone")
         if what in ("remake_left", "remake_right"):
-            # Somebody may have made it anew already: it meets the others like any record without a counterpart, in the next run.
             decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made anew", was=gone_id)
-            return msgspec.structs.replace(alone, verdict="new")
+            if not self._is_new(alone, rest):
+                # Somebody may have made it anew already: it meets the others like any record without a counterpart, in the next run.
+                return msgspec.structs.replace(alone, verdict="new")
+            one = _Work(alone)
+            one.staged, one.opens = {rest: work.staged[rest]} if rest in work.staged else {}, work.opens
+            self._make([one], rest, decided)
+            sent.add(rest)
+            return None
         return msgspec.structs.replace(pair, verdict="gone")
 
     def _tell(self, work: _Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:

@@ -14,21 +14,23 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template, fill_header
-from tieline.engine import deadletters, linking
+from tieline.engine import deadletters, linking, pairing
 from tieline.engine.allowances import KIND, KeptAllowances
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Counts, body_of, journaled
+from tieline.engine.likeness import Likeness
 from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import Engine, amend, check_lease, observe
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import LEFT_ALONE, left_alone
+from tieline.engine.unmatched import Unmatched
 from tieline.engine.verifying import Verification, verify
 from tieline.engine.verifying_pairs import apart, meet_anew, verify_pairs
 from tieline.mapping import compile_mapping
@@ -36,7 +38,7 @@ from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import Refused, SpecError, StoreError, TielineError
 from tieline.model.paths import get
-from tieline.model.records import ABSENT
+from tieline.model.records import ABSENT, encode_json
 from tieline.model.secret import Redactor
 from tieline.model.verified import Verified
 from tieline.observe.calls import hide_in_call, records_meant
@@ -56,7 +58,7 @@ from tieline.store.calls import Call, Search
 from tieline.store.database import Database, reserve
 from tieline.store.retention import Retention
 from tieline.store.runs import names as integration_names
-from tieline.store.runs import state_of
+from tieline.store.runs import sides, state_of
 from tieline.transport.allowance import Allowance
 from tieline.transport.breaker import Outage
 from tieline.transport.caller import READ_RETRIES, Account, Caller
@@ -291,6 +293,9 @@ class Tieline:
 
     async def link(self, name: str, source_id: str, target_id: str, reason: str) -> None:
         """Say that a source record's counterpart is this one. Raises `Refused` when that can't be, or the destination has no such record."""
+        if self.is_two_way(name):
+            await self._link_pair(self.two_way(name), {"left": source_id, "right": target_id}, reason)
+            return
         job = self._one_way(name)
         target, there = self.system(job.target_connection), None
         if job.target.get:
@@ -302,7 +307,38 @@ class Tieline:
 
     def unlink(self, name: str, source_id: str, reason: str) -> str:
         """Forget a record's counterpart, and return its id. Raises `Refused` for a record without one, or with something open."""
+        if self.is_two_way(name):
+            return pairing.unlink(self.db, name, source_id, reason, now=self.clock.now())
         return linking.unlink(self.db, self.names(name)[0], source_id, reason, now=self.clock.now())
+
+    def outbox_of(self, number: int) -> tuple[str, Literal["left", "right"]]:
+        """Return which two-way integration an outbox is of, and the side whose changes are in it."""
+        return integration_names(self.db)[number], sides(self.db)[number]
+
+    def wanted_of_pair(self, name: str, left_id: str) -> Wanted:
+        """Return what is wanted of a run that decides one pair; of all where a side can't be asked for one record."""
+        alone = all(half.features.get for half in self.two_way(name).halves.values())
+        return Wanted(only=left_id) if alone else EVERYTHING
+
+    def propose(self, found: Iterable[Unmatched]) -> None:
+        """Add to records without a counterpart those of the other side that resemble them."""
+        likeness: dict[str, Likeness] = {}
+        for one in found:
+            if one.integration not in likeness:
+                likeness[one.integration] = Likeness(self.two_way(one.integration), self.db)
+            one.alike = likeness[one.integration].candidates(one)
+
+    async def _link_pair(self, job: TwoWayIntegration, ids: Mapping[Literal["left", "right"], str], reason: str) -> None:
+        """Link two records of a two-way integration; one that is not known yet is read."""
+        seen: list[pairing.Seen] = []
+        for side, id in pairing.unknown(self.db, job.name, ids):
+            half = job.halves[side]
+            record = await self.system(half.connection).get(half.resource, id) if half.features.get else None
+            if record is None:
+                how = "look up its id there" if half.features.get else f"`tieline run {job.name}` reads it first"
+                raise Refused(f"{half.place} has no record {id}, as far as is known; nothing was changed", next_step=how)
+            seen.append(pairing.Seen(side, id, half.key(record), encode_json(half.project(record)), half.at(record)))
+        pairing.link(self.db, job.name, ids, seen, reason, now=self.clock.now())
 
     async def verify(self, name: str, *, progress: Callable[[Verified], None] = lambda verified: None) -> Verification:
         """Read both systems whole and account for every record; nothing is written. Use the result as a context."""

@@ -165,9 +165,11 @@ def test_a_ruling_outlives_an_outage(met):
     met.email.faults(outage=True)
     down = met.tieline("conflicts", "resolve", str(one["id"]), "--keep", "left", *REASON)
     met.email.ask("DELETE", "faults")
+    shown = met.tieline("conflicts", "show", str(one["id"]))
     again = met.tieline("run")
 
-    assert (3, 0) == (down.code, again.code)
+    assert (1, 0) == (down.code, again.code)
+    assert "ruled   left holds" in shown.out
     assert ("Adah", "Adah") == met.both("ada")
 
 
@@ -220,3 +222,58 @@ def test_wrong_use_of_conflicts_says_what_to_do(met):
     ):
         said = met.tieline("conflicts", *arguments)
         assert (2, True) == (said.code, words in said.err), (arguments, said)
+
+
+def test_records_without_a_counterpart_are_linked_created_or_ignored(people):
+    people.declare(("{ left: create, right: create }", "hold"))
+    people.edit("mary", right="Mary")
+    people.email.ask(
+        "POST",
+        "records",
+        {"email_address": "g.hopper@example.com", "status": "subscribed", "merge_fields": {"FNAME": "Grace", "LNAME": "Hopper"}},
+    )
+    people.tieline("run")
+    listed = people.tieline("unmatched", "list", NAME, "--fuzzy")
+    found = {one["key"]: one for one in people.tieline("unmatched", "list", "--fuzzy", "--json").json}
+    grace, there = found["grace@example.com"], found["g.hopper@example.com"]
+    linked = people.tieline("unmatched", "link", str(grace["id"]), there["record"], *REASON)
+    created = people.tieline("unmatched", "create", str(found["jean@example.com"]["id"]), *REASON)
+    (conflict,) = people.tieline("conflicts", "list", "--json").json
+    ignored = people.tieline("unmatched", "ignore", "--all", "--side", "right", *REASON)
+    people.tieline("conflicts", "resolve", "--all", "--keep", "left", *REASON)
+    people.edit("kay", right="Kathleen")
+    quiet = people.tieline("run")
+    (alone,) = people.tieline("unmatched", "list", "--json").json
+    after_all = people.tieline("unmatched", "create", "--integration", NAME, "--side", "right", "--record", alone["record"], *REASON)
+
+    assert 1 == listed.code
+    assert "% like email.members" in listed.out
+    assert [there["record"]] == [one["id"] for one in grace["alike"]]
+    assert 80 < grace["alike"][0]["score"] < 100
+    assert 1 == linked.code == created.code == ignored.code
+    assert ["email_address"] == conflict["fields"], "what they matched in differs, and is a conflict as any other"
+    assert ("Grace", "Grace") == people.both("grace")
+    assert ("Jean", "Jean") == people.both("jean")
+    assert ("alone", "Kathleen") == (alone["state"], alone["says"]["merge_fields.FNAME"])
+    assert (0, 0) == (quiet.code, after_all.code)
+    assert ("Kathleen", "Kathleen") == people.both("kay")
+
+
+def test_a_wrong_pair_is_taken_apart_and_put_together_again(met):
+    ada, member = str(met.lead("ada")["id"]), met.member("ada")["id"]
+    listed = met.tieline("links", "list", NAME, "--json").json
+    apart = met.tieline("links", "unlink", NAME, ada, *REASON)
+    met.edit("ada", "Adah", "Adele")
+    still = met.tieline("run")
+    unlinked = met.tieline("links", "list", NAME, "--unlinked", "--json").json
+    twice = met.tieline("links", "link", NAME, ada, met.member("mary")["id"], *REASON)
+    together = met.tieline("links", "link", NAME, ada, member, *REASON)
+    met.tieline("run")
+    (conflict,) = met.tieline("conflicts", "list", "--json").json
+
+    assert {"left_id": ada, "right_id": member, "verdict": "linked"} in listed
+    assert (0, 0) == (apart.code, still.code), "nobody is made, and nobody is asked"
+    assert {(ada, None), (None, member)} == {(one["left_id"], one["right_id"]) for one in unlinked}
+    assert (2, True) == (twice.code, "is the counterpart of" in twice.err)
+    assert 0 == together.code
+    assert ({"first_name": "Adah"}, {"merge_fields.FNAME": "Adele"}) == (conflict["left"], conflict["right"])

@@ -24,6 +24,8 @@ letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person
 app.add_typer(letters, name="dead-letters")
 conflicts = typer.Typer(no_args_is_help=True, help="Conflicts of two-way integrations: what waits for you, and what was decided.")
 app.add_typer(conflicts, name="conflicts")
+unmatched = typer.Typer(no_args_is_help=True, help="Records of two-way integrations that have no counterpart.")
+app.add_typer(unmatched, name="unmatched")
 pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
 app.add_typer(pairs, name="links")
 
@@ -318,6 +320,94 @@ def restore_values(
 
     with spoken_errors():
         raise SystemExit(work.restore(project, tuple(event), reason))
+
+
+OfSide = Annotated[Literal["left", "right"] | None, typer.Option(help="Only of this side: `left` is that of `from`.", show_default=False)]
+Unmatched = Annotated[list[int] | None, typer.Argument(help="Records by number.", min=1, max=MOST, show_default=False)]
+Everyone = Annotated[bool, typer.Option("--all", help="All that wait for you, or all of an --integration and a --side.")]
+Record = Annotated[
+    list[str] | None,
+    typer.Option("--record", help="Those that wait for nobody, by their ids on --side of --integration.", show_default=False),
+]
+
+
+@unmatched.command("list")
+def list_unmatched(
+    integration: Integration = None,
+    side: OfSide = None,
+    fuzzy: Annotated[
+        bool, typer.Option("--fuzzy", help="With records of the other side that resemble them, by match fields and names.")
+    ] = False,
+    limit: Listed = None,
+    mask: Mask = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """List the records without a counterpart: first those that wait for you, then those that stand for themselves."""
+    output.json_mode = json
+    from tieline.cli import unmatched as work
+
+    with spoken_errors():
+        raise SystemExit(work.list_unmatched(project, integration, side, fuzzy=fuzzy, limit=limit, mask=mask))
+
+
+@unmatched.command("link")
+def link_unmatched(
+    number: Annotated[int, typer.Argument(metavar="NO", help="The record's number.", min=1, max=MOST)],
+    id: Annotated[str, typer.Argument(help="The id of its counterpart on the other side.")],
+    reason: Annotated[str, typer.Option(help="How you know; it stays in the history of both.")] = "",
+    log: Log = "off",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Say which record of the other side is the same thing. They meet at once, as if they had been matched."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import unmatched as work
+
+    with spoken_errors():
+        raise SystemExit(work.link(project, number, id, reason))
+
+
+@unmatched.command("create")
+def create_unmatched(
+    number: Unmatched = None,
+    reason: Annotated[str, typer.Option(help="How you know; it stays in the record's history.")] = "",
+    everything: Everyone = False,
+    integration: OfIntegration = None,
+    side: OfSide = None,
+    record: Record = None,
+    log: Log = "off",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Have their counterparts made on the other side."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import unmatched as work
+
+    with spoken_errors():
+        chosen = work.Chosen(tuple(number or ()), everything, integration, side, tuple(record or ()))
+        raise SystemExit(work.settle(project, chosen, "create", reason))
+
+
+@unmatched.command("ignore")
+def ignore_unmatched(
+    number: Unmatched = None,
+    reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")] = "",
+    everything: Everyone = False,
+    integration: OfIntegration = None,
+    side: OfSide = None,
+    record: Record = None,
+    log: Log = "off",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Leave them as they are: no counterpart is made, and you are not asked again. One that turns up is still matched."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import unmatched as work
+
+    with spoken_errors():
+        chosen = work.Chosen(tuple(number or ()), everything, integration, side, tuple(record or ()))
+        raise SystemExit(work.settle(project, chosen, "ignore", reason))
 
 
 @pairs.command("list")

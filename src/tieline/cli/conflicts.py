@@ -173,13 +173,11 @@ def resolve(folder: Path, chosen: Chosen, keep: Side | None, reason: str) -> int
         for portion in portions:
             for name, some in conflicts.rule(project.db, portion, keep, reason, now=project.clock.now()).items():
                 by_integration[name] = (*by_integration.get(name, ()), *some)
-        if not by_integration and not output.json_mode:
-            output.print("there are none")
         number = sum(map(len, by_integration.values()))
-        if by_integration and not output.json_mode:
-            output.print(f"{plural(number, 'conflict')}: {keep} holds")
+        words = f"{plural(number, 'conflict')}: {keep} holds" if number else "there are none"
         wanted = {name: Wanted(redrive=some) for name, some in by_integration.items()}
-        return run_each(project, wanted, {"resolved": [id for some in by_integration.values() for id in some], "keep": keep})
+        said = {"resolved": [id for some in by_integration.values() for id in some], "keep": keep, "reason": reason}
+        return run_each(project, wanted, said, words=words)
 
 
 def restore(folder: Path, events: tuple[int, ...], reason: str) -> int:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from tieline.app import Tieline
 from tieline.cli.output import OK, output
 from tieline.cli.running import checked_reason, within
-from tieline.engine import linking
+from tieline.engine import linking, pairing
 from tieline.store.links import Link
 
 _SHOWN = 50
@@ -20,6 +20,8 @@ def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) ->
     """List the pairs, or the records without a counterpart."""
     with Tieline.open(folder) as project:
         project.names(name)
+        if project.is_two_way(name):
+            return _list_pairs(project, name, unlinked=unlinked, limit=limit)
         found = linking.pairs(project.db, name, unlinked=unlinked)
         if output.json_mode:
             output.json(
@@ -45,6 +47,29 @@ def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) ->
         if next(found, None) is not None:
             output.print("… and more (--limit, --json)", style="dim")
         return OK
+
+
+def _list_pairs(project: Tieline, name: str, *, unlinked: bool, limit: int | None) -> int:
+    found = pairing.every(project.db, name, unlinked=unlinked)
+    if output.json_mode:
+        said = ({"left_id": each.left_id, "right_id": each.right_id, "verdict": each.verdict} for each in itertools.islice(found, limit))
+        output.json_list(said)
+        return OK
+    shown = list(itertools.islice(found, limit or _SHOWN))
+    if not shown:
+        output.print("every record has its counterpart" if unlinked else "nothing is linked yet")
+        return OK
+    from rich.table import Table  # slow to import
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for head in (project.place_of(name, "left"), project.place_of(name, "right"), "verdict"):
+        table.add_column(head, overflow="fold")
+    for each in shown:
+        table.add_row(escape(each.left_id or ""), escape(each.right_id or ""), each.verdict)
+    output.console.print(table)
+    if next(found, None) is not None:
+        output.print("… and more (--limit, --json)", style="dim")
+    return OK
 
 
 def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -> int:

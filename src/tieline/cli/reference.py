@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from tieline.cli.commands import app, conflicts, letters, pairs
+from tieline.cli.commands import app, conflicts, letters, pairs, unmatched
 
 CODES: Final = {
     0: "all is well",
@@ -49,6 +49,10 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "conflicts show": ("tieline conflicts show 17", (0, 2, 5)),
     "conflicts resolve": ("tieline conflicts resolve 17 18 --keep left --reason 'the CRM is right'\ntieline conflicts resolve --all --integration people --field phone --keep right --reason 'Ann called them'", (0, 1, 2, 3, 4, 5, 130)),
     "conflicts restore": ("tieline conflicts restore 214 --reason 'the new number was a typing error'", (0, 1, 2, 3, 4, 5, 130)),
+    "unmatched list": ("tieline unmatched list people --fuzzy\ntieline unmatched list people --side right --json", (0, 1, 2, 5)),
+    "unmatched link": ("tieline unmatched link 21 60b68d34e27ffb77 --reason 'Ann knows both'", (0, 1, 2, 3, 4, 5, 130)),
+    "unmatched create": ("tieline unmatched create 21 22 --reason 'looked, it is not there'\ntieline unmatched create --integration people --side right --record 60b68d34e27ffb77 --reason 'she came back'", (0, 1, 2, 3, 4, 5, 130)),
+    "unmatched ignore": ("tieline unmatched ignore --all --integration people --side right --reason 'the list has more people'", (0, 1, 2, 3, 4, 5, 130)),
     "links list": ("tieline links list qualified-leads\ntieline links list qualified-leads --unlinked --json", (0, 2, 5)),
     "links link": ("tieline links link qualified-leads 6917529027641093161 60b68d34e27ffb77 --reason 'Ann knows both'", (0, 1, 2, 3, 4, 5)),
     "links unlink": ("tieline links unlink qualified-leads 6917529027641093161 --reason 'two people of one name'", (0, 2, 4, 5)),
@@ -98,6 +102,7 @@ def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
             if function.__name__ == "calls":  # where the groups stand in the help as well
                 yield from _group("dead-letters", letters)
                 yield from _group("conflicts", conflicts)
+                yield from _group("unmatched", unmatched)
                 yield from _group("links", pairs)
 
 

@@ -183,12 +183,26 @@ def stop_gently(project: Tieline) -> None:
         loop.add_signal_handler(signal.SIGTERM, interrupted)
 
 
-def run_each(project: Tieline, wanted: Mapping[str, Wanted], said: Mapping[str, Any]) -> int:
-    """Run integrations, one after the other, as a person's decision wants it; say how they ended, after what was `said`."""
+def run_each(
+    project: Tieline,
+    wanted: Mapping[str, Wanted],
+    said: Mapping[str, Any],
+    *,
+    words: str = "",
+    first: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """Do what comes `first`, then run integrations, one after the other, as a person's decision wants it.
+
+    What was done is told in `words`, or as JSON in `said`, and how the runs ended.
+    """
     outcomes: list[Outcome] = []
 
     async def work() -> int:
         stop_gently(project)
+        if first is not None:
+            await first()
+        if words and not output.json_mode:
+            output.print(words)
         for name, each in wanted.items():
             with progress_of(name) as progress:
                 outcomes.append(await project.run(name, each, progress=progress))

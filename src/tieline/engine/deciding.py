@@ -242,6 +242,8 @@ class Decider:
             side = one.pair.alone
             key = one.pair.key_of(side)
             same_key = {pair.id: pair for pair in with_key.get(key or "", ()) if pair.id not in gone}
+            if one.pair.verdict == "alone":  # two that stand for themselves do so because somebody said so
+                same_key = {id: pair for id, pair in same_key.items() if pair.verdict != "alone" or id == one.pair.id}
             known = [self._known(pair) for pair in same_key.values()]
             meeting = meet(one.pair.id, side, key, known, declared=bool(self._job.spec.match))
             if meeting.kind == "waits":
@@ -329,7 +331,7 @@ class Decider:
         decided.note(side, id, "deleted before it had a counterpart")
 
     def _hold_unmatched(self, one: _Work, side: Side, meeting: Meeting, decided: Decided) -> None:
-        if _ruling(one) in ("create", "ignore"):
+        if _ruling(one) in ("create", "ignore") or one.pair.verdict == "alone":
             self._without_counterpart([(one, side)], decided)
             return
         candidates = [*meeting.candidates[:_MOST_CANDIDATES]] or None
@@ -348,7 +350,7 @@ class Decider:
                 counts.read += 1
                 counts.filtered += 1
                 decided.taken[side].append(id)
-                verdict = one.pair.verdict if one.pair.verdict in ("alone", "unknown") else "ignored"
+                verdict = one.pair.verdict if one.pair.verdict in ("alone", "unknown") else "alone" if ruling == "ignore" else "ignored"
                 if verdict != "unknown":
                     decided.superseded += [letter.id for letter in one.opens[side]]
                 decided.pairs.append(self._as_seen(one, side, verdict))

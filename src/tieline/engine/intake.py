@@ -96,10 +96,10 @@ class Intake:
             cursor = _encoded(last)
             await self._ledger.commit(lambda connection: runs.move_cursor(connection, self._ledger.integration, cursor))
 
-    async def stage(self, records: Sequence[Record]) -> None:
-        """Stage these records, whether they have changed or not."""
+    async def stage(self, records: Sequence[Record], gone: Sequence[str] = ()) -> None:
+        """Stage these records, whether they have changed or not, and the ids of those that are gone."""
         rows = {id: record for record in records if (id := self._system.id_of(self._half.resource, record)) is not None}
-        await self._stage(rows, [], None)
+        await self._stage(rows, gone, None)
 
     async def _idle(self) -> None:
         self._check_stopped()

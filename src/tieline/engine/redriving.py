@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -27,6 +27,7 @@ from tieline.model.errors import MappingError, NotThere, Refused
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, letters, links, outbox, runs
+from tieline.store.database import Database
 from tieline.store.letters import STATES, Chosen
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import ConflictPolicy, meet
@@ -49,6 +50,24 @@ class Settlement(msgspec.Struct, frozen=True):
     """It was never created."""
     keep: Literal["source", "target"] | None = None
     """Whose values hold where they differ; may come with `target_id`."""
+
+
+def portions(db: Database, integration: int, wanted: Sequence[int] | Chosen, limit: int | None = None) -> Iterator[list[Delivery]]:
+    """Yield the open letters of an outbox that are meant, in portions, oldest first; those of another are left out."""
+    left = limit if limit is not None else 2**62
+    if isinstance(wanted, Chosen):
+        chosen = msgspec.structs.replace(wanted, up_to=wanted.up_to or letters.newest(db, integration))
+        after = 0
+        while left > 0 and (ids := letters.ids(db, integration, chosen, after=after, limit=min(_TOGETHER, left))):
+            after, left = ids[-1], left - len(ids)
+            yield sorted(outbox.get_many(db, integration, ids), key=lambda delivery: delivery.id)
+        return
+    ids = list(dict.fromkeys(wanted))
+    for start in range(0, len(ids), _TOGETHER):
+        found = [d for d in outbox.get_many(db, integration, ids[start : start + _TOGETHER]) if d.state in STATES]
+        some = sorted(found, key=lambda delivery: delivery.id)[:left]
+        left -= len(some)
+        yield some
 
 
 class Redriver:

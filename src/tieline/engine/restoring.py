@@ -34,11 +34,12 @@ class Restorer:
         self._job, self._ledgers, self._send, self._reason = job, ledgers, send, wanted.reason
         self._db, self._integration = ledgers["left"].db, ledgers["left"].integration
         self._conflicts = [conflicts.get_decided(self._db, event) for event in dict.fromkeys(wanted.events)]
-        self.pairs()
+        for one in self._conflicts:
+            self._pair(one)
 
-    def pairs(self) -> list[Pair]:
-        """Return the pairs that it is about."""
-        return list({pair.id: pair for pair in map(self._pair, self._conflicts)}.values())
+    def records(self) -> list[tuple[Side, str]]:
+        """Return the records that lost."""
+        return [(one.side, one.record) for one in self._conflicts]
 
     async def restore(self) -> None:
         """Write all of it. Raises `Refused` before anything is written."""

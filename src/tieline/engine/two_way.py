@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from tieline.dialects.dialect import System
+from tieline.engine.asked_again import AskedAgain
 from tieline.engine.deciding import Decider
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
@@ -107,7 +108,7 @@ class TwoWayPass(Pass):
     async def go(self) -> None:
         """Do it all."""
         ledger, wanted = self._ledgers["left"], self.wanted
-        if wanted.limit is not None:
+        if wanted.limit is not None and not wanted.redrive:
             raise Refused(f"{self.name}: a two-way integration is run as a whole: `--limit` has no place here", next_step="leave it out")
         await self._check_ends(self._job.ends, linked=pairs.is_any(ledger.db, self._integration))
         await self._settle_doubts()
@@ -127,12 +128,14 @@ class TwoWayPass(Pass):
                     progress=self._progress,
                 )
                 await undoer.undo(wanted.undo)
-            elif restorer is not None and all(half.features.get for half in self._job.halves.values()):
-                for pair in restorer.pairs():
-                    await self._read_pair({"left": pair.left_id or "", "right": pair.right_id or ""})
-            elif not wanted.redrive:
-                await side_by_side(self._intakes[side].read() for side in SIDES)
-                self._both_read = True
+            else:
+                again = AskedAgain(self._job, self._ledgers, self._systems, self._intakes, self._check_stopped)
+                meant = await again.stage(wanted.redrive, wanted.limit) if wanted.redrive else []
+                if restorer is not None:
+                    meant = restorer.records()
+                if not await again.read(meant):
+                    await side_by_side(self._intakes[side].read() for side in SIDES)
+                    self._both_read = True
             if wanted.undo is None:
                 await self._decide()
                 self.complete = self._both_read and restorer is None
@@ -165,19 +168,18 @@ class TwoWayPass(Pass):
         found = pairs.of(self._ledgers["left"].db, self._integration, "left", [id]).get(id)
         if found is not None and found.right_id is not None:
             ids["right"] = found.right_id
-        await self._read_pair(ids)
-
-    async def _read_pair(self, ids: Mapping[Side, str]) -> None:
-        for side, id in ids.items():
+        for side in SIDES:
+            if side not in ids:
+                continue
             half, system = self._job.halves[side], self._systems[side]
             if not half.features.get:
                 raise Refused(
                     f"{half.place} can't be asked for one record", next_step="declare `get` for it in the connector, or run it whole"
                 )
-            with about(records=[id]):
-                record = await system.get(half.resource, id)
+            with about(records=[ids[side]]):
+                record = await system.get(half.resource, ids[side])
             if record is None:
-                raise TielineError(f"{half.place} has no record {id}", next_step="check the id; a whole run finds what is gone")
+                raise TielineError(f"{half.place} has no record {ids[side]}", next_step="check the id; a whole run finds what is gone")
             await self._intakes[side].stage([record])
 
     async def _decide(self) -> None:

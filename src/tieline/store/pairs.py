@@ -238,6 +238,19 @@ def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
         connection.execute(f"DELETE FROM pair WHERE id IN ({marks(len(some))})", tuple(some))
 
 
+def join(connection: sqlite3.Connection, integration: int, left_id: str, right_id: str) -> None:
+    """Make one pair of two records that have no counterpart; it meets the next time it is decided."""
+    right = connection.execute(
+        "SELECT right_key, right_shadow, right_at FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id)
+    ).fetchone()
+    connection.execute("DELETE FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id))
+    connection.execute(
+        """UPDATE pair SET right_id = ?, right_key = ?, right_shadow = ?, right_at = ?, left_sent = NULL, right_sent = NULL, rounds = NULL,
+           met = 0, verdict = 'linked' WHERE integration = ? AND left_id = ?""",
+        (right_id, *right, integration, left_id),
+    )
+
+
 def part(connection: sqlite3.Connection, integration: int, pair: Pair) -> None:
     """Take a pair apart: each record stands for itself from now on, and none is made for it by itself."""
     connection.execute(

@@ -570,7 +570,7 @@ class Tieline:
 
     def _sides(self, spec: Integration, budgets: Mapping[str, Allowance]) -> list[Side]:
         sides = []
-        for place, is_target in ((spec.source, False), (spec.target, True)):
+        for place, is_target in ((spec.source, spec.two_way), (spec.target, True)):
             name = place.partition(".")[0]
             declared = self.project.connections[name]
             limits = declared.limits if declared.limits is not None else self.project.connectors[declared.connector].limits

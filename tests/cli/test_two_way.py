@@ -182,12 +182,16 @@ def test_what_a_policy_overwrote_is_listed_and_given_back_to_both_sides(met):
     met.tieline("run")
     met.tieline("run", "--full")
     (after,) = met.tieline("conflicts", "list", "--decided", "--json").json
+    told = met.tieline("explain", *RIGHT.split(), one["record"]).out
+    mirrored = met.tieline("explain", *LEFT.split(), str(met.lead("ada")["id"])).out
 
     assert '"King"' in listed.out
     assert ("left", {"merge_fields.LNAME": "King"}, None) == (one["kept"], one["lost"], one["by"])
     assert 0 == restored.code
     assert ("King", "King") == (met.lead("ada")["last_name"], met.member("ada")["merge_fields"]["LNAME"])
     assert after["restored_at"] is not None
+    assert told == mirrored
+    assert re.search(r"conflict decided .*restored by hand .*→ crm.leads.*→ email.members", told, re.DOTALL)
     assert 0 == met.tieline("status").code
 
 
@@ -277,3 +281,27 @@ def test_a_wrong_pair_is_taken_apart_and_put_together_again(met):
     assert (2, True) == (twice.code, "is the counterpart of" in twice.err)
     assert 0 == together.code
     assert ({"first_name": "Adah"}, {"merge_fields.FNAME": "Adele"}) == (conflict["left"], conflict["right"])
+
+
+def test_status_counts_pairs_and_says_what_waits_while_a_system_is_down(met):
+    met.edit("ada", "Adah", "Adele")
+    met.tieline("run")
+    met.edit("jean", "Betty")
+    met.email.faults(outage=True)
+    owed = met.tieline("run")
+    down = met.tieline("status", "--json").json[0]
+    shown = met.tieline("status").out
+    told = met.tieline("explain", *LEFT.split(), str(met.lead("jean")["id"])).out
+    met.email.ask("DELETE", "faults")
+    met.tieline("run")
+    up = met.tieline("status", "--json").json[0]
+
+    assert 1 == owed.code
+    assert {"in_sync": 3, "excluded": 0, "held": 1, "failing": 0, "staged": 1} == {
+        k: v for k, v in down["pairs"].items() if k != "staged_since"
+    }
+    assert down["watermark"] < down["pairs"]["staged_since"]
+    assert "3 in sync, 0 excluded, 1 held, 0 failing" in shown
+    assert "1 change read and not decided yet" in shown
+    assert "staged  crm.leads was read, and is not decided yet" in told
+    assert (4, 0) == (up["pairs"]["in_sync"], up["pairs"]["staged"])

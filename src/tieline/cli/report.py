@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.opening import opened
-from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, output, plain, value_text, when
+from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, output, plain, plural, value_text, when
 from tieline.cli.running import tried_again
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
@@ -69,6 +69,10 @@ def _print_status(entry: IntegrationStatus) -> None:
     if entry.error:
         output.console.print(f"            [{style}]{escape(entry.error)}[/]")
     rate = f", {entry.success_rate:.1%} of what could be sent arrived" if entry.success_rate is not None else ""
+    if (pairs := entry.pairs) is not None:
+        output.print(f"  pairs     {pairs.in_sync:,} in sync, {pairs.excluded:,} excluded, {pairs.held:,} held, {pairs.failing:,} failing")
+        if pairs.staged:
+            output.print(f"  staged    {plural(pairs.staged, 'change')} read and not decided yet, since {when(pairs.staged_since)}")
     output.print(f"  records   {entry.linked} linked, {entry.delivered} delivered{rate}")
     output.print(f"  open      {entry.owed} owed, {entry.held} held, {entry.parked} parked")
     promise = f", promised {age(entry.freshness_promise)}" if entry.freshness_promise else ""
@@ -144,6 +148,8 @@ def _what_to_do(entry: IntegrationStatus) -> str:
         return f"find out with the owner of {down.connection} why it does not answer; {tried_again(down.next_try_at)}"
     if entry.state == "late":
         return f"run it (`tieline run {entry.integration}`), and see to it that it is scheduled often enough"
+    if entry.pairs is not None and (entry.parked or entry.held):
+        return "see `tieline conflicts list`, `tieline unmatched list` and `tieline dead-letters`"
     if entry.parked or entry.held:
         return "see `tieline dead-letters`"
     if entry.state == "halted" and entry.kept_too_long:
@@ -179,29 +185,31 @@ def explain(folder: Path, connection: str, resource: str, id: str, *, mask: bool
             _print_story(story)
             pages = [(story.source, story.source_id), (story.target, story.target_id)]
             for place, there in pages:
-                if there is not None and (page := project.page_of(place, there)) is not None:
+                if there and (page := project.page_of(place, there)) is not None:
                     output.console.print(f"  [dim]see[/]         {escape(page)}")
         return OK
 
 
 def _print_story(story: Story) -> None:
     there = f"{story.target} {story.target_id}" if story.target_id else f"nothing in {story.target} yet"
+    here = f"{story.source} {story.source_id}" if story.source_id else f"nothing in {story.source} yet"
     output.console.print(
-        f"[bold]{escape(story.source)} {escape(story.source_id)}[/] → [bold]{escape(there)}[/]  [dim]{escape(story.integration)}, {story.verdict}[/]"
+        f"[bold]{escape(here)}[/] {'↔' if story.two_way else '→'} [bold]{escape(there)}[/]  [dim]{escape(story.integration)}, {story.verdict}[/]"
     )
     for moment in story.moments:
         _print_moment(moment)
     if story.last_seen:
-        output.console.print(f"  [dim]last seen[/]   {escape(_fields(story.last_seen))}")
+        output.console.print(f"  [dim]{'left says' if story.two_way else 'last seen'}[/]   {escape(_fields(story.last_seen))}")
     if story.last_agreed:
-        output.console.print(f"  [dim]last agreed[/] {escape(_fields(story.last_agreed))}")
+        output.console.print(f"  [dim]{'right says ' if story.two_way else 'last agreed'}[/] {escape(_fields(story.last_agreed))}")
 
 
 def _print_moment(moment: Moment) -> None:
     style = _MOMENT_STYLES.get(moment.what, "")
     number = f" [dim]run {moment.run}[/]" if moment.run else ""
     what = f"[{style}]{escape(moment.what)}[/]" if style else escape(moment.what)
-    output.console.print(f"  {when(moment.at)}{number}  {what}  {escape(moment.text)}")
+    to = f" [dim]→ {escape(moment.to)}[/]" if moment.to and moment.what in ("accepted", "delivered") else ""
+    output.console.print(f"  {when(moment.at)}{number}  {what}  {escape(moment.text)}{to}")
     for address, value in (moment.fields or {}).items() if moment.what == "accepted" else ():
         was = f"{value_text(moment.before[address])} → " if moment.before and address in moment.before else ""
         output.console.print(f"      {escape(address)}: {escape(was)}{escape(value_text(value))}")

@@ -9,7 +9,7 @@ import msgspec
 
 from tieline.model.errors import RemoteError, TielineError
 from tieline.spec.integrations import Integration
-from tieline.store import calls, links, outbox, runs
+from tieline.store import calls, links, outbox, pairs, runs
 from tieline.store.calls import Body, Call
 from tieline.store.database import Database
 from tieline.transport.recording import HIDDEN, hide
@@ -49,6 +49,13 @@ def records_meant(db: Database, integrations: Mapping[str, Integration], place: 
     for name, spec in sorted(integrations.items()):
         known = runs.state_of(db, name)
         if known is None:
+            continue
+        if spec.two_way:
+            for side, end in zip(pairs.SIDES, (spec.source, spec.target), strict=True):
+                if end == place:
+                    pair = pairs.of(db, known.id, side, [id]).get(id)
+                    other = pair.id_of(pairs.OTHER[side]) if pair is not None else None
+                    found += [(known.id, each) for each in (id, other) if each is not None]
             continue
         if spec.source == place:
             found.append((known.id, id))

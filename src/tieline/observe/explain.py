@@ -10,9 +10,11 @@ import msgspec
 
 from tieline.model.records import decode_json
 from tieline.spec.integrations import Integration
-from tieline.store import calls, journal, letters, links, outbox, runs
+from tieline.store import calls, journal, letters, links, outbox, pairs, runs, staged
 from tieline.store.calls import Call
 from tieline.store.database import Database
+from tieline.store.journal import Event
+from tieline.store.pairs import Side
 
 _LOOK_UPS = ("find", "get", "list")
 
@@ -30,6 +32,8 @@ class Moment(msgspec.Struct):
     before: dict[str, Any] | None = None
     call: Call | None = None
     why: dict[str, Any] | None = None
+    to: str | None = None
+    """Of a two-way integration: where it went, or was to go."""
 
 
 class Story(msgspec.Struct):
@@ -42,10 +46,12 @@ class Story(msgspec.Struct):
     target_id: str | None
     verdict: str
     last_seen: dict[str, Any]
-    """The source's fields that the mapping uses, as last read."""
+    """The source's fields that the mapping uses, as last read; of a two-way integration, what stands on the left."""
     last_agreed: dict[str, Any] | None
-    """The destination's fields, as last confirmed."""
+    """The destination's fields, as last confirmed; of a two-way integration, what stands on the right."""
     moments: list[Moment]
+    two_way: bool = False
+    """Whether `source` is the left side and `target` the right one; an id is empty where there is no record."""
 
 
 def explain(db: Database, integrations: Mapping[str, Integration], connection: str, resource: str, id: str) -> list[Story]:
@@ -55,6 +61,11 @@ def explain(db: Database, integrations: Mapping[str, Integration], connection: s
     for name, spec in sorted(integrations.items()):
         known = runs.state_of(db, name)
         if known is None:
+            continue
+        if spec.two_way:
+            for side, end in (("left", spec.source), ("right", spec.target)):
+                if end == place and (story := story_of_pair(db, name, spec, known.id, "left" if side == "left" else "right", id)):
+                    stories.append(story)
             continue
         if spec.source == place and (story := _story(db, name, spec, known.id, links.of_sources(db, known.id, [id]).get(id), id)):
             stories.append(story)
@@ -70,21 +81,28 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
     events = journal.events_of(db, number, source_id)
     if link is None and not deliveries and not events:
         return None
-    settling = calls.by_id(db, [d.call for d in deliveries if d.call is not None])
-    moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
     target_id = (link.target_id if link else None) or next((d.target_id for d in reversed(deliveries) if d.target_id), None)
-    for delivery, successor, of in itertools.zip_longest(deliveries, deliveries[1:], _targets(deliveries, target_id)):
-        moments += _moments(delivery, of, settling, successor)
-    moments += _resolved(deliveries)
-    # A call that a delivery names is told with it; what is left are the attempts before, and what was looked up.
-    told = {moment.call.id for moment in moments if moment.call is not None}
-    moments += [_attempt(call) for call in calls.named_of(db, number, source_id) if call.id not in told and _matters(call, deliveries)]
-    _put_in_order(moments)
+    moments = told_of(db, deliveries, events, calls.named_of(db, number, source_id), target_id)
+    put_in_order(moments)
     return Story(
         name, spec.source, source_id, spec.target, target_id,
         link.verdict if link else "deleted",
         decode_json(link.source_shadow) if link else {}, decode_json(link.target_shadow) if link and link.target_id and link.target_shadow else None, moments,
     )  # fmt: skip
+
+
+def told_of(
+    db: Database, deliveries: Sequence[outbox.Delivery], events: Sequence[Event], named: Sequence[Call], target_id: str | None
+) -> list[Moment]:
+    """Return what happened to a record on its way to the other system, in no order; `named` are the calls that were about it."""
+    settling = calls.by_id(db, [d.call for d in deliveries if d.call is not None])
+    moments = [Moment(event.at, event.kind, _event_text(event.detail), event.run) for event in events]
+    for delivery, successor, of in itertools.zip_longest(deliveries, deliveries[1:], _targets(deliveries, target_id)):
+        moments += _moments(delivery, of, settling, successor)
+    moments += _resolved(deliveries)
+    # A call that a delivery names is told with it; what is left are the attempts before, and what was looked up.
+    told = {moment.call.id for moment in moments if moment.call is not None}
+    return moments + [_attempt(call) for call in named if call.id not in told and _matters(call, deliveries)]
 
 
 def _targets(deliveries: Sequence[outbox.Delivery], latest: str | None) -> list[str | None]:
@@ -99,7 +117,7 @@ def _targets(deliveries: Sequence[outbox.Delivery], latest: str | None) -> list[
     return found[::-1]
 
 
-def _put_in_order(moments: list[Moment]) -> None:
+def put_in_order(moments: list[Moment]) -> None:
     """By time, and a later run after an earlier one even if the clock was set back between them; what people did keeps to the run before."""
     moments.sort(key=lambda moment: moment.at)
     latest, run = 0, {}
@@ -215,4 +233,62 @@ def _event_text(detail: str | None) -> str:
     return ", ".join(
         f"{key}: {value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
         for key, value in decode_json(detail.encode()).items()
+        if value is not None
     )
+
+
+# -- both ways
+
+
+def story_of_pair(db: Database, name: str, spec: Integration, number: int, side: Side, id: str) -> Story | None:
+    """Return the story of a pair, told from either side; of a record without a counterpart its own."""
+    beside = runs.state_of(db, runs.back(name))
+    pair = pairs.of(db, number, side, [id]).get(id)
+    ids: dict[Side, str | None] = {each: pair.id_of(each) if pair is not None else id if each == side else None for each in pairs.SIDES}
+    places: dict[Side, str] = {"left": spec.source, "right": spec.target}
+    numbers = {"left": number, "right": beside.id if beside is not None else -1}
+    moments: list[Moment] = []
+    both: set[tuple[float, str]] = set()
+    for each in pairs.SIDES:
+        here, other = ids[each], pairs.OTHER[each]
+        if here is None:
+            continue
+        deliveries = outbox.of_record(db, numbers[each], here)
+        events = [event for event in journal.events_of(db, numbers[each], here) if (event.at, event.kind) not in both]
+        both |= {(event.at, event.kind) for event in events if event.kind in _OF_BOTH}
+        named = [call for call in calls.named_of(db, number, here) if _is_about(call, places[each], places[other])]
+        some = told_of(db, deliveries, events, named, ids[other])
+        sent = {delivery.id for delivery in deliveries if delivery.operation != "none"}
+        for moment in some:
+            moment.to = places[other] if moment.delivery in sent or moment.what == "attempt" else None
+        for one in staged.of(db, number, each, [here]).values():
+            if one.kind != "held":
+                what = "was deleted" if one.kind == "gone" else "was read" if one.kind == "seen" else "is to be decided again"
+                some.append(Moment(one.at, "staged", f"{places[each]} {what}, and is not decided yet", one.run))
+        moments += some
+    if pair is None and not moments:
+        return None
+    put_in_order(moments)
+    says = {each: _says(pair, each) if pair is not None else None for each in pairs.SIDES}
+    verdict = pair.verdict if pair is not None else "deleted"
+    return Story(
+        name, spec.source, ids["left"] or "", spec.target, ids["right"], verdict, says["left"] or {}, says["right"], moments, two_way=True
+    )
+
+
+_OF_BOTH = ("matched", "linked by hand", "unlinked by hand")
+"""Events that are noted with either record of a pair."""
+
+
+def _is_about(call: Call, here: str, there: str) -> bool:
+    """Whether a call that names an id means a record of this side: writes and searches go to the other one, and only what is asked for is here."""
+    place = f"{call.connection}.{call.resource}"
+    return place == there if call.operation != "get" else place in (here, there)
+
+
+def _says(pair: pairs.Pair, side: Side) -> dict[str, Any] | None:
+    """Return what stands on a side: what it said, and what was written to it since."""
+    shadow, sent = pair.shadow_of(side), pair.sent_of(side)
+    if pair.id_of(side) is None or (shadow is None and sent is None):
+        return None
+    return {**decode_json(shadow or b"{}"), **decode_json(sent or b"{}")}

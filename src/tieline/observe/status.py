@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from tieline.model.verified import Verified
 from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of, use_of, waits_of
 from tieline.spec.integrations import Integration
 from tieline.store import calls, links, outbox, runs
+from tieline.store import pairs as pair_rows
 from tieline.store.database import Database
 
 
@@ -22,6 +23,23 @@ class SystemDown(msgspec.Struct):
     since: float
     next_try_at: float
     why: str
+
+
+class PairsStatus(msgspec.Struct):
+    """The pairs of a two-way integration."""
+
+    in_sync: int
+    """Pairs of which nothing is open."""
+    excluded: int
+    """Records that have no counterpart, and are to have none; and pairs of which one side was deleted, which the other does not follow."""
+    held: int
+    """Records and pairs that wait for a person's decision."""
+    failing: int
+    """Those that were refused, and are parked."""
+    staged: int
+    """Changes that were read, and wait to be decided."""
+    staged_since: float | None
+    """When the oldest of them was read."""
 
 
 class IntegrationStatus(msgspec.Struct):
@@ -74,6 +92,8 @@ class IntegrationStatus(msgspec.Struct):
     """Something has been owed for longer than `unavailable: keep` allows."""
     verified: Verified | None = None
     """What the last `tieline verify` found."""
+    pairs: PairsStatus | None = None
+    """Of a two-way integration."""
     advice: list[str] = []
     """What would help, where limits are hit again and again."""
 
@@ -98,18 +118,28 @@ def status_of(
         )  # fmt: skip
     latest = runs.latest(db, known.id)
     run = latest[0] if latest else None
-    open_ = outbox.count_states(db, known.id)
+    beside = runs.state_of(db, runs.back(name))
+    numbers = [known.id] if beside is None else [known.id, beside.id]
+    open_: dict[str, int] = {}
+    for number in numbers:
+        for state, count in outbox.count_states(db, number).items():
+            open_[state] = open_.get(state, 0) + count
     # What a run has on its way is not in the index of open ones; of one whose process was killed it is owed, whoever looks.
-    sending, sending_since = (
-        outbox.on_their_way(db, known.id, runs.first_delivery(db, run.id)) if run is not None and run.ended_at is None else (0, None)
+    on_their_way = (
+        [outbox.on_their_way(db, number, runs.first_delivery(db, run.id)) for number in numbers]
+        if run is not None and run.ended_at is None
+        else []
     )
+    sending, sending_since = sum(number for number, _ in on_their_way), _first(since for _, since in on_their_way)
     if sending:
         open_["sending"] = sending
     owed = open_.get("owed", 0) + open_.get("unknown", 0) + sending
-    dead, held, delivered = open_.get("dead", 0), open_.get("held", 0), outbox.delivered(db, known.id)
+    dead, held, delivered = open_.get("dead", 0), open_.get("held", 0), sum(outbox.delivered(db, number) for number in numbers)
     judged = delivered + dead + held
-    oldest = outbox.oldest_owed(db, known.id)
-    watermark = min([moment for moment in (known.complete_at, oldest, sending_since) if moment is not None], default=None)
+    oldest = _first(outbox.oldest_owed(db, number) for number in numbers)
+    pairs = _pairs(db, known.id, beside.id, dead, held) if beside is not None else None
+    staged_since = pairs.staged_since if pairs is not None else None
+    watermark = _first((known.complete_at, oldest, sending_since, staged_since))
     age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
     keep = spec.unavailable.keep if spec is not None and spec.unavailable else None
     running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None
@@ -138,10 +168,22 @@ def status_of(
         last_run=run.id if run else None, last_run_at=run.started_at if run else None,
         last_run_seconds=max(0.0, run.ended_at - run.started_at) if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
-        linked=links.count_linked(db, known.id), open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
+        linked=links.count_linked(db, known.id) if beside is None else pair_rows.count_linked(db, known.id), pairs=pairs, open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},
         watermark=watermark, freshness_age=age, freshness_promise=promise,
         waiting=waiting, advice=advice(db, known.id, sides),
         limits=use_of(sides, now, calls.waits(db, [run.id]) if run else {}, (run.ended_at or now) - run.started_at if run else None),
-        kept_too_long=keep is not None and oldest is not None and now - oldest > keep, notices=notes_of(sides), next_try_at=outbox.next_due(db, known.id, now) if owed else None,
+        kept_too_long=keep is not None and oldest is not None and now - oldest > keep, notices=notes_of(sides), next_try_at=_first(outbox.next_due(db, number, now) for number in numbers) if owed else None,
     )  # fmt: skip
+
+
+def _first(moments: Iterable[float | None]) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _pairs(db: Database, left: int, right: int, dead: int, held: int) -> PairsStatus:
+    """Return how the pairs are doing; `left` and `right` are the outboxes of either side's changes."""
+    counts = pair_rows.counts(db, left)
+    excluded = sum(number for (verdict, _, _), number in counts.items() if verdict in ("ignored", "alone", "gone"))
+    staged, since = pair_rows.waiting(db, left, right)
+    return PairsStatus(pair_rows.count_linked(db, left) - pair_rows.count_open(db, left, right), excluded, held, dead, staged, since)

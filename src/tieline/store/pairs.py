@@ -170,6 +170,40 @@ def counts(db: Database, integration: int) -> dict[tuple[str, bool, bool], int]:
     return {(verdict, bool(left), bool(right)): number for verdict, left, right, number in rows}
 
 
+def count_linked(db: Database, integration: int) -> int:
+    """Return how many pairs have both sides."""
+    return sum(number for (verdict, left, right), number in counts(db, integration).items() if verdict == "linked" and left and right)
+
+
+def count_open(db: Database, left: int, right: int) -> int:
+    """Return of how many pairs something is open; `left` and `right` are the outboxes of either side's changes, the first the integration."""
+    found = " UNION ".join(
+        f"""SELECT pair.id FROM delivery JOIN pair ON pair.integration = {left} AND pair.{side}_id IS NOT NULL AND pair.{side}_id = source_id
+            WHERE delivery.integration = {number} AND state IN ('owed', 'unknown', 'held', 'dead') AND verdict = 'linked'
+            UNION SELECT pair.id FROM staged JOIN pair ON pair.integration = {left} AND pair.{side}_id IS NOT NULL AND pair.{side}_id = staged.id
+            WHERE staged.integration = {left} AND side = '{side}' AND verdict = 'linked'"""
+        for side, number in (("left", left), ("right", right))
+    )
+    return int(db.read(f"SELECT count(*) FROM ({found})")[0][0])
+
+
+def waiting(db: Database, left: int, right: int) -> tuple[int, float | None]:
+    """Return how many changes are staged that wait for no person, and since when the oldest is."""
+    number, since = 0, []
+    for side in SIDES:
+        count, at = db.read(
+            f"""SELECT count(*), min(staged.at) FROM staged
+                LEFT JOIN pair ON pair.integration = staged.integration AND pair.{side}_id IS NOT NULL AND pair.{side}_id = staged.id
+                WHERE staged.integration = ? AND side = '{side}' AND kind <> 'held' AND NOT EXISTS (
+                    SELECT 1 FROM delivery WHERE state IN ('held', 'dead')
+                    AND ((delivery.integration = ? AND source_id = pair.left_id) OR (delivery.integration = ? AND source_id = pair.right_id)))""",
+            (left, left, right),
+        )[0]
+        number += count
+        since += [at] if at is not None else []
+    return number, min(since, default=None)
+
+
 def is_any(db: Database, integration: int) -> bool:
     """Return whether any record of either side is known."""
     return bool(db.read("SELECT 1 FROM pair WHERE integration = ? LIMIT 1", (integration,)))

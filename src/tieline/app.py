@@ -28,6 +28,7 @@ from tieline.engine.likeness import Likeness
 from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
 from tieline.engine.run import Engine, amend, check_lease, observe
+from tieline.engine.standing import Standing
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import LEFT_ALONE, left_alone
 from tieline.engine.unmatched import Unmatched
@@ -38,7 +39,7 @@ from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import Refused, SpecError, StoreError, TielineError
 from tieline.model.paths import get
-from tieline.model.records import ABSENT, encode_json
+from tieline.model.records import ABSENT, Record, Values, encode_json
 from tieline.model.secret import Redactor
 from tieline.model.verified import Verified
 from tieline.observe.calls import hide_in_call, records_meant
@@ -56,6 +57,7 @@ from tieline.spec.words import meant
 from tieline.store import calls, journal, runs, state
 from tieline.store.calls import Call, Search
 from tieline.store.database import Database, reserve
+from tieline.store.letters import Chosen
 from tieline.store.retention import Retention
 from tieline.store.runs import names as integration_names
 from tieline.store.runs import sides, state_of
@@ -465,7 +467,11 @@ class Tieline:
     def rule_text(self, name: str, field: str | None) -> tuple[str, str] | None:
         """Return where the rule of a destination's field stands now, as file and line, and how it reads there; None if there is none."""
         spec = self.project.integrations.get(name)
-        if spec is None or field is None or (field not in spec.map and field != "when"):
+        if spec is None or field is None:
+            return None
+        if spec.two_way and field not in spec.map:  # a field of the left: the rule that runs backwards to it
+            field = next((target for target, rule in spec.map.items() if field in _read_by(rule)), field)
+        if field not in spec.map and field != "when":
             return None
         file, line = self.project.where("integration", name, *(("map", field) if field in spec.map else (field,)))
         try:
@@ -474,11 +480,27 @@ class Tieline:
             return None
         return f"{file}:{line}", "\n".join(_block(lines))
 
+    def discard_letters(self, which: Sequence[int] | Chosen, reason: str, *, integration: str | None = None) -> int:
+        """Give up on dead letters, by number or all that are meant; return how many. Both sides of a pair stand as they are."""
+        stand, now = Standing(self.db, self._seen_by), self.clock.now()
+        if isinstance(which, Chosen):
+            return deadletters.discard_all(self.db, reason, integration=integration, chosen=which, now=now, stand=stand)
+        return deadletters.discard(self.db, which, reason, now=now, stand=stand)
+
+    def _seen_by(self, name: str, side: Literal["left", "right"], record: Record) -> Values:
+        """Return what the mapping sees of a record of a side."""
+        return self.two_way(name).halves[side].project(record)
+
     def edit_letter(self, id: int, changes: Mapping[str, Any]) -> deadletters.DeadLetter:
         """Change fields of the source record that a dead letter keeps."""
         letter = deadletters.get_open_letter(self.db, id)
         (name,) = self.names(letter.integration)
         self.check_usable(name)
+        if letter.side is not None:
+            raise Refused(
+                f"{name} goes both ways, and decides by what both systems say: a record edited here would be neither's",
+                next_step=f"mend it in {self.place_of(name, letter.side)}, record {letter.source_id}; the next run takes it from there",
+            )
         source = self.project.integrations[name].source
         if letter.record is not None:
             self._check_fields(source, letter.record, changes)
@@ -660,6 +682,11 @@ class Tieline:
             for name, resource in connector.resources.items()
         }
         return Keeping(self.redactor.excerpt, journal.sample, journal.personal, journal.body, fields)
+
+
+def _read_by(rule: str | Rule) -> tuple[str, ...]:
+    read = rule if isinstance(rule, str) else rule.source
+    return (read,) if isinstance(read, str) else read or ()
 
 
 def _block(lines: Sequence[str]) -> list[str]:

@@ -17,8 +17,8 @@ from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
-from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
-from tieline.engine import deadletters
+from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, run_each, stop_gently, within
+from tieline.engine import deadletters, unmatched
 from tieline.engine.deadletters import DeadLetter, LetterGroup
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.redriving import Settlement
@@ -26,6 +26,7 @@ from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
 from tieline.store import calls
 from tieline.store.letters import Chosen
+from tieline.store.pairs import OTHER, Side
 
 _SHOWN = 50
 STATES = {"dead": "parked"}
@@ -94,20 +95,25 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
             return OK
         number = sum(group.number for group in groups)
         for group in groups:
-            _print_group(group)
+            _print_group(project, group)
         if not groups_only:
             limit = which.limit or _SHOWN
-            _print_table(itertools.islice(letters, limit))
+            _print_table(project, itertools.islice(letters, limit))
             if number > limit:
                 output.print(f"… and {number - limit:,} more (--limit, --cause, --field; --json shows all)", style="dim")
         output.print("`tieline dead-letters show NO`, `edit NO --set FIELD=VALUE`, `redrive NO`, `discard NO --reason …`", style="dim")
         return ACT
 
 
-def _print_group(group: LetterGroup) -> None:
+def _way(project: Tieline, name: str, side: Side) -> str:
+    return f"{project.place_of(name, side)} → {project.place_of(name, OTHER[side])}"
+
+
+def _print_group(project: Tieline, group: LetterGroup) -> None:
+    way = f" ({_way(project, group.integration, group.side)})" if group.side is not None else ""
     field = f" of `{group.field}`" if group.field else ""
     output.console.print(
-        f"[bold]{group.number:,}[/] × {escape(group.integration)}: {escape(group.cause)}{escape(field)}, since {when(group.since)}"
+        f"[bold]{group.number:,}[/] × {escape(group.integration)}{escape(way)}: {escape(group.cause)}{escape(field)}, since {when(group.since)}"
     )
     if group.rule:
         output.console.print(f"    [dim]rule[/] {escape(group.rule)}")
@@ -116,7 +122,7 @@ def _print_group(group: LetterGroup) -> None:
     output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
 
 
-def _print_table(letters: Iterator[DeadLetter]) -> None:
+def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -124,9 +130,8 @@ def _print_table(letters: Iterator[DeadLetter]) -> None:
         table.add_column(heading, overflow="fold")
     for letter in letters:
         state = STATES.get(letter.state, letter.state)
-        table.add_row(
-            str(letter.id), letter.integration, escape(letter.source_id), state, when(letter.accepted_at), escape(_cut(letter.message))
-        )
+        record = letter.source_id if letter.side is None else f"{project.place_of(letter.integration, letter.side)} {letter.source_id}"
+        table.add_row(str(letter.id), letter.integration, escape(record), state, when(letter.accepted_at), escape(_cut(letter.message)))
     output.console.print(table)
 
 
@@ -153,6 +158,8 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
         output.console.print(
             f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]"
         )
+        if letter.side is not None:
+            output.print(f"  way     {_way(project, letter.integration, letter.side)}")
         output.print(f"  since   {when(letter.accepted_at)}, {plural(letter.attempts, 'attempt')}")
         output.print(f"  cause   {letter.cause}{f' of `{letter.field}`' if letter.field else ''}")
         output.print(f"  why     {letter.message}")
@@ -175,7 +182,10 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
 def _history(project: Tieline, letter: DeadLetter) -> str | None:
     """Return the command that tells a record's history; None when its integration is not in the project any more."""
     spec = project.project.integrations.get(letter.integration)
-    return f"tieline explain {spec.source.replace('.', ' ')} {letter.source_id}" if spec is not None else None
+    if spec is None:
+        return None
+    place = spec.source if letter.side is None else project.place_of(letter.integration, letter.side)
+    return f"tieline explain {place.replace('.', ' ')} {letter.source_id}"
 
 
 def _print_rule(letter: DeadLetter, rule: tuple[str, str] | None) -> None:
@@ -240,7 +250,37 @@ def resolve(folder: Path, which: Which, settlement: Settlement) -> int:
             raise TielineError(
                 "each of these has its own answer", next_step="name them by number; only `--cause conflict --keep …` is for all of a group"
             )
-        return _run(project, which, which.by_integration(project), settlement=settlement)
+        by_integration = which.by_integration(project)
+        if any(project.is_two_way(name) for name in by_integration):
+            return _resolve_both_ways(project, which, settlement)
+        return _run(project, which, by_integration, settlement=settlement)
+
+
+def _resolve_both_ways(project: Tieline, which: Which, settlement: Settlement) -> int:
+    """Say of a record of a two-way integration who its counterpart is, or that none was made."""
+    if settlement.keep is not None:
+        raise TielineError(
+            "of a two-way integration: `tieline conflicts resolve` says which side holds",
+            next_step="tieline conflicts resolve NO --keep left",
+        )
+    if len(which.ids) != 1:
+        raise TielineError("one at a time, of a two-way integration", next_step="name one dead letter by its number")
+    (id,) = which.ids
+    letter = deadletters.get_open_letter(project.db, id)
+    name, other, left = letter.integration, settlement.target_id, letter.source_id
+    project.two_way(name)
+    if other is None:
+        unmatched.never_made(project.db, id, settlement.reason, now=project.clock.now())
+        return run_each(project, {name: Wanted(redrive=(id,))}, {"resolved": [id], "reason": settlement.reason})
+    right = other
+    if letter.side == "right":
+        left, right = other, left
+
+    async def link() -> None:
+        await project.link(name, left, right, settlement.reason)
+
+    said = {"resolved": [id], "linked": {"left": left, "right": right}, "reason": settlement.reason}
+    return run_each(project, {name: project.wanted_of_pair(name, left)}, said, first=link, words=f"linked: {left} ↔ {right}")
 
 
 def _run(
@@ -306,12 +346,11 @@ def discard(folder: Path, which: Which, reason: str) -> int:
     reason = checked_reason(reason, "a test record")
     with opened(folder) as project:
         which.check(project, "discard")
-        now = project.clock.now()
         if which.ids:
-            number = deadletters.discard(project.db, which.ids, reason, now=now)
+            number = project.discard_letters(which.ids, reason)
         else:
             which.by_integration(project)
-            number = deadletters.discard_all(project.db, reason, integration=which.integration, chosen=which.chosen, now=now)
+            number = project.discard_letters(which.chosen, reason, integration=which.integration)
         if output.json_mode:
             output.json({"discarded": list(which.ids) if which.ids else number, "reason": reason})
         else:

@@ -12,6 +12,7 @@ from tieline.engine import redriving
 from tieline.engine.intake import Intake
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.two_sides import TwoWayIntegration
+from tieline.model.errors import Refused
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, pairs, staged
 from tieline.store.journal import Event
@@ -47,6 +48,11 @@ class AskedAgain:
                 known = pairs.known(ledger.db, self._integration, side, ids)
                 ids = [id for id in ids if id in known]
                 meant += [(side, id) for id in ids]
+                if not isinstance(wanted, Chosen) and (strange := next((d for d in portion if d.source_id not in known), None)):
+                    raise Refused(
+                        f"dead letter {strange.id} is of an entry that no run could read, or of a record that is gone: there is nothing to decide",
+                        next_step=f"have it mended where it comes from, then `tieline dead-letters discard {strange.id}`",
+                    )
                 asked = [d for d in portion if d.source_id in known and "ruling" not in d.why]
                 events = [ledger.event(delivery.source_id, "redriven by hand", delivery=delivery.id) for delivery in asked]
                 await ledger.commit(functools.partial(self._put, side=side, ids=ids, events=events))

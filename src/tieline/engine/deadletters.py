@@ -18,6 +18,7 @@ from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, letters, links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.letters import ALL, STATES, Chosen
+from tieline.store.outbox import Delivery
 
 
 class DeadLetter(msgspec.Struct):
@@ -172,16 +173,22 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
     return get_letter(db, id)
 
 
-def discard(db: Database, ids: Sequence[int], reason: str, *, now: float) -> int:
+Stand = Callable[[int, Delivery], Callable[[sqlite3.Connection], None] | None]
+"""Given an outbox and a letter in it: what lets both sides of its pair stand as they are, in a unit; None one way."""
+
+
+def discard(db: Database, ids: Sequence[int], reason: str, *, now: float, stand: Stand = lambda number, delivery: None) -> int:
     """Give up on dead letters, for a reason that stays in the record's history; return how many. All of them or, when one isn't open, none.
 
     What is given up is this version of the record. A later one goes its way as any other; of a linked record it brings along whatever then
     differs from the destination. Where nobody knows whether a record was created, that doubt stays: a later version is held too.
     """
-    found = [(number, delivery) for number, delivery in (_open(db, id) for id in dict.fromkeys(ids))]
+    found = [(number, delivery, stand(number, delivery)) for number, delivery in (_open(db, id) for id in dict.fromkeys(ids))]
 
     def unit(connection: sqlite3.Connection) -> None:
-        for number, delivery in found:
+        for number, delivery, let_stand in found:
+            if let_stand is not None:
+                let_stand(connection)
             delivery.state = "discarded"
             delivery.reason = encode_json({**delivery.why, "discarded": reason})
             outbox.set_state(connection, delivery, now=now, run=delivery.run)
@@ -193,13 +200,15 @@ def discard(db: Database, ids: Sequence[int], reason: str, *, now: float) -> int
     return len(found)
 
 
-def discard_all(db: Database, reason: str, *, integration: str | None, chosen: Chosen, now: float) -> int:
+def discard_all(
+    db: Database, reason: str, *, integration: str | None, chosen: Chosen, now: float, stand: Stand = lambda number, delivery: None
+) -> int:
     """Give up on all that are meant, in portions; return how many."""
     done = 0
     for number, _ in _integrations(db, integration):
         limited = msgspec.structs.replace(chosen, up_to=letters.newest(db, number))
         while portion := letters.ids(db, number, limited):
-            done += discard(db, portion, reason, now=now)
+            done += discard(db, portion, reason, now=now, stand=stand)
     return done
 
 

@@ -129,6 +129,17 @@ def hold(db: Database, name: str, side: Side, records: Sequence[str], *, now: fl
     return db.write(unit)
 
 
+def never_made(db: Database, id: int, reason: str, *, now: float) -> None:
+    """Write down that the counterpart whose making was in doubt was never made. Raises `Refused` where nobody doubts it."""
+    found = outbox.get(db, id)
+    if found is None or found[1].why.get("kind") != "unknown" or found[1].operation != "create":
+        raise Refused(
+            f"of dead letter {id} nobody doubts that it was not done: {found[1].why.get('kind') if found else 'it is not there'}",
+            next_step=f"`tieline dead-letters redrive {id}` tries again",
+        )
+    conflicts.say(db, [found], {"ruling": "create"}, reason, now=now)
+
+
 def key_of(pair: Pair, side: Side) -> str:
     """Return a record's match key, as people read it."""
     return (pair.key_of(side) or "").replace("\x1f", " · ")

@@ -16,7 +16,7 @@ from tieline.engine.linked import Links
 from tieline.model import events
 from tieline.model.errors import OutcomeUnknown, RemoteError, TielineError
 from tieline.model.records import encode_json
-from tieline.store import outbox
+from tieline.store import outbox, runs
 from tieline.store.outbox import Delivery
 
 
@@ -52,7 +52,7 @@ class Unsent:
 
     async def park(self, delivery: Delivery, error: RemoteError) -> None:
         """The destination does not take it as it is."""
-        link = f"`{self._job.name}`: {delivery.operation} of {delivery.source_id}"
+        link = f"`{runs.front(self._job.name)}`: {delivery.operation} of {delivery.source_id}"
         delivery.state = "dead"
         call = self._call_of(delivery)
         delivery.reason = outbox.reason(

@@ -49,7 +49,8 @@ class TwoWay:
 
     def __init__(self, world: World) -> None:
         self.world, self.crm, self.email, self.tieline = world, world.crm, world.email, world.tieline
-        (world.folder / "integrations/qualified-leads.yaml").unlink()
+        for file in (world.folder / "integrations").glob("*.yaml"):
+            file.unlink()
         # Nobody is ever shown so; who is gone is missing.
         paging = "      paging: { style: offset, param: offset, size: 500, size_param: count }\n"
         world.change("connectors/postbox.yaml", (paging, f"{paging}      tombstone: {{ field: status, equals: cleaned }}\n"))
@@ -305,3 +306,49 @@ def test_status_counts_pairs_and_says_what_waits_while_a_system_is_down(met):
     assert "1 change read and not decided yet" in shown
     assert "staged  crm.leads was read, and is not decided yet" in told
     assert (4, 0) == (up["pairs"]["in_sync"], up["pairs"]["staged"])
+
+
+def test_a_dead_letter_says_which_way_it_was_going_and_is_given_up_or_tried_again(met):
+    met.edit("ada", left="A" * 60)
+    met.edit("jean", left="J" * 60)
+    assert 1 == met.tieline("run").code
+    listed = met.tieline("dead-letters")
+    ada, jean = (
+        next(letter for letter in met.tieline("dead-letters", "--json").json if letter["source_id"] == str(met.lead(name)["id"]))
+        for name in ("ada", "jean")
+    )
+    shown = met.tieline("dead-letters", "show", str(ada["id"]))
+    edited = met.tieline("dead-letters", "edit", str(ada["id"]), "--set", "first_name=Ada")
+    kept = met.tieline("dead-letters", "resolve", str(ada["id"]), "--keep", "source", *REASON)
+    given_up = met.tieline("dead-letters", "discard", str(ada["id"]), *REASON)
+    met.edit("jean", left="Betty")
+    again = met.tieline("dead-letters", "redrive", str(jean["id"]))
+    quiet = met.tieline("run", "--full")
+
+    assert f"{NAME} (crm.leads → email.members): refused by our check of `merge_fields.FNAME`" in listed.out
+    assert "way     crm.leads → email.members" in shown.out
+    assert "/back" not in listed.out + shown.out + met.tieline("status").out
+    assert (2, True) == (edited.code, f"mend it in crm.leads, record {ada['source_id']}" in edited.err)
+    assert (2, True) == (kept.code, "tieline conflicts resolve" in kept.err)
+    assert (0, 0, 0) == (given_up.code, again.code, quiet.code)
+    assert ("A" * 60, "Ada") == met.both("ada"), "both stand as they are"
+    assert ("Betty", "Betty") == met.both("jean"), "what it says now was sent"
+
+
+def test_a_conflict_that_is_given_up_leaves_both_sides_as_they_are_until_one_changes(met):
+    met.edit("ada", "Adah", "Adele")
+    met.edit("jean", left="Somebody")
+    met.email.ask("DELETE", f"records/{met.member('jean')['id']}")
+    met.tieline("run")
+    numbers = [str(one["id"]) for one in met.tieline("conflicts", "list", "--json").json]
+    given_up = met.tieline("dead-letters", "discard", *numbers, *REASON)
+    quiet = met.tieline("run", "--full")
+    differ = met.both("ada")
+    met.edit("ada", right="Adelaide")
+    met.tieline("run")
+
+    assert (2, 0, 0) == (len(numbers), given_up.code, quiet.code)
+    assert ("Adah", "Adele") == differ
+    assert ("Adelaide", "Adelaide") == met.both("ada")
+    assert "Somebody" == met.lead("jean")["first_name"]
+    assert not any(member["email_address"].startswith("jean") for member in met.email.records)

@@ -345,6 +345,8 @@ def _judge(policy: Policy, left: _End, right: _End, skew: float) -> _Verdict:
         return _KEPT if policy == "never" and not _met(left, right) else _Verdict((left if left.changed else right,))
     if left.goes != right.goes:
         return _Verdict((left if left.goes else right,))
+    if not left.goes:
+        return _KEPT
     match policy:
         case "left":
             return _Verdict((left,))

@@ -503,7 +503,8 @@ def _end(stage: _Stage, opens: list[Line]) -> dict[str, Any]:
             if stage.swap:
                 words = {"missing": "left over", "left over": "missing"}
                 why = {f"{words.get(kind, kind)}:{reason}": n for word, n in why.items() for kind, _, reason in (word.partition(":"),)}
-            return {"in sync": result.in_sync - result.kept, "kept apart": result.kept, **dict(sorted(why.items()))}
+            plain = result.in_sync - result.kept - result.respelled
+            return {"in sync": plain, "in another spelling": result.respelled, "kept apart": result.kept, **dict(sorted(why.items()))}
 
     end["verify"] = {word: number for word, number in stage.world.within(verify).items() if number}
     return {key: value for key, value in end.items() if value or key in SIDES}

@@ -110,4 +110,6 @@ class Decided:
 
 def _cause(why: Mapping[str, Any]) -> tuple[Any, ...]:
     """What makes two reasons the same: a person has read it, and need not read it again."""
-    return why.get("kind"), why.get("message"), tuple(why.get("strands", ())), why.get("ruling")
+    strands = tuple(why.get("strands", ()))
+    says = (why.get("left"), why.get("right")) if strands else why.get("message")  # how it came to be is told once
+    return why.get("kind"), strands, says, why.get("ruling")

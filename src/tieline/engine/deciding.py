@@ -424,7 +424,7 @@ class Decider:
             left = msgspec.structs.replace(left, shadow={})
         if right.shadow is None and right.now is None and left.now is not None and not right.sent:
             right = msgspec.structs.replace(right, shadow={})
-        decision = reconcile.reconcile(left, right, terms, rounds, rulings)
+        decision = reconcile.reconcile(left, right, terms, rounds, rulings, mapped_anew=pair.met == pairs.MAPPED_OTHERWISE)
         if not braked_too and self._brakes(decision):
             self._left_waiting.discard(pair.id)
             return

@@ -116,7 +116,7 @@ class Intake:
         changed: dict[str, Record] = {}
         for id, record in rows.items():
             one = known.get(id)
-            if one is None or one.shadow != encode_json(half.project(record)) or id in waiting:
+            if one is None or one.shadow != encode_json(half.project(record)) or id in waiting or (one.linked and not one.agreed):
                 changed[id] = record
             elif one.sent:
                 at = half.at(record)

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from tieline.dialects.dialect import Features
 from tieline.dialects.since import comparable
 from tieline.engine.compiled import CompiledIntegration
-from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest
+from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key
 from tieline.mapping.both_ways import compile_both_ways
 from tieline.model.errors import MappingError, Undecodable
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
@@ -121,6 +121,7 @@ class TwoWayIntegration:
                 Strand(
                     strand.name, strand.left, strand.right, strand.forward, strand.back,
                     cast("Policy", strand.conflict or spec.conflict or _USUAL_POLICY),
+                    normalise_key if spec.match.keys() & set(strand.right) and len(strand.right) == 1 else None,
                 )
                 for strand in both.strands
             ),

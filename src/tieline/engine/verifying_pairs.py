@@ -26,11 +26,13 @@ from tieline.store import links, outbox, pairs, runs, staged
 from tieline.store.database import Database
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync import reconcile
+from tieline.sync.reconcile import Strand
+from tieline.sync.rewriting import is_rewriting
 
 _TOGETHER: Final = 500
 _KEPT: Final = ("never", "fill_empty")
 """Policies under which both sides may say different things for good."""
-_MEANT: Final = {"ignored": "it has no counterpart", "alone": "its counterpart was deleted, or they were unlinked"}
+_MEANT: Final = {"ignored": "it has no counterpart", "alone": "it stands for itself: its counterpart was deleted, or a person said so"}
 """Verdicts of records that have no counterpart on purpose."""
 APART: Final = "apart"
 
@@ -150,6 +152,10 @@ class _Sweep:
             side: outbox.open_by_record(self._db, self._numbers[side], [id for pair in portion if (id := pair.id_of(side)) is not None])
             for side in SIDES
         }
+        for pair in portion:
+            for side in SIDES:
+                if (id := pair.id_of(side) or "") in here[side]:
+                    here[side][id] = self._standing(pair, side, here[side][id])
         records = {side: {id: self._job.halves[side].record_of(raw) for id, raw in here[side].items()} for side in SIDES}
         found_links = {side: self._lookups[side].of(records[side].values()) for side in SIDES}
         for pair in portion:
@@ -161,6 +167,14 @@ class _Sweep:
                 self._compare_pair(pair, {side: records[side][id or ""] for side, id in there.items()}, here, found_links, state)
             elif there:
                 self._one_side(pair, "left" if "left" in there else "right", state)
+
+    def _standing(self, pair: Pair, side: Side, fields: bytes) -> bytes:
+        """Return what a record says with what it said before in fields that it does not show any more: left out is not emptied."""
+        shadow, sent = pair.shadow_of(side), pair.sent_of(side)
+        if not shadow or shadow == fields or self._job.halves[side].mapping.reads_all:
+            return fields
+        known, shown = {**decode_json(shadow), **(decode_json(sent) if sent else {})}, decode_json(fields)
+        return fields if known.keys() <= shown.keys() else encode_json({**known, **shown})
 
     def _fields_of(self, side: Side, ids: Sequence[str]) -> dict[str, bytes]:
         rows = self._found.execute(
@@ -203,9 +217,15 @@ class _Sweep:
             result.kept += bool(kept)
             return
         changed = any(self._changed(pair, side, here[side][pair.id_of(side) or ""]) for side in SIDES)
+        if state is None and not changed and pair.met == 1:
+            strands = [strand for strand in strands if not _is_respelled(strand, says, made)]
+            if not strands:
+                result.in_sync += 1
+                result.respelled += 1
+                return
         fields = {address: [made["right"].get(address), says["right"].get(address)] for strand in strands for address in strand.right}
         self._fields.update(fields.keys())
-        self._apart(pair, state or ("not read yet" if changed or not pair.met else APART), fields)
+        self._apart(pair, state or ("not read yet" if changed or pair.met == pairs.MAPPED_OTHERWISE or not pair.met else APART), fields)
 
     def _changed(self, pair: Pair, side: Side, fields: bytes) -> bool:
         """Whether a side says something that no run has read yet."""
@@ -247,3 +267,13 @@ class _Sweep:
             "INSERT INTO found (kind, why, source_id, target_id, fields) VALUES (?, ?, ?, ?, ?)",
             (kind, why, left_id, right_id, encode_json(fields)),
         )
+
+
+def _is_respelled(strand: Strand, says: Mapping[Side, Values], made: Mapping[Side, Values]) -> bool:
+    """Whether a side, which nobody has edited since, says what the other says in a spelling that its system could have given it."""
+    ends: Mapping[Side, tuple[str, ...]] = {"left": strand.left, "right": strand.right}
+    for side, addresses in ends.items():
+        wanted = {address: made[side][address] for address in addresses if address in made[side]}
+        if wanted and all(is_rewriting(value, says[side].get(address)) for address, value in wanted.items()):
+            return True
+    return False

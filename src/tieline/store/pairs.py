@@ -31,6 +31,8 @@ OTHER: Final[Mapping[Side, Side]] = {"left": "right", "right": "left"}
 
 
 _NOTHING: Final = b"{}"
+MAPPED_OTHERWISE: Final = 2
+"""In `met`: both have agreed, by another mapping. 0 is never, or that it shall not count; 1 is by this one."""
 
 
 class Pair(msgspec.Struct, gc=False):
@@ -99,18 +101,20 @@ class Known(NamedTuple):
     sent: bool
     """Something was written to it and has not been seen there since."""
     at: float | None
+    agreed: bool
+    """Both sides have agreed, by today's mapping."""
 
 
 def known(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Known]:
     """Return what is known of the records of a side, by id."""
     other = OTHER[side]
     rows = db.read(  # a list in one parameter is taken apart in C
-        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL, pair.{side}_sent IS NOT NULL, pair.{side}_at
+        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL, pair.{side}_sent IS NOT NULL, pair.{side}_at, pair.met = 1
             FROM json_each(?2) AS wanted
             CROSS JOIN pair ON pair.integration = ?1 AND pair.{side}_id IS NOT NULL AND pair.{side}_id = wanted.value""",
         (integration, encode_json(ids).decode()),
     )
-    return {id: Known(shadow, bool(linked), bool(sent), at) for id, shadow, linked, sent, at in rows}
+    return {id: Known(shadow, bool(linked), bool(sent), at, bool(agreed)) for id, shadow, linked, sent, at, agreed in rows}
 
 
 def of(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Pair]:
@@ -309,9 +313,9 @@ def reopen(connection: sqlite3.Connection, integration: int, side: Side, ids: Se
 
 
 def forget_meetings(connection: sqlite3.Connection, integration: int, left_ids: Sequence[str] | None = None) -> None:
-    """Let pairs meet anew, these or all: what they agreed on holds no more."""
+    """Let pairs meet anew: of these what they agreed on holds no more; all, because the mapping is another one."""
     if left_ids is None:
-        connection.execute("UPDATE pair SET met = 0 WHERE integration = ?", (integration,))
+        connection.execute(f"UPDATE pair SET met = {MAPPED_OTHERWISE} WHERE integration = ? AND met = 1", (integration,))
         return
     connection.executemany("UPDATE pair SET met = 0 WHERE integration = ? AND left_id = ?", [(integration, id) for id in left_ids])
 

@@ -10,7 +10,7 @@ Values are in each side's own spelling; the caller maps (`made`), writes, and re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -51,6 +51,8 @@ class Strand(msgspec.Struct, frozen=True):
     """Whether it runs from right to left."""
     policy: Policy = "hold"
     """Which side wins when both have changed to different things."""
+    key: Callable[[Any], Any] | None = None
+    """Of a field that records are matched by: the form in which all spellings of one key are the same."""
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -211,6 +213,7 @@ _TO: Final[Mapping[Way, Kind]] = {"left": "to_left", "right": "to_right"}
 _DELETE: Final[Mapping[Way, Deletion]] = {"left": "delete_left", "right": "delete_right"}
 _ARCHIVE: Final[Mapping[Way, Deletion]] = {"left": "archive_left", "right": "archive_right"}
 _REMAKE: Final[Mapping[Way, Deletion]] = {"left": "remake_left", "right": "remake_right"}
+_BOTH: Final = "both sides have changed"
 _SHOWN: Final = 40
 """How many characters of a value a reason shows."""
 
@@ -221,8 +224,13 @@ def reconcile(
     terms: Terms,
     rounds: Mapping[str, int] = {},
     rulings: Mapping[str, Way] = {},
+    *,
+    mapped_anew: bool = False,
 ) -> Decision:
     """Decide about a pair. `rulings` are a person's decisions: in these strands that side wins, if anything has changed.
+
+    `mapped_anew`: what both agreed on, they agreed on by another mapping. Where neither has changed and they differ by this one, they meet
+    anew; an edit is one all the same.
 
     A record whose counterpart never was is no pair: `ValueError`.
     """
@@ -231,7 +239,8 @@ def reconcile(
         deletion, outcomes = _without(here, there, terms)
         return Decision({}, {}, here.shadow, there.shadow, here.unseen, there.unseen, outcomes, dict(rounds), deletion)
     moves = {
-        strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name)) for strand in terms.strands
+        strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name), mapped_anew)
+        for strand in terms.strands
     }
     writes: dict[Way, Values] = {"left": {}, "right": {}}
     for move in moves.values():
@@ -267,7 +276,7 @@ def differing(left: Side, right: Side, terms: Terms) -> list[Strand]:
     for strand in terms.strands:
         one, other = _End(here, strand.left, strand.forward), _End(there, strand.right, strand.back)
         both_ways = strand.forward and strand.back
-        if not (_say_the_same(one, other) if both_ways else not (other if strand.forward else one).lacks):
+        if not (_mean_the_same(strand, one, other) if both_ways else not (other if strand.forward else one).lacks):
             found.append(strand)
     return found
 
@@ -285,14 +294,17 @@ def _look(way: Way, side: Side) -> _Seen:
     return _Seen(way, side, before, {**before, **now}, says, _unseen(now, sent), moved, settled, moved & sent.keys())
 
 
-def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None) -> _Move:
+def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None, mapped_anew: bool) -> _Move:
     left, right = _ends(strand, here, there)
+    apart = mapped_anew and not left.changed and not right.changed and not _mean_the_same(strand, left, right)
+    if apart:
+        left, right = left._replace(changed=not left.empty), right._replace(changed=not right.empty)
     returned = any(end.touches(end.seen.returned) for end in (left, right))
     if not returned and any(end.touches(end.seen.settled) for end in (left, right)):
         rounds = 0
     if not left.changed and not right.changed:
         return _Move(rounds)
-    if left.changed and right.changed and _say_the_same(left, right):
+    if left.changed and right.changed and _mean_the_same(strand, left, right):
         return _Move(rounds, (Outcome(strand.name, "agreed"),))
     if ruling is not None:
         return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right)
@@ -300,6 +312,8 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
     if rounds >= terms.most_rounds and waits and not any(end.touches(end.seen.moved) for end in (left, right)):
         return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings((left, right))),))
     verdict = _judge(strand.policy, left, right, terms.skew)
+    if apart:
+        verdict = verdict._replace(why=verdict.why.replace(_BOTH, "they differ since the mapping has changed"))
     move = _carry(strand, verdict, left, right)
     if not move.writes or not any(end.touches(end.seen.returned) for end in verdict.winners):
         return move._replace(rounds=rounds)
@@ -339,6 +353,16 @@ def _say_the_same(left: _End, right: _End) -> bool:
     return (left.empty and right.empty) or any(end.made and not end.lacks for end in (left, right))
 
 
+def _mean_the_same(strand: Strand, left: _End, right: _End) -> bool:
+    if _say_the_same(left, right):
+        return True
+    if strand.policy == "union" and _is_list(left) and _is_list(right):
+        return not _united(left) and not _united(right)
+    if strand.key is None or not right.made:
+        return False
+    return all((key := strand.key(made)) is not None and key == strand.key(right.seen.says.get(a)) for a, made in right.made.items())
+
+
 def _judge(policy: Policy, left: _End, right: _End, skew: float) -> _Verdict:
     """Return who wins: whoever alone has changed, whoever alone may, and else whom the policy names."""
     if left.changed != right.changed:
@@ -360,16 +384,16 @@ def _judge(policy: Policy, left: _End, right: _End, skew: float) -> _Verdict:
             return _newest(left, right, skew)
         case "union":
             both = all(_is_list(end) for end in (left, right))
-            return _Verdict((left, right)) if both else _Verdict(why="both sides have changed, and are not both lists")
-    return _Verdict(why="both sides have changed")
+            return _Verdict((left, right)) if both else _Verdict(why=f"{_BOTH}, and are not both lists")
+    return _Verdict(why=_BOTH)
 
 
 def _newest(left: _End, right: _End, skew: float) -> _Verdict:
     one, other = left.seen.side.at, right.seen.side.at
     if one is None or other is None:
-        return _Verdict(why="both sides have changed, and it is not known when")
+        return _Verdict(why=f"{_BOTH}, and it is not known when")
     if abs(one - other) <= skew:
-        return _Verdict(why=f"both sides have changed, {abs(one - other):g} seconds apart: nobody can tell which is the newest")
+        return _Verdict(why=f"{_BOTH}, {abs(one - other):g} seconds apart: nobody can tell which is the newest")
     return _Verdict((left if one > other else right,))
 
 

@@ -88,12 +88,14 @@ class Braked(NamedTuple):
 class Decider:
     """Decides what is staged, in one run."""
 
-    def __init__(self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger], send: Send, guard: Guard | None) -> None:
+    def __init__(
+        self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger], send: Send, guard: Guard | None, check_stopped: Callable[[], None]
+    ) -> None:
         """`ledgers` are by the side whose changes they are about; `send` is given what is durable, by that side.
 
-        `guard` looks at each delivery before its commit; it raises `SafetyStop` to refuse it.
+        `guard` looks at each delivery before its commit; it raises `SafetyStop` to refuse it. `check_stopped` raises when the run shall end.
         """
-        self._job, self._ledgers, self._send, self._guard = job, ledgers, send, guard
+        self._job, self._ledgers, self._send, self._guard, self._check_stopped = job, ledgers, send, guard, check_stopped
         first = ledgers["left"]
         self._db, self._integration, self._run = first.db, first.integration, first.run
         self._lookups = {side: Lookups(first.db, job.halves[side].job) for side in SIDES}
@@ -129,8 +131,9 @@ class Decider:
                 for delivery in decided.all_deliveries():
                     self._guard(delivery)
             ready = await decided.commit(self._integration)
-            for side in SIDES:
+            for side in SIDES:  # both, whatever happens: what is durable as on its way must be
                 await self._send(side, ready[side])
+            self._check_stopped()
 
     # -- a portion
 

@@ -183,7 +183,7 @@ class TwoWayPass(Pass):
             await self._intakes[side].stage([record])
 
     async def _decide(self) -> None:
-        decider = Decider(self._job, self._ledgers, self._put, self._guard)
+        decider = Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped)
         if self._both_read:
             await decider.take_up()
         await decider.decide(braked_too=False)
@@ -239,7 +239,6 @@ class TwoWayPass(Pass):
         if deliveries:
             await self._senders[side].put(deliveries)
         self._progress()
-        self._check_stopped()
 
     def _confirmed(self, connection: sqlite3.Connection, side: Side, confirmed: Sequence[tuple[Delivery, str]]) -> None:
         """Remember with the pairs what was written to the other side of `side`."""

@@ -1,0 +1,98 @@
+"""A pair on its way through a portion, and the desk at which those who decide about pairs in one run sit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tieline.engine.ledger import Ledger
+from tieline.engine.lookups import Lookups
+from tieline.engine.two_sides import Half, TwoWayIntegration
+from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.store.outbox import Delivery
+from tieline.store.pairs import SIDES, Pair, Side
+from tieline.store.staged import Staged
+from tieline.sync.reconcile import Strand
+
+OWED: Final = ("owed", "unknown")
+
+
+class Work:
+    """A pair on its way through a portion, and what is staged of its sides."""
+
+    __slots__ = ("opens", "pair", "records", "staged")
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.staged: dict[Side, Staged] = {}
+        self.records: dict[Side, Record] = {}
+        self.opens: dict[Side, list[Delivery]] = {"left": [], "right": []}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether anything happened since it was last decided, or a person asks for it."""
+        return any(one.kind != "held" for one in self.staged.values())
+
+    def is_gone(self, side: Side) -> bool:
+        """Whether the record of a side was deleted."""
+        one = self.staged.get(side)
+        return one.kind == "gone" if one is not None and one.kind in ("seen", "gone") else self.pair.shadow_of(side) is None
+
+    def letters(self) -> list[Delivery]:
+        """Return what is open of either side."""
+        return [*self.opens["left"], *self.opens["right"]]
+
+    @property
+    def ruling(self) -> Any:
+        """What a person has said of it, if anything."""
+        return next((letter.why["ruling"] for letter in self.letters() if letter.state == "held" and "ruling" in letter.why), None)
+
+
+class Desk:
+    """What those who decide share. `ledgers` are by the side whose changes they are about."""
+
+    def __init__(self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger]) -> None:
+        first = ledgers["left"]
+        self.job, self.ledgers = job, ledgers
+        self.db, self.integration, self.run = first.db, first.integration, first.run
+        self.lookups = {side: Lookups(first.db, job.halves[side].job) for side in SIDES}
+        self.left_waiting: set[int] = set()
+        """Pairs, by their own ids, that stay staged, and are not looked at twice."""
+
+    def half(self, side: Side) -> Half:
+        """Return a side of the integration."""
+        return self.job.halves[side]
+
+    def put_off(self, work: Work) -> None:
+        """Leave a pair alone until what is on its way is settled."""
+        self.left_waiting.add(work.pair.id)
+        for side, one in work.staged.items():
+            if one.run == self.run and one.kind in ("seen", "gone"):
+                self.ledgers[side].counts.read += 1
+                self.ledgers[side].counts.owed += 1
+
+    def is_on_its_way(self, letter: Delivery) -> bool:
+        """Whether what becomes of it is not known yet, or it is this run's own to send."""
+        if letter.state == "unknown" and letter.operation == "create":
+            return True
+        return letter.state == "sending" or (letter.state in OWED and letter.run == self.run)
+
+    def read_records(self, work: Work) -> None:
+        """Find what each side says now, as the mapping sees it: what was read, else what is remembered and was written since."""
+        pair = work.pair
+        for side in SIDES:
+            one, shadow = work.staged.get(side), pair.shadow_of(side)
+            if work.is_gone(side) or pair.id_of(side) is None:
+                continue
+            if one is not None and one.record is not None:
+                work.records[side] = decode_json(one.record)
+            else:
+                sent = pair.sent_of(side)
+                says = shadow or b"{}"
+                work.records[side] = self.half(side).record_of(encode_json(decode_json(says) | decode_json(sent)) if sent else says)
+
+    def says(self, work: Work, side: Side, strands: Sequence[Strand]) -> Values:
+        """Return what a side says in some strands."""
+        record = work.records.get(side)
+        flat = self.half(side).flat(self.half(side).project(record)) if record is not None else {}
+        return {a: flat[a] for strand in strands for a in getattr(strand, side) if a in flat}

@@ -1,0 +1,290 @@
+"""What follows for a pair of a two-way integration: `sync.reconcile` decides, and here it is asked and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tieline.engine.decided import Decided
+from tieline.engine.desk import OWED, Desk, Work
+from tieline.engine.meetings import Meetings
+from tieline.engine.page import delivery_of
+from tieline.engine.waiting import Waiting
+from tieline.mapping import Links as FoundLinks
+from tieline.model.errors import MappingError
+from tieline.model.records import Values, decode_json, encode_json
+from tieline.store import pairs
+from tieline.store.outbox import Delivery
+from tieline.store.pairs import OTHER, SIDES, Pair, Side
+from tieline.sync import reconcile
+from tieline.sync.decide import same
+from tieline.sync.reconcile import Decision
+from tieline.sync.rewriting import is_rewriting
+
+
+class Braked(NamedTuple):
+    """What the brakes kept from being decided."""
+
+    deletions: dict[Side, int]
+    """By the side on which records would be deleted."""
+    clears: dict[tuple[Side, str], int]
+    """By side and field: in how many records it would be emptied."""
+
+    def __bool__(self) -> bool:
+        return bool(self.deletions or self.clears)
+
+
+class Reconciler:
+    """Decides about pairs, in one run."""
+
+    def __init__(self, desk: Desk, meetings: Meetings, waiting: Waiting) -> None:
+        self._desk, self._job, self._ledgers = desk, desk.job, desk.ledgers
+        self._meetings, self._waiting = meetings, waiting
+        self.braked = Braked({}, {})
+
+    def decide(self, work: Work, links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
+        """Decide about a pair whose records were read; without `braked_too`, deletions and clears are only counted."""
+        pair = work.pair
+        made: dict[Side, Values] = {"left": {}, "right": {}}
+        for side in SIDES:
+            if len(work.records) == 2:
+                half = self._desk.half(side)
+                try:
+                    values = half.mapping(work.records[side], links[side])
+                except MappingError as error:
+                    self._waiting.mapping_failed(work, side, error, decided)
+                    return
+                made[half.other] = {address: value for address, value in values.items() if address not in half.job.only_create}
+        letters = work.letters()
+        normal = {side: self._job.normal(side, made[OTHER[side]], links[OTHER[side]]) if made[side] else {} for side in SIDES}
+        left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
+        rounds = decode_json(pair.rounds) if pair.rounds else {}
+        rulings, terms = self._rulings(work, letters), self._job.terms
+        if (deletion_ruled := rulings.pop("", None)) is not None:
+            # Of an edit against a deletion: whoever says that the side holds which is gone wants the other gone too.
+            terms = msgspec.structs.replace(terms, edited="delete" if work.is_gone(deletion_ruled) else "keep")
+        if left.shadow is None and left.now is None and right.now is not None and not left.sent:
+            left = msgspec.structs.replace(left, shadow={})
+        if right.shadow is None and right.now is None and left.now is not None and not right.sent:
+            right = msgspec.structs.replace(right, shadow={})
+        decision = reconcile.reconcile(left, right, terms, rounds, rulings, mapped_anew=pair.met == pairs.MAPPED_OTHERWISE)
+        if not braked_too and self._brakes(decision):
+            self._desk.left_waiting.discard(pair.id)
+            return
+        self._carry_out(work, decision, letters, links, decided)
+
+    def _side_of(self, work: Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
+        pair, half, one = work.pair, self._desk.half(side), work.staged.get(side)
+        shadow, sent = pair.shadow_of(side), pair.sent_of(side)
+        seen = one is not None and one.kind == "seen" and side in work.records
+        now: Values | None
+        if work.is_gone(side):
+            now = None
+        elif seen:
+            now = half.flat(half.project(work.records[side]))
+        else:
+            now = {} if pair.met else half.flat(decode_json(shadow or b"{}"))
+        return reconcile.Side(
+            now=now,
+            shadow=half.flat(decode_json(shadow or b"{}")) if pair.met else None,
+            made=made,
+            normal=normal,
+            sent={**(decode_json(sent) if sent else {}), **self._arrived(work, side)},
+            unsettled=self._unsettled(work, side, letters),
+            at=half.at(work.records[side]) if seen else pair.at_of(side),
+        )
+
+    def _unsettled(self, work: Work, side: Side, letters: Sequence[Delivery]) -> frozenset[str]:
+        """Return the strands in which a change of a side was decided before, and has not arrived: owed or refused there, or held."""
+        found: set[str] = set()
+        own = {letter.id for letter in work.opens[side]}
+        for letter in letters:
+            if letter.state == "held" and letter.operation == "none":
+                found.update(letter.why.get("strands", ()))
+            elif letter.operation == "update" and letter.id in own and (letter.state in OWED or (letter.state == "dead" and work.fresh)):
+                before = decode_json(letter.before) if letter.before else {}
+                arrived = self._arrived(work, OTHER[side])
+                written = {a for a, value in letter.fields.items() if a not in arrived and not (a in before and same(before[a], value))}
+                there = "right" if side == "left" else "left"
+                found.update(strand.name for strand in self._job.terms.strands if not written.isdisjoint(getattr(strand, there)))
+        return frozenset(found)
+
+    def _arrived(self, work: Work, side: Side) -> Values:
+        """Return what was written to a side without an answer, and stands there now."""
+        letters = [letter for letter in work.opens[OTHER[side]] if letter.state == "unknown" and letter.operation == "update"]
+        one = work.staged.get(side)
+        if not letters or one is None or one.kind != "seen" or side not in work.records:
+            return {}
+        half = self._desk.half(side)
+        now = half.flat(half.project(work.records[side]))
+        written = {address: value for letter in letters for address, value in letter.fields.items()}
+        return {address: value for address, value in written.items() if address in now and is_rewriting(value, now[address])}
+
+    def _rulings(self, work: Work, letters: Sequence[Delivery]) -> dict[str, Side]:
+        """Return what a person has said of strands, as long as both sides still say what they said then."""
+        found: dict[str, Side] = {}
+        for letter in letters:
+            ruling = letter.why.get("ruling")
+            if ruling in SIDES and self._says_the_same(work, letter.why):
+                found.update(dict.fromkeys(letter.why["strands"] if letter.why["kind"] != "deleted" else ("",), ruling))
+        return found
+
+    def _says_the_same(self, work: Work, why: Mapping[str, Any]) -> bool:
+        """Return whether both sides still say what they said when somebody was asked."""
+        strands = [strand for strand in self._job.terms.strands if strand.name in why["strands"]]
+        return all(same(self._desk.says(work, side, strands), why[side]) for side in SIDES)
+
+    def _brakes(self, decision: Decision) -> bool:
+        """Count what the brakes are about; return whether there is any."""
+        deletions, clears = self.braked
+        for side in SIDES:
+            if decision.deletion in (f"delete_{side}", f"archive_{side}"):
+                deletions[side] = deletions.get(side, 0) + 1
+                return True
+        cleared = [("left", address) for address in decision.clears_left] + [("right", address) for address in decision.clears_right]
+        for side_, address in cleared:
+            key: tuple[Side, str] = ("left" if side_ == "left" else "right", address)
+            clears[key] = clears.get(key, 0) + 1
+        return bool(cleared)
+
+    def _carry_out(
+        self, work: Work, decision: Decision, letters: Sequence[Delivery], links: Mapping[Side, FoundLinks], decided: Decided
+    ) -> None:
+        pair = self._remembered(work, decision)
+        held = [one for one in decision.outcomes if one.kind in ("held", "bounced")]
+        sent: set[Side] = set()
+        if decision.deletion:
+            pair_kept = self._carry_out_deletion(work, decision, pair, decided, sent)
+        else:
+            pair_kept = pair
+            for side, write in (("left", decision.write_right), ("right", decision.write_left)):
+                if write and not self._update(work, side, write, decided, sent):  # type: ignore[arg-type]  # it is a side
+                    return
+        if pair_kept is not None:
+            decided.pairs.append(pair_kept)
+        self._tell(work, decision, letters, decided)
+        considered = [letter for letter in letters if work.fresh or letter.operation == "none"]
+        if held:
+            self._waiting.hold(work, decision, held, considered, decided, sent)
+            return
+        decided.superseded += [letter.id for letter in considered]
+        stays = {"remake_left": "right", "remake_right": "left"}.get(decision.deletion) if pair_kept is not None else None
+        if stays is not None:
+            self._desk.left_waiting.add(pair.id)
+        for side in SIDES:
+            if side in work.records and self._desk.half(side).lacks_links(work.records[side], links[side]):
+                decided.waits[side].append(pair.id_of(side) or "")
+                self._desk.left_waiting.add(pair.id)
+            if side == stays and side not in work.staged:
+                decided.waits[side].append(pair.id_of(side) or "")
+            if side in work.staged:
+                if side != stays:
+                    decided.taken[side].append(work.staged[side].id)
+                if side not in sent:
+                    self._ledgers[side].counts.read += 1
+                    self._ledgers[side].counts.unchanged += 1
+
+    def _remembered(self, work: Work, decision: Decision) -> Pair:
+        pair = work.pair
+        told: dict[str, Any] = {}
+        for side, shadow, sent in (
+            ("left", decision.left_shadow, decision.left_sent),
+            ("right", decision.right_shadow, decision.right_sent),
+        ):
+            half = self._job.halves[side]  # type: ignore[index]  # it is a side
+            one = work.staged.get(half.side)
+            told[f"{side}_sent"] = encode_json(sent) if sent else None
+            if work.is_gone(half.side):
+                told[f"{side}_shadow"] = told[f"{side}_sent"] = None
+            elif one is not None and one.kind == "seen":
+                record = work.records[half.side]
+                projected = half.project(record)
+                # As the next read would tell it, so that what is unchanged is the same bytes; and what it does not show, as it was.
+                unshown = {} if half.mapping.reads_all else {a: v for a, v in (shadow or {}).items() if a not in projected}
+                told[f"{side}_shadow"] = encode_json({**projected, **unshown})
+                told[f"{side}_at"], told[f"{side}_key"] = half.at(record), half.key(record)
+        return msgspec.structs.replace(
+            pair, met=1, verdict="linked", rounds=encode_json(decision.rounds) if decision.rounds else None, **told
+        )
+
+    def _update(self, work: Work, side: Side, write: Values, decided: Decided, sent: set[Side]) -> bool:
+        """Queue an update of the other side's record; return whether it may be written."""
+        half, there = self._desk.half(side), self._desk.half(OTHER[side])
+        says = there.flat(there.project(work.records[there.side]))
+        if problems := half.job.check(write, False):
+            self._waiting.park(work, side, problems[0].address, "; ".join(f"`{p.address}` {p.text}" for p in problems), decided)
+            return False
+        if (why := half.job.cannot_update(write, says)) is not None:
+            self._waiting.park(work, side, next(iter(write)), why, decided)
+            return False
+        if half.job.target.whole_update:
+            write = {**{a: says[a] for a in half.mapping.writes if a in says and a not in half.job.only_create}, **write}
+        else:
+            write = half.job.whole_lists(write, says)
+        delivery = delivery_of(work.pair.id_of(side) or "", "update", work.pair.id_of(there.side), write, says, write)
+        delivery.shadowed, delivery.source, delivery.match_key = True, work.records[side], work.pair.key_of(side)
+        decided.send(side, delivery, work.opens[side])
+        sent.add(side)
+        return True
+
+    def _carry_out_deletion(self, work: Work, decision: Decision, pair: Pair, decided: Decided, sent: set[Side]) -> Pair | None:
+        """Queue what a deletion leads to; return the pair as it is then, None when there is none any more."""
+        what = decision.deletion
+        gone: Side = "left" if work.is_gone("left") else "right"
+        rest = OTHER[gone]
+        gone_id, rest_id = pair.id_of(gone) or "", pair.id_of(rest)
+        if what == "both_gone":
+            decided.removed.append(pair.id)
+            decided.note(gone, gone_id, "deleted on both sides")
+            return None
+        if what == "held":
+            # It is decided again from what each side said when both last agreed.
+            return work.pair
+        if what in ("delete_left", "delete_right", "archive_left", "archive_right"):
+            values = self._job.archives[rest] if what.startswith("archive") else {}
+            says = self._desk.half(rest).flat(decode_json(work.pair.shadow_of(rest) or b"{}"))
+            before = {**says, **(decode_json(work.pair.sent_of(rest) or b"{}"))}
+            if values and self._desk.half(gone).job.target.whole_update:
+                values = {**{a: before[a] for a in self._desk.half(gone).mapping.writes if a in before}, **values}
+            delivery = delivery_of(gone_id, "update" if values else "delete", rest_id, values, before, values)
+            if not values:
+                delivery.before = encode_json(before)
+            delivery.shadowed = True
+            decided.send(gone, delivery, work.opens[gone])
+            sent.add(gone)
+            return msgspec.structs.replace(pair, verdict="gone")
+        alone = msgspec.structs.replace(
+            pair, met=0, rounds=None, left_sent=None, right_sent=None,
+            **{f"{gone}_id": None, f"{gone}_key": None, f"{gone}_shadow": None, f"{gone}_at": None},
+        )  # fmt: skip
+        if what == "unlink":
+            decided.note(rest, rest_id or "", "its counterpart was deleted: it stands for itself now", was=gone_id)
+            return msgspec.structs.replace(alone, verdict="alone")
+        if what in ("remake_left", "remake_right"):
+            decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made anew", was=gone_id)
+            if not self._meetings.is_new(alone, rest):
+                # Somebody may have made it anew already: it meets the others like any record without a counterpart, in the next run.
+                return msgspec.structs.replace(alone, verdict="new")
+            one = Work(alone)
+            one.staged, one.opens = {rest: work.staged[rest]} if rest in work.staged else {}, work.opens
+            self._meetings.make([one], rest, decided)
+            sent.add(rest)
+            return None
+        return msgspec.structs.replace(pair, verdict="gone")
+
+    def _tell(self, work: Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:
+        """Note what somebody may want back: what was overwritten although somebody had just written it."""
+        decided.written += [(work.pair.left_id or "", one.strand) for one in decision.outcomes if one.kind in ("to_left", "to_right")]
+        for outcome in decision.outcomes:
+            if outcome.lost is None:
+                continue
+            loser: Side = "right" if outcome.kind == "to_right" else "left"
+            id = work.pair.id_of(loser) or work.pair.id_of(OTHER[loser]) or ""
+            # A person's reason stays with it; without one, the policy decided.
+            said = (letter.why for letter in letters if outcome.strand in letter.why.get("strands", ()))
+            by = next((why.get("ruled") for why in said if why.get("ruling") == OTHER[loser]), None)
+            decided.note(
+                loser, id, "conflict decided", field=outcome.strand, kept=OTHER[loser], lost=outcome.lost, why=outcome.why or None, by=by
+            )

@@ -56,6 +56,8 @@ class CompiledIntegration:
         since = target.list.changed_since if target.list is not None else None
         self.list_lag = since.overlap if since is not None else 0.0
         """For how many seconds a list of the destination may not show what was written."""
+        self.both_write = False
+        """People make records on the destination's side as well: it is half of a two-way integration."""
         self.where = where
         self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
         self.when = compile_when(spec.when) if spec.when else None

@@ -68,8 +68,10 @@ class Doubts:
         if delivery.operation != "create":
             return Way.REPEAT
         repeatable = self._job.upsert or (self._job.target.idempotency and alone and not delivery.inherited)
-        # It was repeated, and the answer still does not tell the id: then looking tells more.
-        if repeatable and not (delivery.attempts > 1 and self.can_look):
+        # It was repeated, and the answer still does not tell the id: then looking tells more. So it does where somebody may have made the
+        # record since: a key keeps our own from being made twice, and not theirs.
+        late = self._job.both_write and delivery.run != self._ledger.run
+        if repeatable and not ((delivery.attempts > 1 or late) and self.can_look):
             return Way.REPEAT
         if self.can_look:
             return Way.LOOK

@@ -65,11 +65,16 @@ class Reconciler:
         if (deletion_ruled := rulings.pop("", None)) is not None:
             # Of an edit against a deletion: whoever says that the side holds which is gone wants the other gone too.
             terms = msgspec.structs.replace(terms, edited="delete" if work.is_gone(deletion_ruled) else "keep")
+        parked = self._parked(work, letters)
+        if parked:
+            terms = msgspec.structs.replace(terms, strands=tuple(one for one in terms.strands if one.name not in parked))
         if left.shadow is None and left.now is None and right.now is not None and not left.sent:
             left = msgspec.structs.replace(left, shadow={})
         if right.shadow is None and right.now is None and left.now is not None and not right.sent:
             right = msgspec.structs.replace(right, shadow={})
         decision = reconcile.reconcile(left, right, terms, rounds, rulings, mapped_anew=pair.met == pairs.MAPPED_OTHERWISE)
+        if parked:
+            decision = msgspec.structs.replace(decision, rounds={**rounds, **decision.rounds})
         if not braked_too and self._brakes(decision):
             self._desk.left_waiting.discard(pair.id)
             return
@@ -95,6 +100,19 @@ class Reconciler:
             unsettled=self._unsettled(work, side, letters),
             at=half.at(work.records[side]) if seen else pair.at_of(side),
         )
+
+    def _parked(self, work: Work, letters: Sequence[Delivery]) -> set[str]:
+        """Return the strands that a system has refused: where nothing new was said since, they are not tried again before somebody asks for it."""
+        if work.fresh:
+            return set()
+        own = {letter.id: side for side in SIDES for letter in work.opens[side]}
+        return {
+            strand.name
+            for letter in letters
+            if letter.state == "dead" and letter.operation == "update"
+            for strand in self._job.terms.strands
+            if not letter.fields.keys().isdisjoint(getattr(strand, OTHER[own[letter.id]]))
+        }
 
     def _unsettled(self, work: Work, side: Side, letters: Sequence[Delivery]) -> frozenset[str]:
         """Return the strands in which a change of a side was decided before, and has not arrived: owed or refused there, or held."""

@@ -93,5 +93,6 @@ class Calls:
 
 
 def _key(prefix: str, delivery: Delivery) -> str:
-    # Vendors refuse a key that comes with another body; what an update must write can differ after a second look.
-    return f"{prefix}-{delivery.id}-{zlib.crc32(delivery.changed or b''):x}"
+    # Vendors refuse a key that comes with another body, or for another record: after a second look, either can differ.
+    said = (delivery.changed or b"") + (delivery.target_id or "").encode()
+    return f"{prefix}-{delivery.id}-{zlib.crc32(said):x}"

@@ -106,6 +106,7 @@ class TwoWayIntegration:
             ),
             right, left, left_features, functions, where, functions_text, (ends[1], ends[0]), also=tuple(forward_rules),
         )  # fmt: skip
+        forward.both_write = backward.both_write = True
         self.halves: Mapping[Side, Half] = {
             "left": Half("left", forward, spec.source, left, left_features),
             "right": Half("right", backward, spec.target, right, right_features),

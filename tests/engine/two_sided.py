@@ -375,7 +375,7 @@ class TwoSided:
             self._add(OTHER[side], chance.choice([email, email.lower()]))
             return
         if what < 0.22:
-            others = [record["email"] for record in there.records]
+            others = [record.get("email") for record in there.records]
             if others:  # somebody types in again what is there already, perhaps
                 self._add_if_it_may_be(side, chance.choice(others))
             return
@@ -398,7 +398,7 @@ class TwoSided:
             if len(past) > 1:
                 self._change(side, id, {field: past[-2]}, new=False)
         elif what < 0.75:
-            twins = [one for one in there.records if canonical("email", one["email"]) == canonical("email", record["email"])]
+            twins = [one for one in there.records if canonical("email", one.get("email")) == canonical("email", record.get("email"))]
             same = chance.random() < 0.2
             value = self._value(field)
             self._change(side, id, {field: value})
@@ -409,7 +409,7 @@ class TwoSided:
 
     def _add_if_it_may_be(self, side: Side, email: str) -> None:
         here = self.sides[side]
-        if not any(canonical("email", record["email"]) == canonical("email", email) for record in here.records) or (
+        if not any(canonical("email", record.get("email")) == canonical("email", email) for record in here.records) or (
             not here.unique and self.chance.random() < 0.3
         ):
             self._add(side, email)
@@ -420,13 +420,13 @@ class TwoSided:
 
     def edited(self, side: Side, id: str, record: Record) -> None:
         """Somebody has made a record."""
-        email = canonical("email", record["email"])
+        email = canonical("email", record.get("email"))
         self.born[side, email] = self.runs
         self.edited_fields(side, id, {field: record.get(field) for field in _EDITED})
 
     def edited_fields(self, side: Side, id: str, fields: Record, *, new: bool = True) -> None:
         """Somebody has written fields of a record."""
-        email = canonical("email", self.sides[side].entries[id].record["email"])
+        email = canonical("email", self.sides[side].entries[id].record.get("email"))
         for field in fields:
             self.edits[email, field] += 1
             value = canonical(field, fields[field])
@@ -452,7 +452,7 @@ class TwoSided:
         began = self.world.clock.now() - self.world.clock.elapsed_seconds + self.began
         for entry in self.sides[side].entries.values():
             record = entry.record
-            if entry.deleted or canonical("email", record["email"]) != email:
+            if entry.deleted or canonical("email", record.get("email")) != email:
                 continue
             if self.born.get((side, email)) == self.runs or entry.changed_at > began - self.sides[side].list_lag:
                 self.raced += 1  # no list has shown it before we wrote
@@ -686,7 +686,7 @@ class TwoSided:
             if id not in live[side]:
                 raise Broken(f"{side} {id} is gone, and still known: {pair}")
             letter = letters.get((side, id))
-            email = canonical("email", live[side][id]["email"])
+            email = canonical("email", live[side][id].get("email"))
             match pair.verdict:
                 case "alone":
                     pass
@@ -710,11 +710,11 @@ class TwoSided:
                     raise Broken(f"{side} {id} has no counterpart and is {verdict}; letter {letter}")
 
     def _is_ambiguous(self, email: str, live: dict[Side, dict[str, Record]]) -> bool:
-        return any(sum(canonical("email", r["email"]) == email for r in live[side].values()) > 1 for side in SIDES)
+        return any(sum(canonical("email", r.get("email")) == email for r in live[side].values()) > 1 for side in SIDES)
 
     def _check_doubles(self, live: dict[Side, dict[str, Record]]) -> None:
         for side in SIDES:
-            ours = Counter(canonical("email", record["email"]) for id, record in live[side].items() if (side, id) in self.ours)
+            ours = Counter(canonical("email", record.get("email")) for id, record in live[side].items() if (side, id) in self.ours)
             for email, number in ours.items():
                 if number > 1:
                     raise Broken(f"{email} was made on the {side} {number} times")

@@ -149,6 +149,9 @@ class Settler:
         if found.there is None or found.there.id == delivery.target_id:
             return Refuse(error)
         await self._note(delivery, "its counterpart has another id now", target_id=found.there.id, before=delivery.target_id)
+        if self._job.both_write:
+            delivery.adopted = found.there.values  # whoever made it wrote what it says: it is met, not written over
+            return Confirm(found.there.id)
         delivery.target_id = found.there.id
         return Send()
 

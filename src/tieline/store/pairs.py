@@ -337,7 +337,7 @@ def written(connection: sqlite3.Connection, integration: int, side: Side, confir
         told.append((id, encode_json({**shadow, **spelled}), encode_json(waits) if waits else None))
     update_from(
         connection,
-        f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, met = 1
+        f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, met = CASE WHEN {side}_shadow IS NULL THEN 1 ELSE met END
             FROM ({{values}}) AS v WHERE pair.integration = ?1 AND pair.{side}_id = v.column1""",
         3,
         told,
@@ -354,6 +354,27 @@ def meet_again(connection: sqlite3.Connection, integration: int, side: Side, ids
                 WHERE integration = ? AND {side}_id IN ({marks(len(some))})""",
             (integration, *some),
         )
+
+
+def redirect(connection: sqlite3.Connection, integration: int, side: Side, was: str, id: str, *, seen: bool) -> None:
+    """Let a pair that has another record on a side than it had meet anew, once that was `seen`. What was open of the earlier one has had its day."""
+    connection.execute(
+        f"""UPDATE pair SET met = 0, rounds = NULL, {side}_sent = NULL, {side}_shadow = CASE WHEN ?3 THEN {side}_shadow ELSE x'7b7d' END
+            WHERE integration = ?1 AND {side}_id = ?2""",
+        (integration, id, seen),
+    )
+    outbox = "id = ?1" if side == "left" else "name = (SELECT name || '/back' FROM integration WHERE id = ?1)"
+    connection.execute(
+        f"""UPDATE delivery SET state = 'superseded' WHERE integration = (SELECT id FROM integration WHERE {outbox})
+            AND source_id = ?2 AND state IN ('held', 'dead')""",
+        (integration, was),
+    )
+    connection.execute(
+        """INSERT INTO staged (integration, side, id, kind, at, run) SELECT integration, side, ?4, 'held', at, run FROM staged
+           WHERE integration = ?1 AND side = ?2 AND id = ?3 ON CONFLICT DO NOTHING""",
+        (integration, side, was, id),
+    )
+    connection.execute("DELETE FROM staged WHERE integration = ? AND side = ? AND id = ?", (integration, side, was))
 
 
 def part_from_gone(connection: sqlite3.Connection, integration: int, side: Side, counterparts: Sequence[str]) -> None:
@@ -403,6 +424,13 @@ class PairLinks:
         """Record (source id, target id) of what was confirmed. Raises `sqlite3.IntegrityError` when a target is another's counterpart."""
         source, target = self._source, self._target
         both = [*made, *((source_id, target_id) for source_id, target_id, _ in changed)]
+        before = dict(
+            connection.execute(
+                f"""SELECT {source}_id, {target}_id FROM pair
+                    WHERE integration = ? AND {target}_id IS NOT NULL AND {source}_id IN ({marks(len(both))})""",
+                (self._integration, *(source_id for source_id, _ in both)),
+            )
+        )
         for source_id, target_id in both:
             # A record that was read before its making was confirmed stands there without a counterpart.
             alone = connection.execute(
@@ -417,6 +445,8 @@ class PairLinks:
                     WHERE integration = ?1 AND {source}_id = ?2""",
                 (self._integration, source_id, target_id, key, shadow, at),
             )
+            if (was := before.get(source_id)) is not None and was != target_id:
+                redirect(connection, self._integration, target, was, target_id, seen=shadow is not None)
 
     def expect_more(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
         """A pair of which something is owed is not decided again: nothing is to be noted."""

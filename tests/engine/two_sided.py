@@ -480,8 +480,12 @@ class TwoSided:
             return  # what each side has kept for itself, a later edit of one side may replace
         if edit is None or edit.value in self.present.get((OTHER[side], field), ()):
             return
-        if field == "tags" and edit.value is not None and value is not None and edit.value <= value:
-            return
+        if (
+            field == "tags"
+            and edit.value is not None
+            and any(edit.value <= one for one in (value, *self.present.get((OTHER[side], field), ())) if one is not None)
+        ):
+            return  # all of it stands there, or did: whoever took an entry out over there has seen it
         hidden = (
             self.sides[side].list_lag
             and at > self.world.clock.now() - self.world.clock.elapsed_seconds + self.began - self.sides[side].list_lag

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import hashlib
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from tieline.engine.two_sides import Half
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record, encode_json
 from tieline.model.tasks import side_by_side
-from tieline.store import outbox, pairs, runs, staged
+from tieline.store import journal, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
 
@@ -127,7 +127,8 @@ class Intake:
         unchanged = len(rows) - len(changed)
         ledger.counts.read += unchanged
         ledger.counts.unchanged += unchanged
-        gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows]
+        await self._merge({id: into for id, into in taken.merged.items() if id not in rows})
+        gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows and id not in taken.merged]
         if changed or gone or cursor is not None:
             await self._stage(changed, gone, cursor)
 
@@ -172,9 +173,11 @@ class Intake:
         if len(missing) > self._most_gone:
             self.missed = len(missing)
             return
-        gone, there = await self._asked(missing) if half.features.get else (missing, [])
+        gone, there = await self._asked(missing) if half.features.get else (missing, {})
+        now_called = {id: self._system.id_of(half.resource, record) for id, record in there.items()}
+        await self._merge({id: into for id, into in now_called.items() if into is not None and into != id})
         if there:
-            await self.stage(there)
+            await self.stage(list(there.values()))
         if gone:
             await self._stage({}, gone, None)
 
@@ -201,8 +204,28 @@ class Intake:
                 gone |= {sources[id] or "" for id in lately}
             yield [id for id in ids if id not in present and id not in gone]
 
-    async def _asked(self, ids: Sequence[str]) -> tuple[list[str], list[Record]]:
-        """Ask for records by id; return the ids of those that are gone, and the others."""
+    async def _merge(self, merged: Mapping[str, str]) -> None:
+        """Let the pairs of records that were merged into others go on with those, by id; read these where they can be asked for."""
+        half, ledger = self._half, self._ledger
+        known = pairs.known(ledger.db, self._integration, half.side, list(merged)) if merged else {}
+        merged = {id: into for id, into in merged.items() if id in known}
+        if not merged:
+            return
+        now = ledger.clock.now()
+        events = [ledger.event(id, "merged", into=into) for id, into in merged.items()]
+
+        def unit(connection: sqlite3.Connection) -> None:
+            for id, into in merged.items():
+                pairs.merge(connection, self._integration, half.side, id, into)
+            journal.note(connection, [event._replace(at=now) for event in events])
+
+        await ledger.commit(unit)
+        if half.features.get:
+            _, there = await self._asked(list(dict.fromkeys(merged.values())))
+            await self.stage(list(there.values()))
+
+    async def _asked(self, ids: Sequence[str]) -> tuple[list[str], dict[str, Record]]:
+        """Ask for records by id; return the ids of those that are gone, and what comes for the others: of a merged one, that which it is now."""
         gate = asyncio.Semaphore(self._system.concurrency)
 
         async def ask(id: str) -> Record | None:
@@ -212,7 +235,7 @@ class Intake:
 
         answers = await side_by_side(ask(id) for id in ids)
         gone = [id for id, record in zip(ids, answers, strict=True) if record is None]
-        return gone, [record for record in answers if record is not None]
+        return gone, {id: record for id, record in zip(ids, answers, strict=True) if record is not None}
 
     async def _park_unreadable(self, taken: Taken) -> None:
         """Park what can't be told from others by an id, named by its content, so that the next run meets the same dead letter."""

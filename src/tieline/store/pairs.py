@@ -356,6 +356,35 @@ def meet_again(connection: sqlite3.Connection, integration: int, side: Side, ids
         )
 
 
+def merge(connection: sqlite3.Connection, integration: int, side: Side, was: str, into: str) -> None:
+    """Let the pair of a record that was merged into another go on with that one.
+
+    Where that has a counterpart already, the counterpart of the merged one stands for itself from now on: none is made for it by itself.
+    """
+    other = OTHER[side]
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM pair WHERE integration = ? AND {side}_id IN (?, ?)", (integration, was, into)
+    ).fetchall()
+    found = {pair.id_of(side): pair for pair in map(_make, rows)}
+    merged, survivor = found.get(was), found.get(into)
+    if merged is None:
+        return
+    if merged.id_of(other) is None:
+        remove(connection, [merged.id])
+    elif survivor is not None and survivor.linked:
+        put(connection, [without(merged, side)])
+    else:
+        if survivor is not None:
+            remove(connection, [survivor.id])
+        told = {f"{side}_id": into}
+        if survivor is not None:
+            told |= {f"{side}_{name}": getattr(survivor, f"{side}_{name}") for name in ("key", "shadow", "at")}
+        put(connection, [msgspec.structs.replace(merged, verdict="linked", **told)])
+        redirect(connection, integration, side, was, into, seen=survivor is not None)
+        return
+    connection.execute("DELETE FROM staged WHERE integration = ? AND side = ? AND id = ?", (integration, side, was))
+
+
 def redirect(connection: sqlite3.Connection, integration: int, side: Side, was: str, id: str, *, seen: bool) -> None:
     """Let a pair that has another record on a side than it had meet anew, once that was `seen`. What was open of the earlier one has had its day."""
     connection.execute(

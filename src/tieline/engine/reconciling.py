@@ -58,8 +58,12 @@ class Reconciler:
                     return
                 made[half.other] = {address: value for address, value in values.items() if address not in half.job.only_create}
         letters = work.letters()
-        normal = {side: self._job.normal(side, made[OTHER[side]], links[OTHER[side]]) if made[side] else {} for side in SIDES}
-        left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
+        says = {side: self._desk.half(side).flat(self._desk.half(side).project(record)) for side, record in work.records.items()}
+        normal: dict[Side, Values] = {"left": {}, "right": {}}
+        for side in SIDES:
+            if any(value != says[side].get(address) for address, value in made[side].items()):
+                normal[side] = self._job.normal(side, made[OTHER[side]], links[OTHER[side]])
+        left, right = (self._side_of(work, side, made[side], normal[side], says.get(side, {}), letters) for side in SIDES)
         rounds = decode_json(pair.rounds) if pair.rounds else {}
         rulings, terms = self._rulings(work, letters), self._job.terms
         if (deletion_ruled := rulings.pop("", None)) is not None:
@@ -80,7 +84,7 @@ class Reconciler:
             return
         self._carry_out(work, decision, letters, links, decided)
 
-    def _side_of(self, work: Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
+    def _side_of(self, work: Work, side: Side, made: Values, normal: Values, says: Values, letters: Sequence[Delivery]) -> reconcile.Side:
         pair, half, one = work.pair, self._desk.half(side), work.staged.get(side)
         shadow, sent = pair.shadow_of(side), pair.sent_of(side)
         seen = one is not None and one.kind == "seen" and side in work.records
@@ -88,7 +92,7 @@ class Reconciler:
         if work.is_gone(side):
             now = None
         elif seen:
-            now = half.flat(half.project(work.records[side]))
+            now = says
         else:
             now = {} if pair.met else half.flat(decode_json(shadow or b"{}"))
         return reconcile.Side(

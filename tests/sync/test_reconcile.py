@@ -399,3 +399,32 @@ def test_two_spellings_of_one_thing_are_no_difference_and_are_not_written_over()
 
     assert ({}, {}, ["agreed"]) == (met.write_left, met.write_right, kinds(met))
     assert [] == differing(*sides, Terms((PHONE,)))
+
+
+def test_a_changed_mapping_lets_a_strand_meet_anew_where_nobody_has_edited_it_and_it_differs():
+    before = {"phone": "ann"}, {"tel": "~bob"}  # agreed on by another mapping
+    held = reconcile(*pair(Side(before[0], before[0], {}), Side(before[1], before[1], {})), Terms((PHONE,)), mapped_anew=True)
+    left = reconcile(
+        *pair(Side(before[0], before[0], {}), Side(before[1], before[1], {})), Terms((with_(PHONE, policy="left"),)), mapped_anew=True
+    )
+    edited = reconcile(*pair(Side({"phone": "cy"}, before[0], {}), Side(before[1], before[1], {})), Terms((PHONE,)), mapped_anew=True)
+
+    assert ["held"] == kinds(held)
+    assert "they differ since the mapping has changed" == held.outcomes[0].why
+    assert {"tel": "~ann"} == left.write_right
+    assert {"tel": "~cy"} == edited.write_right
+
+
+def test_two_lists_with_the_same_entries_in_another_order_are_united_already():
+    union = with_(TAGS, policy="union")
+    left, right = pair(Side({"tags": ["ann", "bob"]}, None, {}), Side({"labels": ["~bob", "~ann"]}, None, {}))
+
+    assert ["agreed"] == kinds(reconcile(left, right, Terms((union,))))
+
+
+def test_a_field_that_records_are_matched_by_is_the_same_in_every_spelling_of_the_key():
+    keyed = with_(PHONE, key=lambda value: str(value).strip("~").casefold())
+    same_key = reconcile(*pair(Side({"phone": "ANN"}, None, {}), Side({"tel": "~ann"}, None, {})), Terms((keyed,)))
+    other_key = reconcile(*pair(Side({"phone": "ANN"}, None, {}), Side({"tel": "~bob"}, None, {})), Terms((keyed,)))
+
+    assert (["agreed"], ["held"]) == (kinds(same_key), kinds(other_key))

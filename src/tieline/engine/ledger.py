@@ -345,6 +345,7 @@ class LedgerBeside(Ledger):
 
     async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         """Run a unit in a commit of the first: one lease, one journal."""
+        self._first.later += self.take_later()
         return await self._first.commit(unit)
 
 

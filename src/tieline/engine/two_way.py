@@ -71,6 +71,8 @@ class TwoWayPass(Pass):
         links = PairLinks(self._integration, there)
         target, ledger = self._systems[there], self._ledgers[side]
         matcher = Matcher(half.job, target, ledger, links=links)
+        if matcher.remembered is not None:
+            ledger.later.append(matcher.remembered.pruning())
         return Sender(
             half.job, target, ledger, matcher, store_id=store_id, notify=self._progress, links=links,
             on_confirmed=lambda connection, confirmed: self._confirmed(connection, side, confirmed),

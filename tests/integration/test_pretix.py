@@ -1,7 +1,7 @@
 """pretix as destination (customers, with idempotency keys) and as source (orders, with the server's own clock)."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +10,11 @@ from systems.faultproxy import Fault, FaultProxy
 from systems.kinto import Collection
 from systems.pretix import Organizer
 
-from integration.kinto import connection, content, environ, seed
-from integration.projects import Project, new_project, told
+from integration.kinto import content, seed
+from integration.projects import Project, told
+from integration.shop import shop
 
 _CUSTOMER = {"email": "email", "external_identifier": "id", "name_parts.full_name": "name"}
-
-
-def shop(
-    folder: Path, organizer: Organizer, collection: Collection, *, connector: Mapping[str, Any] | None = None, **integration: Any
-) -> Project:
-    """Return a project between a shop and a collection of Kinto, with an integration `copy`."""
-    return new_project(
-        folder,
-        {**environ(collection.server), "PRETIX_URL": organizer.server.url.removesuffix("/api/v1"), "PRETIX_TOKEN": organizer.token},
-        connectors={"kinto": None, "pretix": connector},
-        connections={
-            "crm": connection(collection, "KINTO_URL"),
-            "shop": {
-                "connector": "pretix",
-                "environment": "self_hosted",
-                "auth": {"bearer": "${env:PRETIX_TOKEN}"},
-                "variables": {"organizer": organizer.slug, "event": organizer.event},
-                "concurrency": 1,  # on SQLite, pretix answers writes side by side with 500
-            },
-        },
-        copy={"unmatched": "create", "conflict": "source", **integration},
-    )
 
 
 def to_customers(folder: Path, organizer: Organizer, collection: Collection, **integration: Any) -> Project:

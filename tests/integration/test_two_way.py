@@ -16,8 +16,10 @@ from systems.kinto import Collection
 from systems.pretix import Organizer
 from systems.tryton import Parties, encoded
 
-from integration.kinto import connection, content, environ
-from integration.projects import ROOT, Project, new_project, told
+from integration.kinto import content
+from integration.parties import to_parties
+from integration.projects import ROOT, Project, told
+from integration.shop import shop
 
 KILLS = 6
 
@@ -25,59 +27,26 @@ KILLS = 6
 def with_parties(folder: Path, collection: Collection, parties: Parties, **integration: Any) -> Project:
     """Return a project that keeps contacts of Kinto and parties of Tryton alike; the notes of contacts are the codes of parties."""
     ours = {"d": encoded([["code", "like", f"{parties.prefix}%"]]), "o": encoded([["id", "ASC"]])}
-    return new_project(
-        folder,
-        {**environ(collection.server), "TRYTON_URL": parties.server.url, "TRYTON_KEY": parties.server.key},
-        connectors={"kinto": None, "tryton": {"resources/parties/list/params": ours}},
-        connections={
-            "crm": connection(collection, "KINTO_URL"),
-            "erp": {
-                "connector": "tryton",
-                "auth": {"bearer": "${env:TRYTON_KEY}"},
-                "variables": {"database": parties.server.database, "contacts": "W10="},
-            },
-        },
-        parties={
-            "from": "crm.contacts",
-            "to": "erp.parties",
-            "direction": "two-way",
-            "match": {"code": "note"},
-            "unmatched": "create",
-            "conflict": "hold",
-            "deletes": {"left": "delete", "right": "delete"},
-            "map": {"code": "note", "name": {"from": "name", "conflict": "left"}},
-            **integration,
-        },
-    )
+    both_ways = {
+        "direction": "two-way",
+        "conflict": "hold",
+        "deletes": {"left": "delete", "right": "delete"},
+        "map": {"code": "note", "name": {"from": "name", "conflict": "left"}},
+    }
+    return to_parties(folder, collection, parties, connector={"resources/parties/list/params": ours}, **{**both_ways, **integration})
 
 
 def with_customers(folder: Path, collection: Collection, organizer: Organizer, **integration: Any) -> Project:
     """Return a project that keeps contacts of Kinto and customers of pretix alike."""
-    return new_project(
-        folder,
-        {**environ(collection.server), "PRETIX_URL": organizer.server.url.removesuffix("/api/v1"), "PRETIX_TOKEN": organizer.token},
-        connectors={"kinto": None, "pretix": None},
-        connections={
-            "crm": connection(collection, "KINTO_URL"),
-            "shop": {
-                "connector": "pretix",
-                "environment": "self_hosted",
-                "auth": {"bearer": "${env:PRETIX_TOKEN}"},
-                "variables": {"organizer": organizer.slug, "event": organizer.event},
-                "concurrency": 1,  # on SQLite, pretix answers writes side by side with 500
-            },
-        },
-        customers={
-            "from": "crm.contacts",
-            "to": "shop.customers",
-            "direction": "two-way",
-            "match": {"email": "email"},
-            "unmatched": "create",
-            "conflict": "hold",
-            "map": {"email": {"from": "email", "as": "email"}, "name_parts.full_name": "name", "notes": "note"},
-            **integration,
-        },
-    )
+    both_ways = {
+        "from": "crm.contacts",
+        "to": "shop.customers",
+        "direction": "two-way",
+        "match": {"email": "email"},
+        "conflict": "hold",
+        "map": {"email": {"from": "email", "as": "email"}, "name_parts.full_name": "name", "notes": "note"},
+    }
+    return shop(folder, organizer, collection, **{**both_ways, **integration})
 
 
 def verified(project: Project, name: str) -> Any:
@@ -207,8 +176,8 @@ class TestCustomers:
         collection.put("a", email="Ann@Example.com", name="Ann", note="vip")
         organizer.create_customer("bob@example.com", name_parts={"_scheme": "full", "full_name": "Bob"}, notes="pays late")
         project = with_customers(tmp_path / "p", collection, organizer)
-        assert 2 == project.run("customers").counts.created
-        assert 0 == brought_to_rest(project, "customers").counts.written
+        assert 2 == project.run("copy").counts.created
+        assert 0 == brought_to_rest(project, "copy").counts.written
 
         def customer(email: str) -> dict[str, Any]:
             return next(each for each in organizer.customers() if each["email"] == email)
@@ -221,7 +190,7 @@ class TestCustomers:
         (bob,) = [record for record in collection.records() if record["email"] == "bob@example.com"]
         collection.patch(bob["id"], note="pays early")
         change("bob@example.com", notes="pays never")
-        outcome = project.run("customers")
+        outcome = project.run("copy")
 
         assert ("attention", 2) == (outcome.state, outcome.counts.updated)
         assert ("Anna", "vip, since May") == (customer("ann@example.com")["name"], customer("ann@example.com")["notes"])
@@ -231,8 +200,8 @@ class TestCustomers:
         assert ("conflict", "notes") == (letter.cause, letter.field)
 
         change("bob@example.com", notes="pays early")
-        assert "green" == project.run("customers").state
-        found, findings = verified(project, "customers")
+        assert "green" == project.run("copy").state
+        found, findings = verified(project, "copy")
         assert (2, 0, []) == (found.in_sync, found.wrong, findings)
 
     def test_killed_at_any_moment_while_both_sides_are_edited_nothing_is_lost_or_doubled(
@@ -255,8 +224,8 @@ class TestCustomers:
             number = next(numbers)
             collection.put(f"k{number}", email=f"p{number}@example.com", name=f"Left {number}")
 
-        killed = killed_now_and_then(project, "customers", edit, chance)
-        outcome = brought_to_rest(project, "customers")
+        killed = killed_now_and_then(project, "copy", edit, chance)
+        outcome = brought_to_rest(project, "copy")
 
         assert killed
         assert "green" == outcome.state
@@ -264,7 +233,7 @@ class TestCustomers:
         right = sorted((each["email"], each["name"], each["notes"] or "") for each in organizer.customers())
         assert left == right
         assert len({email for email, _, _ in left}) == len(left) == 30 + KILLS
-        found, findings = verified(project, "customers")
+        found, findings = verified(project, "copy")
         assert (len(left), 0, []) == (found.in_sync, found.wrong, findings)
 
 

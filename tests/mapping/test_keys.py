@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.mapping import normalise_key
+from tieline.mapping import normalise_key, normaliser
 from tieline.model.records import ABSENT
 
 
@@ -65,3 +65,46 @@ def test_what_only_looks_alike_does_not_meet(one, other):
 @pytest.mark.parametrize("value", [None, ABSENT, "", " \t", "\u200b", [], {}, ["a"], {"a": 1}])
 def test_nothing_to_match_by_is_no_key(value):
     assert None is normalise_key(value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Kookaburra Coffee Pty. Ltd.", "kookaburra coffee"),
+        ("Kookaburra Coffee Pty Ltd", "KOOKABURRA COFFEE P/L"),
+        ("Müller & Söhne GmbH & Co. KG", "müller und söhne gmbh".replace("und", "and")),
+        ("Macy's, Inc.", "Macys"),
+        ("Siemens A.G.", "Siemens AG"),
+        ("Ørsted A/S", "Ørsted"),
+        ("Orlen Sp. z o.o.", "Orlen"),
+        ("Smith & Co.", "Smith"),
+        ("AT&T Inc.", "AT & T"),
+        ("Aldi Süd-West", "aldi süd west"),
+    ],
+)
+def test_a_company_is_matched_without_its_legal_form_and_punctuation(one, other):
+    company = normaliser("company")
+
+    assert company(one) == company(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Ltd", "Inc"), ("Company Shop", "Shop"), ("Smith and Jones Ltd", "Smith Ltd"), ("AG Barr", "Barr")]
+)
+def test_what_is_the_name_itself_is_left(one, other):
+    company = normaliser("company")
+
+    assert None not in (company(one), company(other))
+    assert company(one) != company(other)
+
+
+def test_a_phone_number_is_matched_however_it_is_written():
+    """What is no number can only be the same text."""
+    phone = normaliser("phone", "AU")
+
+    assert phone("0491 570 006") == phone("+61 491 570 006") == phone("(04) 9157 0006")
+    assert phone("call reception") == phone("Call  reception")
+    assert phone("0491 570 006") != phone("0491 570 156")
+    assert {None} == {phone(None), phone(""), phone(ABSENT), normaliser("company")(None)}
+    with pytest.raises(ValueError, match="XX"):
+        normaliser("phone", "XX")

@@ -16,7 +16,7 @@ from tieline.mapping import (
     compile_nest,
     compile_projection,
     compile_when,
-    normalise_key,
+    normaliser,
 )
 from tieline.mapping.checks import Problem
 from tieline.model.paths import parse_path
@@ -24,7 +24,7 @@ from tieline.model.records import Record, Values, encode_json
 from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import with_declared_zones
-from tieline.spec.integrations import Integration, Rule
+from tieline.spec.integrations import Integration, MatchKey, Rule
 from tieline.sync.decide import same
 
 
@@ -62,24 +62,30 @@ class CompiledIntegration:
         self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
         self.when = compile_when(spec.when) if spec.when else None
         self.check: Callable[[Values, bool], list[Problem]] = compile_check(target.fields, self.mapping.writes)
-        watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.match.values(), *also}
+        watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.matched.values(), *also}
         self.watched = tuple(sorted(watched))
         self.project: Callable[[Record], Values] = (lambda record: record) if self.mapping.reads_all else compile_projection(self.watched)
         self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
         self.project_target = compile_projection(tuple(dict.fromkeys((*self.mapping.writes, *spec.match))))
         self.project_written = compile_projection(self.mapping.writes)
         """Gives the fields of a destination record that the mapping writes."""
-        self.match = tuple(spec.match.items())
-        self.source_key = _key_of([compile_get(source) for _, source in self.match])
+        self.match = tuple(spec.matched.items())
+        self.forms = {target: _form_of(by) for target, by in spec.match.items()}
+        """What brings the values of a match field into one form."""
+        forms = [self.forms[target] for target, _ in self.match]
+        self.source_key = _key_of([compile_get(source) for _, source in self.match], forms)
         """Gives the match key of a source record, None when a part of it is missing."""
-        self.target_key = _key_of([compile_get(target) for target, _ in self.match])
+        self.target_key = _key_of([compile_get(target) for target, _ in self.match], forms)
         """The same of a destination record."""
+        self.respelled = frozenset(target for target, by in spec.match.items() if isinstance(by, MatchKey) and by.convert is not None)
+        """Match fields that the destination may spell otherwise, so that it can't be searched for them."""
         self._tolerant = frozenset(spec.match) if spec.conflict == "hold" else frozenset()
         """Fields that matched, whatever their letters: nobody has to decide about them."""
         self.nest = compile_nest(self.mapping.writes)
         self.upsert = (
             target_features.upsert is not None
             and list(spec.match) == [target_features.upsert]
+            and not self.respelled
             and spec.unmatched == "create"
             and spec.conflict == "source"
         )
@@ -94,7 +100,13 @@ class CompiledIntegration:
         }
         self.fingerprint = hashlib.sha256(
             encode_json(
-                [self.watched, {target: _declared(rule) for target, rule in spec.map.items()}, spec.when, spec.match, functions_text]
+                [
+                    self.watched,
+                    {target: _declared(rule) for target, rule in spec.map.items()},
+                    spec.when,
+                    {target: _declared(by) for target, by in spec.match.items()},
+                    functions_text,
+                ]
             )
         ).hexdigest()[:16]
 
@@ -126,7 +138,7 @@ class CompiledIntegration:
         if same(value, there):
             return True
         if isinstance(value, str) and isinstance(there, str):
-            if value.strip() == there.strip() or (address in self._tolerant and normalise_key(value) == normalise_key(there)):
+            if value.strip() == there.strip() or (address in self._tolerant and self.forms[address](value) == self.forms[address](there)):
                 return True
             if address in self._times:
                 with contextlib.suppress(ValueError):
@@ -146,13 +158,17 @@ def _entries_of_lists(addresses: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {address: tuple(group) for group in lists.values() if len(group) > 1 for address in group}
 
 
-def _key_of(parts: list[Callable[[Record], Any]]) -> Callable[[Record], str | None]:
+def _form_of(by: str | MatchKey) -> Callable[[Any], str | None]:
+    return normaliser() if isinstance(by, str) else normaliser(by.convert, by.region)
+
+
+def _key_of(parts: list[Callable[[Record], Any]], forms: list[Callable[[Any], str | None]]) -> Callable[[Record], str | None]:
     if len(parts) == 1:
-        (alone,) = parts
-        return lambda record: normalise_key(alone(record))
+        (alone,), (form,) = parts, forms
+        return lambda record: form(alone(record))
 
     def key(record: Record) -> str | None:
-        keys = [normalise_key(part(record)) for part in parts]
+        keys = [form(part(record)) for part, form in zip(parts, forms, strict=True)]
         return "\x1f".join(key for key in keys if key is not None) if keys and None not in keys else None
 
     return key

@@ -47,7 +47,7 @@ class Matcher:
         self._surveyed = self._surveyed_some = self._survey_tells_nothing = False
         self._surveying, self._listing = asyncio.Lock(), asyncio.Lock()
         self._asked: list[_Asked] = []
-        self._find_field = next((field for field, _ in job.match if field in job.target.find), None)
+        self._find_field = next((field for field, _ in job.match if field in job.target.find and field not in job.respelled), None)
         self.searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
         """Gives the value that `find` is asked for, of a source record; None where nothing can be searched."""
         self._gate = asyncio.Semaphore(target.concurrency)

@@ -26,7 +26,7 @@ class Meetings:
 
     def __init__(self, desk: Desk, waiting: Waiting) -> None:
         self._desk, self._job, self._ledgers, self._waiting = desk, desk.job, desk.ledgers, waiting
-        self._db, self._integration, self._by = desk.db, desk.integration, dict(desk.job.spec.match)
+        self._db, self._integration, self._by = desk.db, desk.integration, desk.job.spec.matched
 
     def meet(self, alone: Sequence[Work], decided: Decided) -> list[Work]:
         """Decide about records without a counterpart; return those that have found one."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from tieline.dialects.dialect import Features
 from tieline.dialects.since import comparable
 from tieline.engine.compiled import CompiledIntegration
-from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key
+from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
 from tieline.model.errors import MappingError, Undecodable
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import Fields
-from tieline.spec.integrations import Archive, Integration, Rule
+from tieline.spec.integrations import Archive, Integration, MatchKey, Rule
 from tieline.store.pairs import OTHER, Side
 from tieline.store.runs import back
 from tieline.sync.reconcile import Gone, Policy, Strand, Terms
@@ -101,7 +101,7 @@ class TwoWayIntegration:
             spec.model_copy(
                 update={
                     **plain, "map": back_rules, "source": spec.target, "target": spec.source,
-                    "match": {source: target for target, source in spec.match.items()},
+                    "match": spec.match_back,
                 }
             ),
             right, left, left_features, functions, where, functions_text, (ends[1], ends[0]), also=tuple(forward_rules),
@@ -122,7 +122,7 @@ class TwoWayIntegration:
                 Strand(
                     strand.name, strand.left, strand.right, strand.forward, strand.back,
                     cast("Policy", strand.conflict or spec.conflict or _USUAL_POLICY),
-                    normalise_key if spec.match.keys() & set(strand.right) and len(strand.right) == 1 else None,
+                    _spelling(spec, strand.right),
                 )
                 for strand in both.strands
             ),
@@ -154,6 +154,14 @@ class TwoWayIntegration:
     def right(self) -> Half:
         """The side of `to`."""
         return self.halves["right"]
+
+
+def _spelling(spec: Integration, right: Sequence[str]) -> Callable[[Any], str | None] | None:
+    """Return what tells whether two values of a match field are one, spelled in two ways; a company's legal form is no spelling."""
+    if len(right) != 1 or right[0] not in spec.match:
+        return None
+    by = spec.match[right[0]]
+    return normaliser(by.convert, by.region) if isinstance(by, MatchKey) and by.convert == "phone" else normalise_key
 
 
 def _only(rule: str | Rule, what: str) -> bool:

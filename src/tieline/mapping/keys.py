@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
-from tieline.mapping.values import INVISIBLE, MAX_DIGITS
+from tieline.mapping.phones import converter
+from tieline.mapping.values import INVISIBLE, MAX_DIGITS, Unfit
 
 
 def normalise_key(value: Any) -> str | None:
@@ -38,6 +41,52 @@ def normalise_key(value: Any) -> str | None:
             text = text.rstrip("0").rstrip(".")
         return "0" if text == "-0" else text
     return _folded(value) if isinstance(value, str) else None
+
+
+def normaliser(convert: str | None = None, region: str | None = None) -> Callable[[Any], str | None]:
+    """Return what brings a match field's values into one form: `phone`, `company`, or plain text. Raises `ValueError` for a wrong region."""
+    if convert == "company":
+        return normalise_company
+    if convert != "phone":
+        return normalise_key
+    phone = converter(region)
+
+    def number(value: Any) -> str | None:
+        try:
+            return phone(value) or None
+        except Unfit:  # it is no number, and can only be the same text
+            return normalise_key(value)
+
+    return number
+
+
+def normalise_company(value: Any) -> str | None:
+    """Return a company's name as it is matched: without its legal form and without punctuation; None when there is nothing to match by."""
+    key = normalise_key(value)
+    if key is None:
+        return None
+    text = _TOGETHER.sub("", _ONE_LETTER.sub(r"\1\2", key)).replace("&", " and ").replace("+", " and ")
+    words = _APART.sub(" ", text).replace("sp z oo", "spzoo").split()
+    left = words
+    while len(left) > 1 and (left[-1] in _FORMS or (left[-1] == "and" and left is not words)):
+        left = left[:-1]
+    return " ".join(left) or key
+
+
+_TOGETHER: Final = re.compile(r"[.'’]")
+"""Left out without a gap: G.m.b.H., Macy's."""
+_ONE_LETTER: Final = re.compile(r"\b(\w)/(\w)\b")
+"""A/S, p/l."""
+_APART: Final = re.compile(r"[^\w&+]+|_")
+# fmt: off
+_FORMS: Final = frozenset((
+    "ab", "ag", "aps", "as", "asa", "bhd", "bv", "co", "company", "corp", "corporation", "cv", "doo", "eg", "ek", "eurl", "ev", "gbr",
+    "gmbh", "inc", "incorporated", "kft", "kg", "kgaa", "kk", "lda", "limited", "llc", "llp", "lp", "ltd", "ltda", "mbh", "nl", "nv",
+    "ohg", "ooo", "oy", "oyj", "pl", "plc", "private", "proprietary", "pte", "pty", "pvt", "sa", "sarl", "sas", "sdn", "se", "sl",
+    "slu", "snc", "spa", "spzoo", "srl", "sro", "ug", "zrt",
+))
+# fmt: on
+"""Legal forms, as they end a name."""
 
 
 def _folded(text: str) -> str | None:

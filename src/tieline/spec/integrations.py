@@ -115,6 +115,25 @@ BackRule = Annotated[
 ]
 
 
+class MatchKey(Declared):
+    """A field to match by that both systems spell in their own way."""
+
+    source: Path = Declare(alias="from")
+    """The source's field."""
+    convert: Literal["phone", "company"] | None = Declare(default=None, alias="as")
+    """What both values are compared as. `phone`: the number, however it is written. `company`: the name without its legal form (Ltd, Pty
+    Ltd, GmbH, Inc, AG …) and without punctuation."""
+    region: str | None = None
+    """With `as: phone`: the country of numbers that are written without one, such as `AU`."""
+
+
+def _match_kind(value: Any) -> str:
+    return "path" if isinstance(value, str) else "key"
+
+
+MatchBy = Annotated[Annotated[Path, Tag("path")] | Annotated[MatchKey, Tag("key")], Discriminator(_match_kind)]
+
+
 class Example(Declared):
     """A record, and what the mapping must make of it."""
 
@@ -213,8 +232,9 @@ class Integration(Declared):
     """Which changes move: an expression over `new` and `old`, with `became(FIELD, VALUE)` and `changed(FIELD)`. All, without it."""
     start: Literal["existing", "now"] = "existing"
     """At the first run, what is there counts as changed (`existing`), or is only noted (`now`)."""
-    match: dict[str, str] = {}
-    """How a record finds its counterpart before they are linked: the destination's field, and the source's. All must agree."""
+    match: dict[str, MatchBy] = {}
+    """How a record finds its counterpart before they are linked: the destination's field, and the source's. All must agree. A key with `as`
+    compares both values in one form."""
     unmatched: Literal["create", "hold", "ignore"] | TwoWayUnmatched | None = None
     """What happens to a record without a counterpart. An ignored one is looked at again when it changes, or when the source is read whole.
     In a two-way integration a word counts for both sides."""
@@ -244,6 +264,19 @@ class Integration(Declared):
     """The destination's fields, each with a field of the source or a rule."""
     tests: tuple[Example, ...] = ()
     """Examples of the mapping; `tieline check` runs them."""
+
+    @property
+    def matched(self) -> dict[str, str]:
+        """The fields to match by: the destination's, and the source's."""
+        return {target: by if isinstance(by, str) else by.source for target, by in self.match.items()}
+
+    @property
+    def match_back(self) -> dict[str, MatchBy]:
+        """The same, seen from the other side."""
+        return {
+            by if isinstance(by, str) else by.source: target if isinstance(by, str) else by.model_copy(update={"source": target})
+            for target, by in self.match.items()
+        }
 
     @property
     def two_way(self) -> bool:

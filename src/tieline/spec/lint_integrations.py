@@ -11,7 +11,7 @@ from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
-from tieline.spec.integrations import Archive, Integration, TwoWayDeletes
+from tieline.spec.integrations import Archive, Integration, MatchKey, TwoWayDeletes
 from tieline.spec.lint_connectors import gaps
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
@@ -97,7 +97,7 @@ def _source(found: Findings, integration: Integration, source: Resource) -> None
     if source.list is None:
         found.error(("from",), f"`{integration.source}` can't be read: the connector declares no `list` for it")
     fields = Fields(source)
-    for target, address in integration.match.items():
+    for target, address in integration.matched.items():
         if problem := fields.problem(address):
             found.error(("match", target), f"in `{integration.source}` {problem[0]}", problem[1])
 
@@ -126,6 +126,17 @@ def _target(found: Findings, integration: Integration, target: Resource) -> None
                 found.error(("map",), f"the address of an upsert needs `{name}`, and no rule gives it", f"add `{name}: ...`")
 
 
+def _searchable(integration: Integration) -> set[str]:
+    """Return the match fields that a vendor can be searched for: their values are spelled there as they are here."""
+    return {target for target, by in integration.match.items() if isinstance(by, str) or by.convert is None}
+
+
+def _is_region(code: str) -> bool:
+    import phonenumbers  # 30 ms, and seldom needed
+
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
 def _match(found: Findings, integration: Integration, target: Resource, fields: Fields) -> None:
     if not integration.match:
         return
@@ -134,8 +145,14 @@ def _match(found: Findings, integration: Integration, target: Resource, fields: 
             found.error(("match", address), f"in `{integration.target}` {problem[0]}", problem[1])
         elif integration.unmatched == "create" and not covers(integration.map, address):
             message = f"`{address}` is matched and not mapped: a record created without it is not found again"
-            found.warning(("match", address), message, f"add `{address}: {integration.match[address]}` to `map`")
-    if target.list is None and not set(target.find) & set(integration.match):
+            found.warning(("match", address), message, f"add `{address}: {integration.matched[address]}` to `map`")
+    for address, by in integration.match.items():
+        if isinstance(by, MatchKey) and by.region is not None:
+            if by.convert != "phone":
+                found.error(("match", address, "region"), "belongs to `as: phone`", "take it out")
+            elif not _is_region(by.region):
+                found.error(("match", address, "region"), f"`{by.region}` is no country's code", "two letters, such as `AU`")
+    if target.list is None and not set(target.find) & _searchable(integration):
         hint = "declare `find` for one of these fields, or `list`, in the connector"
         found.error(("match",), f"nothing can be looked for in `{integration.target}`", hint)
 
@@ -174,7 +191,7 @@ def _lost_answers(found: Findings, integration: Integration, connector: Connecto
     """Warn when an answer that got lost can't be made up for."""
     if not (target.create or target.batch.create) or integration.unmatched in ("hold", "ignore"):
         return
-    findable = bool(integration.match) and (target.list is not None or bool(set(target.find) & set(integration.match)))
+    findable = bool(integration.match) and (target.list is not None or bool(set(target.find) & _searchable(integration)))
     if connector.idempotency or target.upsert or target.batch.upsert or findable or integration.unknown == "resend":
         return
     hint = "add `match`, or declare `idempotency`, `find` or `upsert` in the connector"

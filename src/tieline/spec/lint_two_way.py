@@ -171,7 +171,7 @@ def _reached(found: Findings, integration: Integration, side: _Side) -> None:
 def _matched(found: Findings, integration: Integration, side: _Side) -> None:
     """Are records of this side found by fields that both have, and that creating one fills?"""
     fields = Fields(side.resource)
-    for right, left in integration.match.items():
+    for right, left in integration.matched.items():
         keys, address = ("match", right), left if side.word == "left" else right
         if problem := fields.problem(address):
             found.error(keys, f"in `{side.place}` {problem[0]}", problem[1])

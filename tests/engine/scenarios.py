@@ -150,7 +150,7 @@ class _Vendor(Collection):
     """A collection whose records are called by people as the scenario says, and by the vendor with the next number."""
 
     def __init__(self, name: str, letter: str, fields: Mapping[str, str], habits: Mapping[str, Any]) -> None:
-        rewrites = {field: habit for field, habit in habits.items() if habit in HABITS}
+        rewrites = self.rewrites = {field: habit for field, habit in habits.items() if habit in HABITS}
 
         def normalise(record: Record) -> Record:
             return {k: HABITS[rewrites[k]](v) if k in rewrites and v is not None else v for k, v in record.items()}
@@ -433,6 +433,10 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
             return (yield Step(told, None))
         case [("left" | "right") as side, ("ignores" | "takes") as what, field]:
             (stage.vendors[side].ignored.add if what == "ignores" else stage.vendors[side].ignored.discard)(field)
+            stage.vendors[side].rewrites.pop(field, None)
+            return (yield Step(told, None))
+        case [("left" | "right") as side, what, field] if what in HABITS:
+            stage.vendors[side].rewrites[field] = what
             return (yield Step(told, None))
         case ["unlink", id]:
             _unlink(stage, id)

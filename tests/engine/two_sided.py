@@ -116,6 +116,9 @@ class Watched(Collection):
 
     side: Side
     watcher: TwoSided
+    rewritings: list[Rewriting]
+    ignores: str | None
+    """A field that the API takes when a record is made, and passes over in silence when it is changed."""
 
     def _keep(self, entry: Entry, record: Record) -> None:
         super()._keep(entry, record)
@@ -134,6 +137,11 @@ class Watched(Collection):
 
     def replace(self, id: str, sent: Record, key: str | None, *, whole: bool) -> Entry:
         before = dict(self.entries[id].record) if id in self.entries else {}
+        if key is not None and self.ignores is not None and self.ignores in sent:
+            self.watcher.present.setdefault((self.side, self.ignores), set()).add(canonical(self.ignores, sent[self.ignores]))
+            sent = {field: value for field, value in sent.items() if field != self.ignores}
+            if whole and self.ignores in before:
+                sent[self.ignores] = before[self.ignores]
         at = self.entries[id].changed_at if id in self.entries else 0.0
         entry = super().replace(id, sent, key, whole=whole)
         if key is not None:
@@ -205,9 +213,14 @@ class TwoSided:
         self.present: dict[tuple[Side, str], set[Any]] = {}
         """What has ever stood in a field of a side."""
         self.past: dict[tuple[Side, str, str], list[Any]] = {}
+        self.author: dict[tuple[Side, str, str], str] = {}
+        """Who wrote last into a field of an identity: `people`, `again` if they wrote something that was there before, or `us`."""
+        self.removed: set[tuple[Side, str]] = set()
+        """Whom people have deleted, on which side."""
         self.lost: list[tuple[Side, str, str, Any]] = []
         """What was overwritten by us before it had arrived on the other side: it must be told of."""
         self.raced = 0
+        self.emails: dict[tuple[Side, str], str] = {}
         self.ours: set[tuple[Side, str]] = set()
         """Records that we have made."""
         self.born: dict[tuple[Side, str], int] = {}
@@ -269,7 +282,7 @@ class TwoSided:
             habits = {
                 k: v
                 for k, v in vars(c).items()
-                if k in ("paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results")
+                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results")
                 and v
             }  # fmt: skip
             system = self.world.crm if side == "left" else self.world.mail
@@ -293,6 +306,8 @@ class TwoSided:
             record = dict(record)
             for rewriting in rewritings:
                 rewriting(record)
+            if collection.ignores is not None:
+                record.setdefault(collection.ignores, None)  # what is not shown at all, nobody can miss
             return record
 
         batch = {operation: chance.randint(2, 4) for operation in ("create", "update", "delete") if chance.random() < 0.25}
@@ -321,6 +336,7 @@ class TwoSided:
             normalise=normalise,
         )
         collection.side, collection.watcher, collection.rewritings = side, self, rewritings
+        collection.ignores = chance.choice(["note", "phone"]) if chance.random() < 0.1 else None
         return collection
 
     def _habits(self) -> dict[str, Any]:
@@ -382,12 +398,12 @@ class TwoSided:
         record = chance.choice(records)
         id, field = record["id"], chance.choice(_EDITED)
         if what < 0.3:
-            here.remove(id)
+            self._remove(side, id)
         elif what < 0.33:
             other = chance.choice(records)
             if other["id"] != id:
                 kept = other.get(field)
-                here.remove(other["id"])
+                self._remove(side, other["id"])
                 self._change(side, id, {field: kept}, new=False)
         elif what < 0.43:
             self._change(
@@ -406,6 +422,10 @@ class TwoSided:
                 self._change(OTHER[side], twins[0]["id"], {field: value if same else self._value(field)})
         else:
             self._change(side, id, {field: self._value(field)})
+
+    def _remove(self, side: Side, id: Any) -> None:
+        self.removed.add((side, canonical("email", self.sides[side].record(id)["email"])))
+        self.sides[side].remove(id)
 
     def _add_if_it_may_be(self, side: Side, email: str) -> None:
         here = self.sides[side]
@@ -429,6 +449,7 @@ class TwoSided:
         email = canonical("email", self.sides[side].entries[id].record.get("email"))
         for field in fields:
             self.edits[email, field] += 1
+            self.author[side, email, field] = "people" if new else "again"
             value = canonical(field, fields[field])
             if new and value is not None:
                 self.pending[side, id, field] = Edit(value, self.runs, self.world.clock.elapsed_seconds)
@@ -439,6 +460,7 @@ class TwoSided:
 
     def stands(self, side: Side, entry: Entry) -> None:
         """A record says something from now on."""
+        self.emails[side, str(entry.id)] = entry.record["email"]
         for field in MAPPED:
             value = entry.record.get(field)
             self.present.setdefault((side, field), set()).add(canonical(field, value))
@@ -449,6 +471,8 @@ class TwoSided:
     def is_created(self, side: Side, sent: Record) -> None:
         """We make a record. Whoever it is about must not be there already, unless a person was faster than we could know."""
         email = canonical("email", sent.get("email"))
+        for field in sent:
+            self.author[side, email, field] = "us"
         began = self.world.clock.now() - self.world.clock.elapsed_seconds + self.began
         for entry in self.sides[side].entries.values():
             record = entry.record
@@ -464,13 +488,22 @@ class TwoSided:
         email = canonical("email", before.get("email"))
         for field in MAPPED:
             value, old = canonical(field, now.get(field)), canonical(field, before.get(field))
+            authors = self.author.get((side, email, field)), self.author.get((OTHER[side], email, field))
             if value == old:
+                if str(now.get(field)) != str(before.get(field)) and field in _EDITED and authors == ("people", "us"):
+                    self._breaks(
+                        f"{field} of {side} {id} said {before.get(field)!r}, as somebody wrote it, and got {now.get(field)!r} back from us"
+                    )
                 continue
+            self.author[side, email, field] = "us"
             self.writes[email, field] += 1
             self._overwritten(side, id, field, value, at)
 
     def is_deleted(self, side: Side, id: str, at: float) -> None:
-        """We delete a record."""
+        """We delete a record, because its counterpart was."""
+        email = canonical("email", self.emails[side, id])
+        if (OTHER[side], email) not in self.removed:
+            self._breaks(f"{side} {id} is deleted, and nobody has deleted its counterpart: {email}")
         for field in _EDITED:
             self._overwritten(side, id, field, None, at)
 
@@ -693,7 +726,8 @@ class TwoSided:
             email = canonical("email", live[side][id].get("email"))
             match pair.verdict:
                 case "alone":
-                    pass
+                    if (OTHER[side], email) not in self.removed:
+                        raise Broken(f"{side} {id} is alone, and nobody has deleted its counterpart")
                 case "ignored":
                     if self.unmatched[side] != "ignore":
                         raise Broken(f"{side} {id} is ignored without a reason")

@@ -135,7 +135,7 @@ class Reconciler:
 
     def _arrived(self, work: Work, side: Side) -> Values:
         """Return what was written to a side without an answer, and stands there now."""
-        letters = [letter for letter in work.opens[OTHER[side]] if letter.state == "unknown" and letter.operation == "update"]
+        letters = [letter for letter in work.opens[OTHER[side]] if letter.state in OWED and letter.operation == "update"]
         one = work.staged.get(side)
         if not letters or one is None or one.kind != "seen" or side not in work.records:
             return {}

@@ -22,9 +22,9 @@ from tieline.engine.restoring import Restorer
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
-from tieline.model.records import Values, encode_json
+from tieline.model.records import Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
-from tieline.store import links, pairs, runs
+from tieline.store import links, pairs, runs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
@@ -248,20 +248,34 @@ class TwoWayPass(Pass):
         watched = {*half.job.watched}
         told: list[tuple[str, Values, Values]] = []
         strange: list[str] = []
+        answers: list[tuple[str, staged.Kind, bytes | None]] = []
         for delivery, target_id in confirmed:
             if delivery.operation == "delete":
                 continue
-            if delivery.adopted is not None and not all(is_rewriting(v, delivery.adopted.get(a)) for a, v in delivery.fields.items()):
+            ours = delivery.operation == "create" and delivery.adopted is not None
+            if delivery.adopted is not None and not (
+                ours and all(is_rewriting(v, delivery.adopted.get(a)) for a, v in delivery.fields.items())
+            ):
                 strange.append(target_id)  # somebody else has made it: what it says is not ours
                 continue
             written = {address: value for address, value in delivery.fields.items() if address in watched}
             shown = half.flat(half.project(delivery.shown)) if delivery.shown is not None else {}
-            spelled = {a: shown[a] for a, value in written.items() if a in shown and not same(shown[a], value)}
+            differs = {a: shown[a] for a, value in written.items() if a in shown and not same(shown[a], value)}
+            before = decode_json(delivery.before) if delivery.before else {}
+            untaken = [a for a, value in differs.items() if is_rewriting(before.get(a), value) and not is_rewriting(written[a], value)]
+            if delivery.operation == "update" and untaken and not half.mapping.reads_all:
+                # It says what it said before: that is no spelling of what was written, and somebody has to know.
+                answers.append((target_id, "seen", encode_json(delivery.shown)))
+                spelled = {a: value for a, value in differs.items() if a not in untaken}
+            else:
+                spelled = differs
             told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled))
         made = [(target_id, encode_json({})) for delivery, target_id in confirmed if delivery.operation == "create"]
         pairs.stand_alone(connection, self._integration, half.side, made)
         pairs.written(connection, self._integration, half.side, told)
         pairs.meet_again(connection, self._integration, half.side, strange)
+        ledger = self._ledgers["left"]
+        staged.put(connection, self._integration, half.side, ledger.run, ledger.clock.now(), answers)
         pairs.part_from_gone(connection, self._integration, side, [target_id for _, target_id in confirmed])
 
     def _remember_undone(self, connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:

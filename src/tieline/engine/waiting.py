@@ -118,7 +118,9 @@ class Waiting:
         record = work.records.get(side)
         if record is None and (one := work.staged.get(side)) is not None and one.record is not None:
             record = decode_json(one.record)
-        decided.set_aside(side, id, state, why, encode_json(record) if record is not None else None, work.letters())
+        # A write that is owed, or was refused, is of a change that is not told any other way: it stays.
+        opens = [letter for letter in work.letters() if letter.operation == "none" or not work.pair.linked]
+        decided.set_aside(side, id, state, why, encode_json(record) if record is not None else None, opens)
         for each in work.staged:
             if each != side:
                 self._ledgers[each].counts.read += 1

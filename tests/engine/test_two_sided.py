@@ -7,11 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from engine.books import Broken
 from engine.test_simulation import seeds
 from engine.two_sided import simulate_two_sides
+from engine.two_sided_mutations import MUTATIONS, Mutation
 
 
 @pytest.mark.parametrize("seed", seeds())
 def test_both_sides_agree_in_the_end_whatever_happens(seed: int, swift_path: Path) -> None:
     """Promises 1, 2 and 4, in a world made by chance."""
     simulate_two_sides(seed, swift_path)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_a_broken_promise_of_two_sides_is_noticed(mutation: Mutation, swift_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The simulator is tested too: with one thing broken on purpose, some seed must fail."""
+    mutation(monkeypatch)
+
+    for seed in range(400):
+        folder = swift_path / str(seed)
+        folder.mkdir()
+        try:
+            simulate_two_sides(seed, folder)
+        except Broken:
+            return
+    pytest.fail(f"{mutation.__doc__} No seed has noticed.")

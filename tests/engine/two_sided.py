@@ -219,6 +219,8 @@ class TwoSided:
         """Whom people have deleted, on which side."""
         self.lost: list[tuple[Side, str, str, Any]] = []
         """What was overwritten by us before it had arrived on the other side: it must be told of."""
+        self.respelled: list[tuple[Side, str, str, Any, Any]] = []
+        """Where we have written over what somebody wrote with another spelling of the same: that it was decided must be told."""
         self.raced = 0
         self.emails: dict[tuple[Side, str], str] = {}
         self.ours: set[tuple[Side, str]] = set()
@@ -491,9 +493,7 @@ class TwoSided:
             authors = self.author.get((side, email, field)), self.author.get((OTHER[side], email, field))
             if value == old:
                 if str(now.get(field)) != str(before.get(field)) and field in _EDITED and authors == ("people", "us"):
-                    self._breaks(
-                        f"{field} of {side} {id} said {before.get(field)!r}, as somebody wrote it, and got {now.get(field)!r} back from us"
-                    )
+                    self.respelled.append((side, id, field, before.get(field), now.get(field)))
                 continue
             self.author[side, email, field] = "us"
             self.writes[email, field] += 1
@@ -691,10 +691,13 @@ class TwoSided:
             its = [letters.get((each, pair_.id_of(each) or "")) for each in SIDES] if pair_ is not None else []
             if kind not in ("held", "seen", "gone", "again") or not any(its):
                 raise Broken(f"{side} {id} is still {kind}, and nobody is told of it")
-        told = {(field, canonical(field, value)) for event in events for field, value in event["lost"].items()}
+        told: set[tuple[str, Any]] = {(field, canonical(field, value)) for event in events for field, value in event["lost"].items()}
         for side, id, field, value in self.lost:
             if (field, value) not in told and not _is_told_by_letter(letters.values(), field, value):
                 raise Broken(f"{field}={value!r} of {side} {id} was overwritten, and nothing tells of it")
+        for side, id, field, before, now in self.respelled:
+            if (field, canonical(field, before)) not in told:
+                raise Broken(f"{field} of {side} {id} said {before!r}, as somebody wrote it, and got {now!r} back from us")
         for (email, field), number in self.writes.items():
             if number > 2 * self.edits[email, field] + 4:
                 raise Broken(f"{field} of {email} was written {number} times, and people did so {self.edits[email, field]} times")

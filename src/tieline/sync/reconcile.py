@@ -304,8 +304,7 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
         rounds = 0
     if not left.changed and not right.changed:
         return _Move(rounds)
-    alike = not _met(left, right) and _is_respelled(left, right)  # nobody has edited either: that is no reason to write over one
-    if left.changed and right.changed and (alike or _mean_the_same(strand, left, right)):
+    if left.changed and right.changed and _mean_the_same(strand, left, right):
         return _Move(rounds, (Outcome(strand.name, "agreed"),))
     if ruling is not None:
         return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right)
@@ -352,15 +351,6 @@ def _has_changed(name: str, end: _End, other: _End) -> bool:
 
 def _say_the_same(left: _End, right: _End) -> bool:
     return (left.empty and right.empty) or any(end.made and not end.lacks for end in (left, right))
-
-
-def _is_respelled(left: _End, right: _End) -> bool:
-    """Whether one says what a system could have made of what the other says."""
-    for end in (left, right):
-        made, says = end.made, end.seen.says
-        if made and all(is_rewriting(value, says.get(one)) or is_rewriting(says.get(one), value) for one, value in made.items()):
-            return True
-    return False
 
 
 def _mean_the_same(strand: Strand, left: _End, right: _End) -> bool:

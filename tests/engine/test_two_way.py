@@ -1,0 +1,151 @@
+"""Two-way integrations: what once went wrong with two sides, each case by itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.world import World
+from tieline.testing import UNANSWERED, Collection
+from tieline.testing.faults import error
+
+FIELDS: dict[str, dict[str, Any]] = {"email": {"type": "string"}, "name": {"type": "string"}, "phone": {"type": "string"}}
+NewWorld = Callable[..., World]
+
+
+@pytest.fixture
+def new(swift_path: Path) -> NewWorld:
+    """Make a world in which both sides are written to; a person decides conflicts."""
+
+    def new(left: Collection | None = None, right: Collection | None = None, **spec: Any) -> World:
+        return World(
+            swift_path,
+            left or Collection("leads", FIELDS, find=("email",)),
+            right or Collection("members", FIELDS, find=("email",)),
+            **{"direction": "two-way", "conflict": "hold", "map": {field: field for field in FIELDS}, **spec},
+        )
+
+    return new
+
+
+def _met(world: World) -> tuple[Any, Any]:
+    """Let Ann be on both sides, and return her ids."""
+    ann = world.leads.add(email="ann@x", name="Ann", phone="+61 2 0000 0001")
+    world.run()
+    return ann, world.members.records[0]["id"]
+
+
+def test_what_is_owed_is_not_written_over_what_somebody_has_edited_since(new: NewWorld) -> None:
+    """The other system was down for writes only; its people went on."""
+    world = new()
+    left, right = _met(world)
+    world.leads.change(left, name="Anna")
+    world.network.strike(error(503), system="mail", method="PATCH", times=20)
+    world.run()
+    world.network.strikes_end()
+    world.members.change(right, name="Anne")
+
+    world.clock.advance(3600)
+    world.run()
+
+    assert ("Anna", "Anne") == (world.leads.record(left)["name"], world.members.record(right)["name"])
+    assert ["conflict"] == [letter.cause for letter in world.letters()]
+
+
+def test_what_is_owed_goes_once_it_can(new: NewWorld) -> None:
+    """It is decided anew, and nothing speaks against it."""
+    world = new()
+    left, right = _met(world)
+    world.leads.change(left, name="Anna")
+    world.network.strike(error(503), system="mail", method="PATCH", times=20)
+    world.run()
+    world.network.strikes_end()
+
+    world.clock.advance(3600)
+    outcome = world.run()
+
+    assert "Anna" == world.members.record(right)["name"]
+    assert ("green", {}) == (outcome.state, outcome.open)
+
+
+def test_an_update_without_an_answer_is_recognised_though_the_vendor_has_respelled_it(new: NewWorld) -> None:
+    """It is no edit of theirs, and there is nothing to decide."""
+    members = Collection("members", FIELDS, find=("email",), normalise=lambda record: {**record, "name": record["name"].lower()})
+    world = new(right=members)
+    left, right = _met(world)
+    world.leads.change(left, name="Anna")
+    world.network.strike(UNANSWERED, system="mail", method="PATCH", times=1)
+    world.network.strike(error(503), system="mail", method="PATCH", after=1, times=20)
+    world.run()
+    world.network.strikes_end()
+
+    world.clock.advance(3600)
+    world.run()
+
+    assert ("Anna", "anna") == (world.leads.record(left)["name"], world.members.record(right)["name"])
+    assert [] == world.letters()
+
+
+def test_a_second_conflict_joins_the_letter_of_the_first(new: NewWorld) -> None:
+    """What is about other fields is another reason."""
+    world = new()
+    left, right = _met(world)
+    world.leads.change(left, name="Anna")
+    world.members.change(right, name="Anne")
+    world.run()
+    world.leads.change(left, phone="1")
+    world.members.change(right, phone="2")
+
+    world.run()
+
+    (letter,) = world.letters()
+    assert "`name`, `phone`" in letter.message
+
+
+def test_what_is_edited_while_its_counterpart_is_made_is_sent_after_that(new: NewWorld) -> None:
+    """The answer to the creation was lost; until that is known, the record has changed."""
+    world = new()
+    ann = world.leads.add(email="ann@x", name="Ann", phone="1")
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    world.network.strike(error(503), system="mail", path="search", times=20)
+    world.run()
+    world.network.strikes_end()
+    world.leads.change(ann, name="Anna")
+
+    world.clock.advance(3600)
+    world.run()
+
+    assert ["Anna"] == [member["name"] for member in world.members.records]
+
+
+def test_who_is_made_anew_after_an_ignored_deletion_finds_the_old_counterpart(new: NewWorld) -> None:
+    """A record that is gone is nobody's counterpart."""
+    world = new(brakes={"deletes": 10})
+    left, right = _met(world)
+    world.leads.remove(left)
+    world.run()
+
+    again = world.leads.add(email="ann@x", name="Ann", phone="+61 2 0000 0001")
+    world.run()
+    world.leads.change(again, name="Anna")
+    world.run()
+
+    assert ["Anna"] == [member["name"] for member in world.members.records]
+    assert right == world.members.records[0]["id"]
+
+
+def test_an_archived_counterpart_is_archived_once(new: NewWorld) -> None:
+    """A further run finds nothing to do, whatever was written to the one that is gone."""
+    world = new(deletes={"left": {"archive": {"phone": "archived"}}}, brakes={"deletes": 10})
+    left, right = _met(world)
+    world.members.change(right, name="Anna")
+    world.run()
+    world.leads.remove(left)
+    world.run()
+    before = len(world.mail.writes)
+
+    world.run()
+
+    assert "archived" == world.members.record(right)["phone"]
+    assert before == len(world.mail.writes)

@@ -1,0 +1,143 @@
+"""Promises of two-way integrations broken on purpose, one at a time, to see that the simulation notices."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine import mutations
+from tieline.engine.decided import Decided
+from tieline.engine.intake import Intake
+from tieline.engine.reconciling import Reconciler
+from tieline.engine.two_way import TwoWayPass
+from tieline.model.errors import RemoteError
+from tieline.model.records import Record, encode_json
+from tieline.store import outbox, pairs
+from tieline.store.pairs import OTHER
+
+Mutation = Callable[[pytest.MonkeyPatch], None]
+_BLOCKED_SECONDS = 120.0
+
+
+def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever changes shortly after we wrote is taken for our own write."""
+    stage = Intake._stage
+
+    async def deaf(self: Intake, changed: dict[str, Record], gone: Sequence[str], cursor: str | None) -> None:
+        ledger, side = self._ledger, self._half.side
+        db = ledger.db
+        sources = {pair.id_of(OTHER[side]) or "": pair for pair in pairs.every(db, self._integration) if pair.linked}
+        lately = outbox.delivered_since(db, self._written_by, list(sources), ledger.clock.now() - _BLOCKED_SECONDS) if sources else []
+        blocked = {id: sources[source] for source in lately if (id := sources[source].id_of(side)) in changed}
+        taken = [
+            msgspec.structs.replace(pair, **{f"{side}_shadow": encode_json(self._half.project(changed[id])), f"{side}_sent": None})
+            for id, pair in blocked.items()
+        ]
+        await ledger.commit(lambda connection: pairs.put(connection, taken))
+        await stage(self, {id: record for id, record in changed.items() if id not in blocked}, gone, cursor)
+
+    monkeypatch.setattr(Intake, "_stage", deaf)
+
+
+def both_sides_share_a_shadow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the left said when both last agreed is what the right is compared with."""
+    remembered = Reconciler._remembered
+
+    def shared(self: Reconciler, *arguments: Any) -> Any:
+        pair = remembered(self, *arguments)
+        return msgspec.structs.replace(pair, right_shadow=pair.left_shadow) if pair.right_shadow is not None else pair
+
+    monkeypatch.setattr(Reconciler, "_remembered", shared)
+
+
+def a_list_that_broke_off_counts_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read is gone."""
+    read = Intake.read
+
+    async def hasty(self: Intake) -> None:
+        try:
+            await read(self)
+        except RemoteError:
+            with contextlib.suppress(RemoteError):
+                await self._find_gone()
+
+    async def not_asked(self: Intake, ids: list[str]) -> tuple[list[str], dict[str, Record]]:
+        return ids, {}
+
+    monkeypatch.setattr(Intake, "read", hasty)
+    monkeypatch.setattr(Intake, "_asked", not_asked)
+
+
+def one_side_is_decided_before_the_other_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The right is read after what the left says is written to it."""
+    decide, read = TwoWayPass._decide, Intake.read
+
+    async def of_the_left(self: Intake) -> None:
+        if self._half.side == "left":
+            await read(self)
+
+    async def hasty(self: TwoWayPass) -> None:
+        await decide(self)
+        if self._both_read:
+            await self._drain()
+            await read(self._intakes["right"])
+            await decide(self)
+
+    monkeypatch.setattr(Intake, "read", of_the_left)
+    monkeypatch.setattr(TwoWayPass, "_decide", hasty)
+
+
+def what_is_overwritten_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy decides, and the value that lost is nowhere."""
+    note = Decided.note
+
+    def silent(self: Decided, side: Any, id: str, kind: str, **detail: Any) -> None:
+        if kind != "conflict decided":
+            note(self, side, id, kind, **detail)
+
+    monkeypatch.setattr(Decided, "note", silent)
+
+
+def a_conflict_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What both sides say becomes what they are compared with, though nobody has decided."""
+    monkeypatch.setattr(Reconciler, "_unsettled", lambda self, *arguments: frozenset())
+
+
+def what_is_owed_is_sent_as_it_was_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left over is written before anybody has looked at what both sides say by now."""
+
+    async def blindly(self: TwoWayPass) -> None:
+        for way in self.ways:
+            if await self._send_owed(way):
+                await way.sender.drain()
+
+    monkeypatch.setattr(TwoWayPass, "_settle_doubts", blindly)
+
+
+def a_creation_is_repeated_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was done is not looked for."""
+    mutations.doubts_are_not_settled(monkeypatch)
+
+
+def what_a_vendor_made_of_it_is_an_edit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the very value that was sent is known as ours."""
+    exact: Callable[[Any, Any], bool] = lambda sent, seen: bool(sent == seen)  # noqa: E731
+    for module in ("engine.reconciling", "engine.two_way", "sync.reconcile"):
+        monkeypatch.setattr(f"tieline.{module}.is_rewriting", exact)
+
+
+MUTATIONS: list[Mutation] = [
+    an_echo_is_known_by_its_time,
+    both_sides_share_a_shadow,
+    a_list_that_broke_off_counts_as_whole,
+    one_side_is_decided_before_the_other_is_read,
+    what_is_overwritten_is_not_told,
+    a_conflict_is_forgotten,
+    what_is_owed_is_sent_as_it_was_decided,
+    a_creation_is_repeated_unseen,
+    what_a_vendor_made_of_it_is_an_edit,
+]

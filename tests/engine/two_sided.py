@@ -22,6 +22,7 @@ from tieline.app import Tieline
 from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record, decode_json
+from tieline.model.verified import Finding, Verified
 from tieline.store import pairs
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, throttled
@@ -366,7 +367,8 @@ class TwoSided:
             case "note":
                 return f"N{number:04d} {chance.choice(['', 'and', 'and much more than that '])}"
             case "seen":
-                return f"2026-01-02T{number // 3600 % 24:02d}:{number // 60 % 60:02d}:{number % 60:02d}.25Z"
+                # Never a full minute: that is what a vendor may make of another moment.
+                return f"2026-01-02T{number // 3540 % 24:02d}:{number // 59 % 60:02d}:{number % 59 + 1:02d}.25Z"
             case "tags":
                 return [f"t{number}", *chance.sample(["a", "b"], chance.randint(0, 2))]
         return chance.choice([f"Name {number}", f"  Name {number} "])
@@ -704,6 +706,57 @@ class TwoSided:
         for system in (world.crm, world.mail):
             if system.misused_keys:
                 raise Broken(f"idempotency keys with two meanings: {system.misused_keys}")
+        self._check_verification(everything, live, letters)
+
+    def _check_verification(
+        self, everything: list[Pair], live: dict[Side, dict[str, Record]], letters: dict[tuple[Side, str], dict[str, Any]]
+    ) -> None:
+        """What `verify` says of both systems agrees with what was found here."""
+
+        async def work(tieline: Tieline) -> tuple[Verified, list[Finding]]:
+            with await tieline.verify(NAME) as verification:
+                return verification.verified, list(verification.findings())
+
+        written = self._written()
+        v, findings = self.world.within(work)
+        if self._written() != written:
+            raise Broken("a verification has written")
+        here = v.in_sync + v.differing + v.missing + v.excluded + v.unreadable
+        there = v.counterparts + v.left_over + v.only_there + v.target_unreadable
+        if (v.source_read, v.target_read) != (here, there) or (here, there) != (len(live["left"]), len(live["right"])):
+            raise Broken(f"a verification does not add up: {v}")
+        told: set[int] = set()
+        reasons: Counter[str] = Counter()
+        in_sync = both = 0
+        by_id = {(side, id): pair for pair in everything for side in SIDES if (id := pair.id_of(side)) is not None}
+        for finding in findings:
+            pair = by_id["left", finding.source_id] if finding.source_id else by_id["right", finding.target_id or ""]
+            told.add(pair.id)
+            open_ = any((side, pair.id_of(side)) in letters for side in SIDES)
+            if finding.why not in ("parked", "held") or not open_:
+                raise Broken(f"a verification finds {finding}, of {v}; {pair}")
+        for pair in everything:
+            sides = [side for side in SIDES if pair.id_of(side) in live[side]]
+            both += len(sides) == 2
+            if pair.id in told:
+                continue
+            in_sync += len(sides) == 2
+            if len(sides) == 1:
+                reasons[self._why_alone(pair)] += 1
+        excluded: Counter[str] = Counter()
+        for why, number in v.why.items():
+            if why.startswith("excluded: "):
+                excluded[why.removeprefix("excluded: ")] = number
+        if (v.counterparts, v.in_sync, v.excluded + v.only_there) != (both, in_sync, excluded.total()) or excluded != reasons:
+            raise Broken(f"a verification counts otherwise: {v}; {both} pairs, {in_sync} of them in sync, {reasons}")
+
+    def _why_alone(self, pair: Pair) -> str:
+        """Return why a record has no counterpart, though nobody has to do anything about it."""
+        if not pair.linked:
+            return {"ignored": "it has no counterpart", "alone": "it stands for itself: its counterpart was deleted, or a person said so"}[
+                pair.verdict
+            ]
+        return "its counterpart was deleted"
 
     def _check_links(
         self, everything: list[Pair], live: dict[Side, dict[str, Record]], letters: dict[tuple[Side, str], dict[str, Any]]

@@ -217,11 +217,14 @@ def test_wrong_use_of_conflicts_says_what_to_do(met):
     met.tieline("run")
     (one,) = met.tieline("conflicts", "list", "--json").json
     number = str(one["id"])
+    assert met.tieline("conflicts").out == met.tieline("conflicts", "list").out
+    assert 0 == met.tieline("unmatched").code
     for arguments, words in (
         (("resolve", number, *REASON), "which side holds"),
         (("resolve", number, "--keep", "left"), "a reason is needed"),
         (("resolve", "--keep", "left", *REASON), "which ones?"),
         (("resolve", number, "--all", "--keep", "left", *REASON), "not both"),
+        (("resolve", "--all", "--field", "phone", "--keep", "left", *REASON), "there is no conflict of `phone`"),
         (("resolve", "999", "--keep", "left", *REASON), "999 is no conflict"),
         (("restore", "999999", *REASON), "no decided conflict"),
     ):

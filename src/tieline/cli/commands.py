@@ -22,9 +22,13 @@ app = typer.Typer(
 )  # fmt: skip
 letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person.", invoke_without_command=True)
 app.add_typer(letters, name="dead-letters")
-conflicts = typer.Typer(no_args_is_help=True, help="Conflicts of two-way integrations: what waits for you, and what was decided.")
+conflicts = typer.Typer(
+    no_args_is_help=False, help="Conflicts of two-way integrations: what waits for you, and what was decided.", invoke_without_command=True
+)
 app.add_typer(conflicts, name="conflicts")
-unmatched = typer.Typer(no_args_is_help=True, help="Records of two-way integrations that have no counterpart.")
+unmatched = typer.Typer(
+    no_args_is_help=False, help="Records of two-way integrations that have no counterpart.", invoke_without_command=True
+)
 app.add_typer(unmatched, name="unmatched")
 pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
 app.add_typer(pairs, name="links")
@@ -246,6 +250,15 @@ def calls(
         raise SystemExit(show_calls(project, what, wanted, limit=limit, bodies=body, mask=mask))
 
 
+@conflicts.callback()
+def conflicts_alone(context: typer.Context, project: Folder = HERE, json: Json = False) -> None:
+    """Conflicts of two-way integrations; without a further command, the list of those that wait for you."""
+    if context.invoked_subcommand is None:
+        list_conflicts(None, None, False, None, False, project, json)
+    elif json or project != HERE:
+        raise typer.BadParameter(f"options come after `{context.invoked_subcommand}`")
+
+
 @conflicts.command("list")
 def list_conflicts(
     integration: Integration = None,
@@ -329,6 +342,15 @@ Record = Annotated[
     list[str] | None,
     typer.Option("--record", help="Those that wait for nobody, by their ids on --side of --integration.", show_default=False),
 ]
+
+
+@unmatched.callback()
+def unmatched_alone(context: typer.Context, project: Folder = HERE, json: Json = False) -> None:
+    """Records of two-way integrations that have no counterpart; without a further command, the list of them."""
+    if context.invoked_subcommand is None:
+        list_unmatched(None, None, False, None, False, project, json)
+    elif json or project != HERE:
+        raise typer.BadParameter(f"options come after `{context.invoked_subcommand}`")
 
 
 @unmatched.command("list")

@@ -62,7 +62,7 @@ def list_conflicts(folder: Path, integration: str | None, field: str | None, *, 
             output.json(shown)
             return ACT if shown else OK
         if not shown:
-            output.print("no conflicts: nothing waits for you", style="green")
+            output.print(f"no conflicts{f' of `{field}`' if field else ''}: nothing waits for you", style="green")
             return OK
         from rich.table import Table  # slow to import
 
@@ -165,6 +165,9 @@ def resolve(folder: Path, chosen: Chosen, keep: Side | None, reason: str) -> int
         ids: Iterable[int] = chosen.ids
         if chosen.everything:
             ids = [one.id for one in conflicts.held(project.db, integration=chosen.integration, field=chosen.field)]
+            if not ids and chosen.field is not None:
+                known = {field: None for one in conflicts.held(project.db, integration=chosen.integration) for field in one.fields}
+                raise TielineError(f"there is no conflict of `{chosen.field}`", next_step=f"there are: {', '.join(known) or 'none'}")
         by_integration: dict[str, tuple[int, ...]] = {}
         # By number all or none; of all there are, whatever was not settled meanwhile.
         portions = [tuple(ids)] if chosen.ids else list(_portions(ids))

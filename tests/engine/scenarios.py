@@ -120,7 +120,10 @@ class Played(NamedTuple):
 def swapped(integration: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return an integration with its sides swapped; None where its rules have no mirror image that could be written as simply."""
     found = dict(integration)
-    found["match"] = {left: right for right, left in integration["match"].items()}
+    found["match"] = {
+        **{left: right for right, left in integration["match"].items() if isinstance(left, str)},
+        **{key["from"]: {**key, "from": right} for right, key in integration["match"].items() if not isinstance(key, str)},
+    }
     found["map"] = {}
     for target, rule in integration["map"].items():
         if isinstance(rule, str):

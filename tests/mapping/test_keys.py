@@ -108,3 +108,15 @@ def test_a_phone_number_is_matched_however_it_is_written():
     assert {None} == {phone(None), phone(""), phone(ABSENT), normaliser("company")(None)}
     with pytest.raises(ValueError, match="XX"):
         normaliser("phone", "XX")
+
+
+@pytest.mark.parametrize("other", ["02 5550 0001 ext 6", "02 5550 0001"])
+def test_two_extensions_of_one_number_are_two(other):
+    number = normaliser("phone", "AU")
+
+    assert "+61255500001;ext=5" == number("02 5550 0001 ext 5") == number("+61 2 5550 0001 x5") == number("+61255500001;ext=5")
+    assert number("02 5550 0001 ext 5") != number(other)
+
+
+def test_a_mark_belongs_to_its_letter():
+    assert normaliser("company")("\u0915\u093f") != normaliser("company")("\u0915\u093e")

@@ -7,8 +7,9 @@ import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
+from unicodedata import category
 
-from tieline.mapping.phones import converter
+from tieline.mapping.phones import converter, extension
 from tieline.mapping.values import INVISIBLE, MAX_DIGITS, Unfit
 
 
@@ -53,9 +54,12 @@ def normaliser(convert: str | None = None, region: str | None = None) -> Callabl
 
     def number(value: Any) -> str | None:
         try:
-            return phone(value) or None
+            found = phone(value)
         except Unfit:  # it is no number, and can only be the same text
             return normalise_key(value)
+        # Two desks of one office are two people.
+        desk = extension(value, region) if isinstance(value, str) and not _NO_DESK.fullmatch(value) else None
+        return f"{found};ext={desk}" if found and desk else found or None
 
     return number
 
@@ -66,13 +70,15 @@ def normalise_company(value: Any) -> str | None:
     if key is None:
         return None
     text = _TOGETHER.sub("", _ONE_LETTER.sub(r"\1\2", key)).replace("&", " and ").replace("+", " and ")
-    words = _APART.sub(" ", text).replace("sp z oo", "spzoo").split()
+    # A mark belongs to its letter: without it, Hindi and Thai names that differ would be the same.
+    words = _APART.sub(lambda gap: "".join(c if category(c)[0] == "M" else " " for c in gap[0]), text).replace("sp z oo", "spzoo").split()
     left = words
     while len(left) > 1 and (left[-1] in _FORMS or (left[-1] == "and" and left is not words)):
         left = left[:-1]
     return " ".join(left) or key
 
 
+_NO_DESK: Final = re.compile(r"[\d\s().+-]*")
 _TOGETHER: Final = re.compile(r"[.'’]")
 """Left out without a gap: G.m.b.H., Macy's."""
 _ONE_LETTER: Final = re.compile(r"\b(\w)/(\w)\b")

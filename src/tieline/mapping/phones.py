@@ -59,6 +59,17 @@ def converter(region: str | None) -> Callable[[Any], str | None]:
 
 
 @lru_cache(maxsize=16_384)
+def extension(text: str, region: str | None) -> str | None:
+    """Return the extension that a number is written with."""
+    import phonenumbers
+
+    try:
+        return phonenumbers.parse(text, region).extension or None
+    except phonenumbers.NumberParseException:
+        return None
+
+
+@lru_cache(maxsize=16_384)
 def any_number(text: str, region: str | None) -> str:
     """Return a number in E.164, however it is written; raise `Unfit` when it is none."""
     import phonenumbers

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from engine.world import World, leads, members
-from tieline.engine import conflicts
+from tieline.engine import conflicts, unmatched
 from tieline.engine.passes import Restoring
 from tieline.model.errors import Refused
+from tieline.testing import UNANSWERED
 
 TWO_WAY = {"direction": "two-way", "conflict": "hold", "unmatched": "create", "map": {"email": "email", "name": "name"}}
 
@@ -77,3 +78,38 @@ def test_what_is_given_back_overwrites_nothing_unseen(held):
     assert ("green", {"Anna"}) == (outcome.state, names(held))
     assert [{"Anna"}, {"Anna"}] == [(held.run(full=True), names(held))[1] for _ in range(2)]
     assert 0 == len(list(held.letters()))
+
+
+@pytest.fixture
+def in_doubt(tmp_path):
+    """A world in which the counterpart of somebody without a match key was made, and the answer was lost."""
+    world = World(tmp_path, leads(), members(), **TWO_WAY)
+    world.ann = str(world.leads.add(email=None, name="Ann"))
+    assert "attention" == world.run().state
+    with world.store() as db:
+        letters = [one.id for one in unmatched.every(db) if one.id is not None]
+        unmatched.rule(db, letters, "create", "she has none", now=world.clock.now())
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    outcome = world.run(redrive=tuple(letters))
+    (world.letter,) = world.letters()
+
+    assert ("attention", "unknown") == (outcome.state, world.letter.cause)
+    assert 1 == len(world.members.records), "it is not made again: what can't be looked for may be there"
+    return world
+
+
+def test_a_creation_in_doubt_that_was_done_is_linked_by_a_person(in_doubt):
+    (there,) = (member["id"] for member in in_doubt.members.records)
+    in_doubt.within(lambda tieline: tieline.link("leads", in_doubt.ann, str(there), "looked it up"))
+    outcome = in_doubt.run()
+
+    assert ("green", 1, 1) == (outcome.state, len(in_doubt.leads.records), len(in_doubt.members.records))
+
+
+def test_a_creation_in_doubt_that_was_not_done_is_done_on_a_persons_word(in_doubt):
+    in_doubt.members.remove(in_doubt.members.records[0]["id"])
+    with in_doubt.store() as db:
+        unmatched.never_made(db, in_doubt.letter.id, "looked, it is not there", now=in_doubt.clock.now())
+    outcome = in_doubt.run(redrive=(in_doubt.letter.id,))
+
+    assert ("green", 1) == (outcome.state, len(in_doubt.members.records))

@@ -8,6 +8,7 @@ Looking is all that happens here: what follows from what was found is for `engin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -71,19 +72,18 @@ class Doubts:
         # It was repeated, and the answer still does not tell the id: then looking tells more. So it does where somebody may have made the
         # record since: a key keeps our own from being made twice, and not theirs.
         late = self._job.both_write and delivery.run != self._ledger.run
-        if repeatable and not ((delivery.attempts > 1 or late) and self.can_look):
+        # What has no match key can't be looked for: that it is not found says nothing.
+        can_look = self.can_look and self._key_of(delivery)[0] is not None
+        if repeatable and not ((delivery.attempts > 1 or late) and can_look):
             return Way.REPEAT
-        if self.can_look:
+        if can_look:
             return Way.LOOK
         return Way.RESEND if self._job.spec.unknown == "resend" else Way.HOLD
 
     async def look(self, delivery: Delivery) -> Found:
         """Ask the destination, once it can know of a write that was made just now. Raises `RemoteError`."""
         job, values = self._job, delivery.fields
-        # A match field that isn't mapped is not among the fields that were sent: what it was matched by stands with the link.
-        link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
-        seen: dict[str, Any] = job.old_values(decode_json(link.source_shadow)) if link else {}
-        key = delivery.match_key or job.target_key(job.nest(values)) or (link.match_key if link else None)
+        key, seen = self._key_of(delivery)
         if key is None:
             return Found([], None)
         searched = {**{target: seen[source] for target, source in job.match if source in seen}, **values}
@@ -91,6 +91,14 @@ class Doubts:
             candidates = await self._matcher.look(key, searched, fresh=True)
         free = [candidate for candidate in candidates if candidate.linked_to in (None, delivery.source_id)]
         return Found(candidates, free[0] if len(candidates) == 1 and free else None)
+
+    def _key_of(self, delivery: Delivery) -> tuple[str | None, Mapping[str, Any]]:
+        """Return a delivery's match key, and what its source said when it was read last."""
+        job = self._job
+        # A match field that isn't mapped is not among the fields that were sent: what it was matched by stands with the link.
+        link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
+        seen = job.old_values(decode_json(link.source_shadow)) if link else {}
+        return delivery.match_key or job.target_key(job.nest(delivery.fields)) or (link.match_key if link else None), seen
 
     async def current(self, delivery: Delivery) -> Values | None:
         """Return what a delivery's counterpart says now; None when it can't be read, or is not there. Raises `RemoteError`."""

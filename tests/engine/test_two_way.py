@@ -149,3 +149,21 @@ def test_an_archived_counterpart_is_archived_once(new: NewWorld) -> None:
 
     assert "archived" == world.members.record(right)["phone"]
     assert before == len(world.mail.writes)
+
+
+def test_what_is_refused_is_not_tried_again_because_of_a_conflict_beside_it(new: NewWorld) -> None:
+    """A pair that waits for a person is shown by every list, and has not changed by that."""
+    members = Collection("members", FIELDS, find=("email",), refuses=lambda _, record: "no" if record.get("name") == "Bad" else None)
+    world = new(right=members)
+    left, right = _met(world)
+    world.leads.change(left, phone="1")
+    world.members.change(right, phone="2")
+    world.run()
+    world.leads.change(left, name="Bad")
+    world.run()
+    before = len(world.mail.writes)
+
+    world.run()
+
+    assert {"conflict", "rejected"} == {letter.cause for letter in world.letters()}
+    assert before == len(world.mail.writes)

@@ -43,6 +43,8 @@ MAPPED = tuple(FIELDS)
 _EDITED = MAPPED[1:]
 """Who a record is about does not change."""
 POLICIES = ("left", "right", "newest", "fill_empty", "never", "hold")
+BAD = "refuse me"
+"""A name that some vendors refuse of us."""
 _LONG_WAIT_SECONDS = 2000.0
 _MOST_EDITS = 12
 """So many are made during one run."""
@@ -118,6 +120,10 @@ class Watched(Collection):
     side: Side
     watcher: TwoSided
     rewritings: list[Rewriting]
+    api = True
+    """Whether what is made is made by us."""
+    picky = False
+    """It refuses a name of us, not of people."""
     ignores: str | None
     """A field that the API takes when a record is made, and passes over in silence when it is changed."""
 
@@ -125,7 +131,12 @@ class Watched(Collection):
         super()._keep(entry, record)
         self.watcher.stands(self.side, entry)
 
+    def _judge(self, operation: str, sent: Record, entry: Entry | None) -> None:
+        if operation != "create" or sent.get("name") != BAD or self.api:
+            super()._judge(operation, sent, entry)
+
     def create(self, sent: Record, key: str | None) -> Entry:
+        self.api = key is not None
         if key is not None:
             self._judge("create", sent, None)
             self.watcher.is_created(self.side, sent)
@@ -139,7 +150,7 @@ class Watched(Collection):
     def replace(self, id: str, sent: Record, key: str | None, *, whole: bool) -> Entry:
         before = dict(self.entries[id].record) if id in self.entries else {}
         if key is not None and self.ignores is not None and self.ignores in sent:
-            self.watcher.present.setdefault((self.side, self.ignores), set()).add(canonical(self.ignores, sent[self.ignores]))
+            self.watcher.is_ignored(self.side, id, self.ignores, sent[self.ignores])
             sent = {field: value for field, value in sent.items() if field != self.ignores}
             if whole and self.ignores in before:
                 sent[self.ignores] = before[self.ignores]
@@ -220,6 +231,8 @@ class TwoSided:
         """Whom people have deleted, on which side."""
         self.lost: list[tuple[Side, str, str, Any]] = []
         """What was overwritten by us before it had arrived on the other side: it must be told of."""
+        self.confused: set[tuple[Side, str, str]] = set()
+        """What somebody edited just before our write to it was passed over: the answer shows that edit, as if the vendor had made it of ours."""
         self.respelled: list[tuple[Side, str, str, Any, Any]] = []
         """Where we have written over what somebody wrote with another spelling of the same: that it was decided must be told."""
         self.raced = 0
@@ -233,6 +246,7 @@ class TwoSided:
         """How often people wrote a field of an identity, on either side."""
         self.writes: Counter[tuple[str, str]] = Counter()
         """How often we changed it."""
+        self.picky = random.Random(f"picky {seed}").random() < 0.15
         self.sides: dict[Side, Watched] = {side: self._collection(side) for side in SIDES}
         self.policies = {field: chance.choice(POLICIES) for field in _EDITED}
         self.policies["tags"] = chance.choice([*POLICIES, "union", "union"])
@@ -337,8 +351,10 @@ class TwoSided:
             already=chance.choice([(409,), ()]) if unique else (),
             tells=chance.choice(["record", "record", "location", "nothing"]),
             normalise=normalise,
+            refuses=lambda operation, record: "this name is not welcome" if record.get("name") == BAD and collection.picky else None,
         )
         collection.side, collection.watcher, collection.rewritings = side, self, rewritings
+        collection.picky = self.picky and side == ("left" if self.seed % 2 else "right")
         collection.ignores = chance.choice(["note", "phone"]) if chance.random() < 0.1 else None
         return collection
 
@@ -371,6 +387,8 @@ class TwoSided:
                 return f"2026-01-02T{number // 3540 % 24:02d}:{number // 59 % 60:02d}:{number % 59 + 1:02d}.25Z"
             case "tags":
                 return [f"t{number}", *chance.sample(["a", "b"], chance.randint(0, 2))]
+        if self.picky and chance.random() < 0.15:
+            return BAD
         return chance.choice([f"Name {number}", f"  Name {number} "])
 
     def _fields(self) -> Record:
@@ -455,7 +473,7 @@ class TwoSided:
             self.edits[email, field] += 1
             self.author[side, email, field] = "people" if new else "again"
             value = canonical(field, fields[field])
-            if new and value is not None:
+            if new and value is not None and fields[field] != BAD:
                 self.pending[side, id, field] = Edit(value, self.runs, self.world.clock.elapsed_seconds)
             else:
                 self.pending.pop((side, id, field), None)
@@ -508,6 +526,13 @@ class TwoSided:
             self._breaks(f"{side} {id} is deleted, and nobody has deleted its counterpart: {email}")
         for field in _EDITED:
             self._overwritten(side, id, field, None, at)
+
+    def is_ignored(self, side: Side, id: str, field: str, value: Any) -> None:
+        """We write a field, and the vendor passes over it."""
+        self.present.setdefault((side, field), set()).add(canonical(field, value))
+        edit = self.pending.get((side, id, field))
+        if edit is not None and edit.at > self.began:
+            self.confused.add((side, id, field))
 
     def _overwritten(self, side: Side, id: str, field: str, value: Any, at: float) -> None:
         edit = self.pending.pop((side, id, field), None)
@@ -674,14 +699,18 @@ class TwoSided:
             staged = db.read("SELECT side, id, kind FROM staged")
             names = dict(db.read("SELECT id, name FROM integration"))
             open_ = db.read(
-                "SELECT integration, source_id, state, operation, reason FROM delivery WHERE state IN ('owed','sending','unknown','held','dead')"
+                "SELECT integration, source_id, state, operation, reason, changed FROM delivery WHERE state IN ('owed','sending','unknown','held','dead')"
             )
         letters: dict[tuple[Side, str], dict[str, Any]] = {}
-        for integration, source_id, state, operation, reason in open_:
+        for integration, source_id, state, operation, reason, changed in open_:
             if state not in ("held", "dead"):
                 raise Broken(f"still {state} after all was well: {operation} of {source_id}")
             side: Side = "right" if names[integration].endswith("/back") else "left"
-            letters[side, source_id] = decode_json(reason) if reason else {}
+            letter = decode_json(reason) if reason else {}
+            if operation == "update":
+                letter["strands"] = list(decode_json(changed))  # refused as they are
+            before = letters.get((side, source_id), {})
+            letters[side, source_id] = {**letter, **before, "strands": [*before.get("strands", ()), *letter.get("strands", ())]}
         live = {side: {str(record["id"]): record for record in self.sides[side].records} for side in SIDES}
         self._check_links(everything, live, letters)
         for pair in everything:
@@ -800,6 +829,9 @@ class TwoSided:
                         raise Broken(f"{side} {id} is held without a reason: {letter}")
                     if letter.get("kind") == "unknown" and "has no record with its match key" not in letter["message"]:
                         raise Broken(f"{side} {id} is in doubt, though everything can be asked: {letter}")
+                case "parked":
+                    if letter is None or live[side][id].get("name") != BAD:
+                        raise Broken(f"{side} {id} is parked without a reason: {letter}")
                 case verdict:
                     raise Broken(f"{side} {id} has no counterpart and is {verdict}; letter {letter}")
 
@@ -837,6 +869,8 @@ class TwoSided:
             if policy == "never" or (policy == "fill_empty" and left is not None and right is not None):
                 continue
             if any(field in letter.get("strands", ()) for letter in its):
+                continue
+            if any((side, pair.id_of(side), field) in self.confused for side in SIDES):
                 continue
             raise Broken(f"`{field}` ({policy}) differs: left {records['left']}, right {records['right']}; {pair}; {its}")
 

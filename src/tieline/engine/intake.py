@@ -116,7 +116,9 @@ class Intake:
         changed: dict[str, Record] = {}
         for id, record in rows.items():
             one = known.get(id)
-            if one is None or one.shadow != encode_json(half.project(record)) or id in waiting or (one.linked and not one.agreed):
+            # What waits undecided gets its latest version; what was decided and is held has not changed by being shown once more.
+            undecided = id in waiting and waiting[id].kind != "held"
+            if one is None or one.shadow != encode_json(half.project(record)) or undecided or (one.linked and not one.agreed):
                 changed[id] = record
             elif one.sent:
                 at = half.at(record)

@@ -213,10 +213,13 @@ class TwoSided:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.chance = seed, random.Random(f"two sides {seed}")
+        self.tidying = random.Random(f"tidying up {seed}")
         self.rough = seed % 4 == 3
         chance = self.chance
         self.folder = folder
         self.runs = 0
+        self.allowed: int | None = None
+        """How many deletions somebody has allowed the last run."""
         self.began = 0.0
         """When the last run began."""
         self.log: list[str] = []
@@ -229,6 +232,10 @@ class TwoSided:
         """Who wrote last into a field of an identity: `people`, `again` if they wrote something that was there before, or `us`."""
         self.removed: set[tuple[Side, str]] = set()
         """Whom people have deleted, on which side."""
+        self.valued: set[tuple[Side, str, str]] = set()
+        """Where something has ever stood in a field of an identity."""
+        self.deleted: set[tuple[Side, str]] = set()
+        """What we have deleted during this run."""
         self.lost: list[tuple[Side, str, str, Any]] = []
         """What was overwritten by us before it had arrived on the other side: it must be told of."""
         self.confused: set[tuple[Side, str, str]] = set()
@@ -447,6 +454,12 @@ class TwoSided:
         else:
             self._change(side, id, {field: self._value(field)})
 
+    def _tidy_up(self) -> None:
+        """Delete some records of a side that nobody needs any more."""
+        side = self.tidying.choice(SIDES)
+        for record in self.tidying.sample(self.sides[side].records, min(2, len(self.sides[side].records))):
+            self._remove(side, record["id"])
+
     def _remove(self, side: Side, id: Any) -> None:
         self.removed.add((side, canonical("email", self.sides[side].record(id)["email"])))
         self.sides[side].remove(id)
@@ -485,8 +498,11 @@ class TwoSided:
     def stands(self, side: Side, entry: Entry) -> None:
         """A record says something from now on."""
         self.emails[side, str(entry.id)] = entry.record["email"]
+        email = canonical("email", entry.record["email"])
         for field in MAPPED:
             value = entry.record.get(field)
+            if canonical(field, value) is not None:
+                self.valued.add((side, email, field))
             self.present.setdefault((side, field), set()).add(canonical(field, value))
             past = self.past.setdefault((side, str(entry.id), field), [])
             if not past or past[-1] != value:
@@ -519,6 +535,8 @@ class TwoSided:
                 if str(now.get(field)) != str(before.get(field)) and field in _EDITED and authors == ("people", "us"):
                     self.respelled.append((side, id, field, before.get(field), now.get(field)))
                 continue
+            if value is None and (OTHER[side], email, field) not in self.valued and not self._may_be_unread(side, at):
+                self._breaks(f"{field} of {side} {id} is emptied, and the other side never said anything there: {before.get(field)!r}")
             self.author[side, email, field] = "us"
             self.writes[email, field] += 1
             self._overwritten(side, id, field, value, at)
@@ -526,6 +544,10 @@ class TwoSided:
     def is_deleted(self, side: Side, id: str, at: float) -> None:
         """We delete a record, because its counterpart was."""
         email = canonical("email", self.emails[side, id])
+        self.deleted.add((side, id))
+        allowed = self.allowed if self.allowed is not None else self.brakes["deletes"]
+        if (number := sum(one == side for one, _ in self.deleted)) > allowed:
+            self._breaks(f"{number} records of the {side} are deleted in one run, and the brake allows {allowed}")
         if (OTHER[side], email) not in self.removed:
             self._breaks(f"{side} {id} is deleted, and nobody has deleted its counterpart: {email}")
         for field in _EDITED:
@@ -535,7 +557,7 @@ class TwoSided:
         """We write a field, and the vendor passes over it."""
         self.present.setdefault((side, field), set()).add(canonical(field, value))
         edit = self.pending.get((side, id, field))
-        if edit is not None and edit.at > self.began:
+        if edit is not None and (edit.at > self.began or self._may_be_unread(side, self.sides[side].entries[id].changed_at)):
             self.confused.add((side, id, field))
 
     def _overwritten(self, side: Side, id: str, field: str, value: Any, at: float) -> None:
@@ -550,14 +572,15 @@ class TwoSided:
             and any(edit.value <= one for one in (value, *self.present.get((OTHER[side], field), ())) if one is not None)
         ):
             return  # all of it stands there, or did: whoever took an entry out over there has seen it
-        hidden = (
-            self.sides[side].list_lag
-            and at > self.world.clock.now() - self.world.clock.elapsed_seconds + self.began - self.sides[side].list_lag
-        )
-        if edit.at > self.began or hidden:
+        if edit.at > self.began or (self.sides[side].list_lag and self._may_be_unread(side, at)):
             self.raced += 1  # nobody could have read it before we wrote
             return
         self.lost.append((side, id, field, edit.value))
+
+    def _may_be_unread(self, side: Side, at: float) -> bool:
+        """Whether no list may have shown this run what was changed then."""
+        began = self.world.clock.now() - self.world.clock.elapsed_seconds + self.began
+        return at > began - self.sides[side].list_lag
 
     def _breaks(self, why: str) -> None:
         if self.broken is None:
@@ -605,6 +628,8 @@ class TwoSided:
             if outcome is not None and outcome.state == "halted" and chance.random() < 0.5:
                 self._run(self.mortality, allow_deletes=1000)
             clock.advance(chance.choice([1.0, 61.0, 3600.0]))
+            if self.tidying.random() < 0.25:
+                self._tidy_up()
             for _ in range(chance.randint(0, 5)):
                 self._edit()
                 clock.advance(chance.choice([0.0, 0.001, 2.0, 20.0]))
@@ -656,6 +681,8 @@ class TwoSided:
         self._edits_now = 0
         self.runs += 1
         self.began = world.clock.elapsed_seconds
+        self.deleted.clear()
+        self.allowed = wanted.get("allow_deletes")
 
         async def work(tieline: Tieline) -> Outcome:
             self._stop = lambda: tieline.engine().stop("asked to")
@@ -751,7 +778,10 @@ class TwoSided:
                 return verification.verified, list(verification.findings())
 
         written = self._written()
-        v, findings = self.world.within(work)
+        try:
+            v, findings = self.world.within(work)
+        except Crash:
+            raise self._books.broken or Broken("a verification dies") from None
         if self._written() != written:
             raise Broken("a verification has written")
         here = v.in_sync + v.differing + v.missing + v.excluded + v.unreadable

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from engine import mutations
+from tieline.engine import meetings
 from tieline.engine.decided import Decided
 from tieline.engine.intake import Intake
 from tieline.engine.reconciling import Reconciler
@@ -18,11 +19,23 @@ from tieline.model.errors import RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import outbox, pairs
 from tieline.store.pairs import OTHER
+from tieline.sync import identity, reconcile
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 _BLOCKED_SECONDS = 120.0
 
 
+def noticed(words: str, *seeds: int) -> Callable[[Mutation], Mutation]:
+    """Say in which words, a regular expression, a mutation is noticed, and which seeds have done so: these are tried first."""
+
+    def put(mutation: Mutation) -> Mutation:
+        mutation.words, mutation.seeds = words, seeds  # type: ignore[attr-defined]
+        return mutation
+
+    return put
+
+
+@noticed("overwritten, and nothing tells of it|differs", 10, 20)
 def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever changes shortly after we wrote is taken for our own write."""
     stage = Intake._stage
@@ -43,6 +56,7 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Intake, "_stage", deaf)
 
 
+@noticed("does not come to rest|got .* back from us|overwritten", 0, 1)
 def both_sides_share_a_shadow(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the left said when both last agreed is what the right is compared with."""
     remembered = Reconciler._remembered
@@ -54,6 +68,7 @@ def both_sides_share_a_shadow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_remembered", shared)
 
 
+@noticed("nobody has deleted its counterpart|overwritten, and nothing|is there already", 76, 115)
 def a_list_that_broke_off_counts_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be read is gone."""
     read = Intake.read
@@ -72,6 +87,7 @@ def a_list_that_broke_off_counts_as_whole(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Intake, "_asked", not_asked)
 
 
+@noticed("is there already|overwritten, and nothing tells of it", 2, 0)
 def one_side_is_decided_before_the_other_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The right is read after what the left says is written to it."""
     decide, read = TwoWayPass._decide, Intake.read
@@ -91,6 +107,7 @@ def one_side_is_decided_before_the_other_is_read(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(TwoWayPass, "_decide", hasty)
 
 
+@noticed("overwritten, and nothing tells of it", 0, 1)
 def what_is_overwritten_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A policy decides, and the value that lost is nowhere."""
     note = Decided.note
@@ -102,11 +119,13 @@ def what_is_overwritten_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decided, "note", silent)
 
 
+@noticed("differs|overwritten, and nothing tells of it", 0, 1)
 def a_conflict_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """What both sides say becomes what they are compared with, though nobody has decided."""
     monkeypatch.setattr(Reconciler, "_unsettled", lambda self, *arguments: frozenset())
 
 
+@noticed("overwritten, and nothing tells of it", 22, 26)
 def what_is_owed_is_sent_as_it_was_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was left over is written before anybody has looked at what both sides say by now."""
 
@@ -118,16 +137,64 @@ def what_is_owed_is_sent_as_it_was_decided(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(TwoWayPass, "_settle_doubts", blindly)
 
 
+@noticed("is there already|was made on the .* times", 30, 21)
 def a_creation_is_repeated_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it was done is not looked for."""
     mutations.doubts_are_not_settled(monkeypatch)
 
 
+@noticed("got .* back from us", 0, 3)
 def what_a_vendor_made_of_it_is_an_edit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but the very value that was sent is known as ours."""
     exact: Callable[[Any, Any], bool] = lambda sent, seen: bool(sent == seen)  # noqa: E731
     for module in ("engine.reconciling", "engine.two_way", "sync.reconcile"):
         monkeypatch.setattr(f"tieline.{module}.is_rewriting", exact)
+
+
+@noticed("never said anything there", 83)
+def what_never_was_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two records meet, an empty field wins over a value like any other."""
+    met, ends, carry = reconcile._met, reconcile._ends, reconcile._carry
+
+    def both_count(*arguments: Any) -> Any:
+        left, right = ends(*arguments)
+        if met(left, right) or not left.made or not right.made:
+            return left, right
+        return left._replace(changed=True), right._replace(changed=True)
+
+    def empties(*arguments: Any) -> Any:
+        with monkeypatch.context() as within:
+            within.setattr(reconcile, "_met", lambda left, right: True)
+            return carry(*arguments)
+
+    monkeypatch.setattr(reconcile, "_ends", both_count)
+    monkeypatch.setattr(reconcile, "_carry", empties)
+
+
+@noticed("does not come to rest|is emptied", 49, 56)
+def rounds_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often a field came back as something else is forgotten."""
+    remembered = Reconciler._remembered
+    monkeypatch.setattr(
+        Reconciler, "_remembered", lambda self, *arguments: msgspec.structs.replace(remembered(self, *arguments), rounds=None)
+    )
+
+
+@noticed("are deleted in one run, and the brake allows", 50, 76)
+def deletions_have_no_brake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is gone on one side is deleted on the other, however much it is."""
+    monkeypatch.setattr(TwoWayPass, "_most_deletes", lambda self, side: 1000)
+
+
+@noticed("is there already|was made on the .* times", 53, 114)
+def a_key_may_have_two_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A counterpart is made for each record, whoever else has its key."""
+
+    def blindly(*arguments: Any, **more: Any) -> identity.Meeting:
+        meeting = identity.meet(*arguments, **more)
+        return identity.Meeting("new") if meeting.kind in ("held", "waits") else meeting
+
+    monkeypatch.setattr(meetings, "meet", blindly)
 
 
 MUTATIONS: list[Mutation] = [
@@ -140,4 +207,8 @@ MUTATIONS: list[Mutation] = [
     what_is_owed_is_sent_as_it_was_decided,
     a_creation_is_repeated_unseen,
     what_a_vendor_made_of_it_is_an_edit,
+    what_never_was_is_emptied,
+    rounds_are_not_counted,
+    deletions_have_no_brake,
+    a_key_may_have_two_records,
 ]

@@ -535,7 +535,9 @@ class TwoSided:
                 if str(now.get(field)) != str(before.get(field)) and field in _EDITED and authors == ("people", "us"):
                     self.respelled.append((side, id, field, before.get(field), now.get(field)))
                 continue
-            if value is None and (OTHER[side], email, field) not in self.valued and not self._may_be_unread(side, at):
+            passed_over = self.restless > 0 and self.sides[OTHER[side]].ignores == field  # its answer may be of another moment
+            unasked = (OTHER[side], email, field) not in self.valued and not self._may_be_unread(side, at)
+            if value is None and unasked and not passed_over:
                 self._breaks(f"{field} of {side} {id} is emptied, and the other side never said anything there: {before.get(field)!r}")
             self.author[side, email, field] = "us"
             self.writes[email, field] += 1
@@ -557,7 +559,8 @@ class TwoSided:
         """We write a field, and the vendor passes over it."""
         self.present.setdefault((side, field), set()).add(canonical(field, value))
         edit = self.pending.get((side, id, field))
-        if edit is not None and (edit.at > self.began or self._may_be_unread(side, self.sides[side].entries[id].changed_at)):
+        entry = self.sides[side].entries.get(id)
+        if edit is not None and (edit.at > self.began or (entry is not None and self._may_be_unread(side, entry.changed_at))):
             self.confused.add((side, id, field))
 
     def _overwritten(self, side: Side, id: str, field: str, value: Any, at: float) -> None:

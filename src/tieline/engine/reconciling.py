@@ -268,6 +268,8 @@ class Reconciler:
             values = self._job.archives[rest] if what.startswith("archive") else {}
             says = self._desk.half(rest).flat(decode_json(work.pair.shadow_of(rest) or b"{}"))
             before = {**says, **(decode_json(work.pair.sent_of(rest) or b"{}"))}
+            if rest in work.records:  # somebody may have edited it since
+                before |= self._desk.half(rest).flat(self._desk.half(rest).project(work.records[rest]))
             if values and self._desk.half(gone).job.target.whole_update:
                 values = {**{a: before[a] for a in self._desk.half(gone).mapping.writes if a in before}, **values}
             delivery = delivery_of(gone_id, "update" if values else "delete", rest_id, values, before, values)

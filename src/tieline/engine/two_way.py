@@ -245,7 +245,7 @@ class TwoWayPass(Pass):
     def _confirmed(self, connection: sqlite3.Connection, side: Side, confirmed: Sequence[tuple[Delivery, str]]) -> None:
         """Remember with the pairs what was written to the other side of `side`."""
         half = self._job.halves[OTHER[side]]
-        watched = {*half.job.watched}
+        watched, whole = {*half.job.watched}, self._job.halves[side].job.target.whole_update
         told: list[tuple[str, Values, Values]] = []
         strange: list[str] = []
         answers: list[tuple[str, staged.Kind, bytes | None]] = []
@@ -258,10 +258,12 @@ class TwoWayPass(Pass):
             ):
                 strange.append(target_id)  # somebody else has made it: what it says is not ours
                 continue
-            written = {address: value for address, value in delivery.fields.items() if address in watched}
+            before = decode_json(delivery.before) if delivery.before else {}
+            # What stood there already, and was sent along with the whole record, is no write that anybody waits to see.
+            along = {a for a, value in delivery.fields.items() if whole and a in before and same(before[a], value)}
+            written = {address: value for address, value in delivery.fields.items() if address in watched and address not in along}
             shown = half.flat(half.project(delivery.shown)) if delivery.shown is not None else {}
             differs = {a: shown[a] for a, value in written.items() if a in shown and not same(shown[a], value)}
-            before = decode_json(delivery.before) if delivery.before else {}
             untaken = [a for a, value in differs.items() if is_rewriting(before.get(a), value) and not is_rewriting(written[a], value)]
             if delivery.operation == "update" and untaken and not half.mapping.reads_all:
                 # It says what it said before: that is no spelling of what was written, and somebody has to know.

@@ -535,9 +535,8 @@ class TwoSided:
                 if str(now.get(field)) != str(before.get(field)) and field in _EDITED and authors == ("people", "us"):
                     self.respelled.append((side, id, field, before.get(field), now.get(field)))
                 continue
-            passed_over = self.restless > 0 and self.sides[OTHER[side]].ignores == field  # its answer may be of another moment
             unasked = (OTHER[side], email, field) not in self.valued and not self._may_be_unread(side, at)
-            if value is None and unasked and not passed_over:
+            if value is None and unasked:
                 self._breaks(f"{field} of {side} {id} is emptied, and the other side never said anything there: {before.get(field)!r}")
             self.author[side, email, field] = "us"
             self.writes[email, field] += 1

@@ -428,3 +428,10 @@ def test_a_field_that_records_are_matched_by_is_the_same_in_every_spelling_of_th
     other_key = reconcile(*pair(Side({"phone": "ANN"}, None, {}), Side({"tel": "~bob"}, None, {})), Terms((keyed,)))
 
     assert (["agreed"], ["held"]) == (kinds(same_key), kinds(other_key))
+
+
+def test_a_side_that_would_not_take_a_value_empties_nothing_that_is_written_over_there_later():
+    bounced = {"of_left": {"unsettled": frozenset({"phone"})}, "of_right": {"unsettled": frozenset({"phone"})}, "rounds": {"phone": 3}}
+    decision = decide({}, {"tel": "~cy"}, ({"phone": None}, {"tel": "~bob"}), with_(PHONE, policy="left"), **bounced)
+
+    assert ({"phone": "cy"}, {}) == (decision.write_left, decision.write_right)

@@ -302,6 +302,9 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
     returned = any(end.touches(end.seen.returned) for end in (left, right))
     if not returned and any(end.touches(end.seen.settled) for end in (left, right)):
         rounds = 0
+    if rounds >= terms.most_rounds:
+        # What would not take a value has not emptied it: its emptiness is no answer to what somebody has written over there since.
+        left, right = _unless_untaken(left), _unless_untaken(right)
     if not left.changed and not right.changed:
         return _Move(rounds)
     if left.changed and right.changed and _mean_the_same(strand, left, right):
@@ -323,6 +326,10 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
     if rounds < terms.most_rounds:
         return move._replace(rounds=rounds)
     return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings(verdict.winners)),))
+
+
+def _unless_untaken(end: _End) -> _End:
+    return end._replace(changed=end.changed and not (end.empty and not end.touches(end.seen.moved)))
 
 
 def _ends(strand: Strand, here: _Seen, there: _Seen) -> tuple[_End, _End]:

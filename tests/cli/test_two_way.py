@@ -242,6 +242,7 @@ def test_records_without_a_counterpart_are_linked_created_or_ignored(people):
     )
     people.tieline("run")
     listed = people.tieline("unmatched", "list", NAME, "--fuzzy")
+    held = people.tieline("verify", NAME)
     found = {one["key"]: one for one in people.tieline("unmatched", "list", "--fuzzy", "--json").json}
     grace, there = found["grace@example.com"], found["g.hopper@example.com"]
     linked = people.tieline("unmatched", "link", str(grace["id"]), there["record"], *REASON)
@@ -256,6 +257,7 @@ def test_records_without_a_counterpart_are_linked_created_or_ignored(people):
 
     assert 1 == listed.code
     assert "% like email.members" in listed.out
+    assert f"`tieline unmatched list {NAME}`" in held.out, "verify names the lists in which what is held can be seen"
     assert [there["record"]] == [one["id"] for one in grace["alike"]]
     assert 80 < grace["alike"][0]["score"] < 100
     assert 1 == linked.code == created.code == ignored.code

@@ -137,7 +137,7 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                 if brake:
                     output.console.print(f"[red]the brake would hold this run[/]: {brake}; everything else would be sent")
                     output.console.print(
-                        f" [dim]next[/] look at them above; if they are meant: "
+                        f" [dim]next[/] {'look at them above; if' if counts['delete'] else 'if'} they are meant: "
                         f"`tieline run {escape(name)} --allow-deletes {brake.deletions}`"
                     )
                 return code

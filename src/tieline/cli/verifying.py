@@ -164,7 +164,11 @@ def _next_steps(verified: Verified) -> list[str]:
     if why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
         steps.append(f"`tieline verify {name} --repair` sends again what was changed or is gone there; `tieline explain` tells its history")
     if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("parked", "held")):
-        steps.append(f"`tieline dead-letters list {name}` shows what is parked or held")
+        steps.append(
+            f"`tieline conflicts list {name}`, `tieline unmatched list {name}` and `tieline dead-letters list {name}` show what is held or parked"
+            if verified.two_way
+            else f"`tieline dead-letters list {name}` shows what is parked or held"
+        )
     if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("owed", "not read yet")):
         steps.append(f"`tieline run {name}` reads and sends what has not been yet")
     return steps

@@ -269,6 +269,15 @@ def test_records_without_a_counterpart_are_linked_created_or_ignored(people):
     assert ("Kathleen", "Kathleen") == people.both("kay")
 
 
+def test_explain_tells_of_a_deletion_from_the_side_that_it_was_made_on(met):
+    ada = str(met.lead("ada")["id"])
+    met.email.ask("DELETE", f"records/{met.member('ada')['id']}")
+    met.tieline("run", NAME, "--full", "--allow-deletes", "1")
+    told = met.tieline("explain", *LEFT.split(), ada).out
+
+    assert f"delete of {ada} confirmed" in told
+
+
 def test_a_wrong_pair_is_taken_apart_and_put_together_again(met):
     ada, member = str(met.lead("ada")["id"]), met.member("ada")["id"]
     listed = met.tieline("links", "list", NAME, "--json").json

@@ -247,6 +247,12 @@ def story_of_pair(db: Database, name: str, spec: Integration, number: int, side:
     ids: dict[Side, str | None] = {each: pair.id_of(each) if pair is not None else id if each == side else None for each in pairs.SIDES}
     places: dict[Side, str] = {"left": spec.source, "right": spec.target}
     numbers = {"left": number, "right": beside.id if beside is not None else -1}
+    if pair is None:
+        # The pair is gone, and what was done to this record, its deletion too, was owed because of the other one.
+        other = pairs.OTHER[side]
+        was = outbox.last_source_of(db, numbers[other], id)
+        if was is not None and was not in pairs.of(db, number, other, [was]):
+            ids[other] = was
     moments: list[Moment] = []
     both: set[tuple[float, str]] = set()
     for each in pairs.SIDES:
@@ -257,7 +263,7 @@ def story_of_pair(db: Database, name: str, spec: Integration, number: int, side:
         events = [event for event in journal.events_of(db, numbers[each], here) if (event.at, event.kind) not in both]
         both |= {(event.at, event.kind) for event in events if event.kind in _OF_BOTH}
         named = [call for call in calls.named_of(db, number, here) if _is_about(call, places[each], places[other])]
-        some = told_of(db, deliveries, events, named, ids[other])
+        some = told_of(db, deliveries, events, named, ids[other] if pair is not None else None)
         sent = {delivery.id for delivery in deliveries if delivery.operation != "none"}
         for moment in some:
             moment.to = places[other] if moment.delivery in sent or moment.what == "attempt" else None

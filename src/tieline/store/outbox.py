@@ -285,6 +285,12 @@ def of_record(db: Database, integration: int, source_id: str) -> list[Delivery]:
     ]
 
 
+def last_source_of(db: Database, integration: int, target_id: str) -> str | None:
+    """Return which record the latest delivery to another one was about."""
+    sql = "SELECT source_id FROM delivery WHERE integration = ? AND target_id = ? ORDER BY id DESC LIMIT 1"
+    return next((str(row[0]) for row in db.read(sql, (integration, target_id))), None)
+
+
 def open_by_record(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, list[Delivery]]:
     """Return the deliveries of these records that are not settled, oldest first, by source id."""
     found: dict[str, list[Delivery]] = {}

@@ -252,7 +252,7 @@ def test_records_without_a_counterpart_are_linked_created_or_ignored(people):
     people.tieline("conflicts", "resolve", "--all", "--keep", "left", *REASON)
     people.edit("kay", right="Kathleen")
     quiet = people.tieline("run")
-    (alone,) = people.tieline("unmatched", "list", "--json").json
+    (alone,) = people.tieline("unmatched", "list", "--all", "--json").json
     after_all = people.tieline("unmatched", "create", "--integration", NAME, "--side", "right", "--record", alone["record"], *REASON)
 
     assert 1 == listed.code

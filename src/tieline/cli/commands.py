@@ -348,7 +348,7 @@ Record = Annotated[
 def unmatched_alone(context: typer.Context, project: Folder = HERE, json: Json = False) -> None:
     """Records of two-way integrations that have no counterpart; without a further command, the list of them."""
     if context.invoked_subcommand is None:
-        list_unmatched(None, None, False, None, False, project, json)
+        list_unmatched(None, None, False, False, None, False, project, json)
     elif json or project != HERE:
         raise typer.BadParameter(f"options come after `{context.invoked_subcommand}`")
 
@@ -360,17 +360,20 @@ def list_unmatched(
     fuzzy: Annotated[
         bool, typer.Option("--fuzzy", help="With records of the other side that resemble them, by match fields and names.")
     ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that wait for nobody: ignored ones, and those that stand for themselves.")
+    ] = False,
     limit: Listed = None,
     mask: Mask = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """List the records without a counterpart: first those that wait for you, then those that stand for themselves."""
+    """List the records without a counterpart that wait for you."""
     output.json_mode = json
     from tieline.cli import unmatched as work
 
     with spoken_errors():
-        raise SystemExit(work.list_unmatched(project, integration, side, fuzzy=fuzzy, limit=limit, mask=mask))
+        raise SystemExit(work.list_unmatched(project, integration, side, fuzzy=fuzzy, everything=everything, limit=limit, mask=mask))
 
 
 @unmatched.command("link")

@@ -51,7 +51,7 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "conflicts resolve": ("tieline conflicts resolve 17 18 --keep left --reason 'the CRM is right'\ntieline conflicts resolve --all --integration people --field phone --keep right --reason 'Ann called them'", (0, 1, 2, 3, 4, 5, 130)),
     "conflicts restore": ("tieline conflicts restore 214 --reason 'the new number was a typing error'", (0, 1, 2, 3, 4, 5, 130)),
     "unmatched": ("tieline unmatched", (0, 1, 2, 5)),
-    "unmatched list": ("tieline unmatched list people --fuzzy\ntieline unmatched list people --side right --json", (0, 1, 2, 5)),
+    "unmatched list": ("tieline unmatched list people --fuzzy\ntieline unmatched list people --all --side right --json", (0, 1, 2, 5)),
     "unmatched link": ("tieline unmatched link 21 60b68d34e27ffb77 --reason 'Ann knows both'", (0, 1, 2, 3, 4, 5, 130)),
     "unmatched create": ("tieline unmatched create 21 22 --reason 'looked, it is not there'\ntieline unmatched create --integration people --side right --record 60b68d34e27ffb77 --reason 'she came back'", (0, 1, 2, 3, 4, 5, 130)),
     "unmatched ignore": ("tieline unmatched ignore --all --integration people --side right --reason 'the list has more people'", (0, 1, 2, 3, 4, 5, 130)),

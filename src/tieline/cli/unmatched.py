@@ -48,12 +48,16 @@ class Chosen(msgspec.Struct, frozen=True):
             raise TielineError("--record needs --integration and --side", next_step="`left` is the side of `from`, `right` that of `to`")
 
 
-def list_unmatched(folder: Path, integration: str | None, side: Side | None, *, fuzzy: bool, limit: int | None, mask: bool) -> int:
-    """List them."""
+def list_unmatched(
+    folder: Path, integration: str | None, side: Side | None, *, fuzzy: bool, everything: bool, limit: int | None, mask: bool
+) -> int:
+    """List those that wait for a person; with `everything`, also those that stand for themselves."""
     with opened(folder) as project:
         if integration is not None:
             project.names(integration)
-        found = unmatched.every(project.db, integration=integration, side=side)
+        found = unmatched.every(project.db, integration=integration, side=side, settled=everything)
+        settled = 0 if everything else unmatched.count_settled(project.db, integration=integration, side=side)
+        others = f"{settled:,} others without a counterpart wait for nobody (--all)" if settled else ""
         shown = list(itertools.islice(found, limit or (None if output.json_mode else _SHOWN)))
         if fuzzy:
             project.propose(shown)
@@ -66,11 +70,15 @@ def list_unmatched(folder: Path, integration: str | None, side: Side | None, *, 
             output.json(shown)
             return code
         if not shown:
-            output.print("every record has its counterpart", style="green")
+            output.print("nothing waits for you" if others else "every record has its counterpart", style="green")
+            if others:
+                output.print(others, style="dim")
             return OK
         _print_table(project, shown, fuzzy=fuzzy)
         if next(found, None) is not None:
             output.print("… and more (--limit, --side; --json shows all)", style="dim")
+        if others:
+            output.print(others, style="dim")
         if code == ACT:
             output.print("`tieline unmatched link NO ID`, `create NO`, `ignore NO`, each with --reason …", style="dim")
         if any(one.id is None for one in shown):

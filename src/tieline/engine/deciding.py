@@ -48,6 +48,9 @@ class Decider:
         self._meetings = Meetings(desk, waiting)
         self._reconciler = Reconciler(desk, self._meetings, waiting)
 
+        self.missed: Mapping[Side, frozenset[str]] = {side: frozenset() for side in SIDES}
+        """Records of each side that were not shown, and that nobody believes to be gone: nothing is decided about them."""
+
     @property
     def braked(self) -> Braked:
         """What the brakes kept from being decided the last time."""
@@ -90,7 +93,9 @@ class Decider:
         linked: list[Work] = []
         alone: list[Work] = []
         for one in work:
-            if any(self._desk.is_on_its_way(letter) for letter in one.letters()):
+            if any(self._desk.is_on_its_way(letter) for letter in one.letters()) or any(
+                one.pair.id_of(side) in self.missed[side] for side in SIDES
+            ):
                 self._desk.put_off(one)
             elif one.pair.linked:
                 if self._is_read(one):

@@ -63,8 +63,8 @@ class Intake:
         self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._unreadable = False
-        self.missed = 0
-        """How many known records a whole read did not show, when they are more than the brake lets one believe."""
+        self.missed: frozenset[str] = frozenset()
+        """Known records that a whole read did not show, by id, when they are more than the brake lets one believe."""
 
     async def close(self) -> None:
         """Stop reading."""
@@ -173,7 +173,7 @@ class Intake:
                 next_step=f"find out why its list is empty; if they are meant to be gone, `tieline run {self._name} --allow-deletes {len(missing)}`",
             )
         if len(missing) > self._most_gone:
-            self.missed = len(missing)
+            self.missed = frozenset(missing)
             return
         gone, there = await self._asked(missing) if half.features.get else (missing, {})
         now_called = {id: self._system.id_of(half.resource, record) for id, record in there.items()}

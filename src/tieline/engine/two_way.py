@@ -186,11 +186,12 @@ class TwoWayPass(Pass):
 
     async def _decide(self) -> None:
         decider = Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped)
+        decider.missed = {side: intake.missed for side, intake in self._intakes.items()}
         if self._both_read:
             await decider.take_up()
         await decider.decide(braked_too=False)
         braked = decider.braked
-        missed = {side: intake.missed for side, intake in self._intakes.items() if intake.missed}
+        missed = {side: len(intake.missed) for side, intake in self._intakes.items() if intake.missed}
         if not braked and not missed:
             return
         too_many = [self._too_many_gone(side, number) for side, number in missed.items()]

@@ -57,8 +57,8 @@ class Unmatched(msgspec.Struct):
     """Records of the other side that resemble it, where that was asked for."""
 
 
-def every(db: Database, *, integration: str | None = None, side: Side | None = None) -> Iterator[Unmatched]:
-    """Yield them, those of one integration after the other; those that wait for a person come first."""
+def every(db: Database, *, integration: str | None = None, side: Side | None = None, settled: bool = True) -> Iterator[Unmatched]:
+    """Yield them, those of one integration after the other; those that wait for a person come first, without `settled` they alone."""
     names, sides = runs.names(db), runs.sides(db)
     for number, name in sorted(((number, name) for number, name in names.items() if sides.get(number) == "left"), key=lambda e: e[1]):
         if integration not in (None, name):
@@ -68,10 +68,22 @@ def every(db: Database, *, integration: str | None = None, side: Side | None = N
             if side in (None, each):
                 for delivery in letters.read(db, numbers[each], Chosen(KIND)):
                     yield _held(db, name, number, each, delivery)
-        for each in SIDES:
+        for each in SIDES if settled else ():
             if side in (None, each):
                 where = f"verdict IN {_ALONE} AND {each}_id IS NOT NULL AND {pairs.OTHER[each]}_id IS NULL"
                 yield from (_alone(name, each, pair) for pair in pairs.every(db, number, where))
+
+
+def count_settled(db: Database, *, integration: str | None = None, side: Side | None = None) -> int:
+    """Return how many records without a counterpart wait for nobody."""
+    names, sides = runs.names(db), runs.sides(db)
+    found = 0
+    for number, name in names.items():
+        if sides.get(number) == "left" and integration in (None, name):
+            for (verdict, left, right), pairs_ in pairs.counts(db, number).items():
+                alone: Side = "left" if left else "right"
+                found += pairs_ if verdict in _ALONE and left != right and side in (None, alone) else 0
+    return found
 
 
 def rule(db: Database, ids: Sequence[int], ruling: Literal["create", "ignore"], reason: str, *, now: float) -> dict[str, tuple[int, ...]]:

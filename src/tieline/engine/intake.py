@@ -24,7 +24,6 @@ from tieline.model.records import Record, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
-from tieline.store.pairs import OTHER
 
 _TOGETHER: Final = 500
 _UNSEEN_SECONDS: Final = 900.0
@@ -186,22 +185,22 @@ class Intake:
     def _absent(self) -> Iterator[list[str]]:
         """Yield the ids of records that are known to be there, and were not shown."""
         side = self._half.side
-        where = f"{side}_id IS NOT NULL AND {side}_shadow IS NOT NULL"
-        after = 0
-        while found := pairs.portion(self._ledger.db, self._integration, after=after, limit=_TOGETHER, where=where):
-            after = found[-1].id
-            ids = [pair.id_of(side) or "" for pair in found]
+        after, any_staged = 0, self._any_staged()
+        while found := pairs.there(self._ledger.db, self._integration, side, after=after, limit=_TOGETHER):
+            after = found[-1][0]
+            ids = [id for _, id, _, _ in found]
             shown = self._present.execute(
                 "SELECT present.id FROM json_each(?) AS wanted CROSS JOIN present ON present.id = wanted.value",
                 (encode_json(ids).decode(),),
             )
             present = {id for (id,) in shown}
             # What is known to be gone, and not decided yet, is not gone once more.
-            gone = {id for id, one in staged.of(self._ledger.db, self._integration, side, ids).items() if one.kind == "gone"}
+            waiting = staged.of(self._ledger.db, self._integration, side, ids) if any_staged else {}
+            gone = {id for id, one in waiting.items() if one.kind == "gone"}
             if not self._half.features.get:
                 # What we have written lately may be missing from a list that lags behind, and nobody can be asked for it.
                 before = self._ledger.clock.now() - _UNSEEN_SECONDS
-                sources = {pair.id_of(OTHER[side]) or "": pair.id_of(side) for pair in found if pair.sent_of(side) is not None}
+                sources = {other or "": id for _, id, other, unseen in found if unseen}
                 lately = outbox.delivered_since(self._ledger.db, self._written_by, list(sources), before) if sources else ()
                 gone |= {sources[id] or "" for id in lately}
             yield [id for id in ids if id not in present and id not in gone]

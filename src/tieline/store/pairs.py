@@ -143,9 +143,20 @@ def with_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, 
 def portion(db: Database, integration: int, *, after: int = 0, limit: int = 500, where: str = "1") -> list[Pair]:
     """Return pairs by id, `limit` at a time, after one; `where` is a condition in SQL."""
     rows = db.read(
-        f"SELECT {_COLUMNS} FROM pair WHERE integration = ? AND id > ? AND ({where}) ORDER BY id LIMIT ?", (integration, after, limit)
+        # The plus keeps the database from sorting all of an integration's pairs for each portion: it goes by their own ids.
+        f"SELECT {_COLUMNS} FROM pair WHERE +integration = ? AND id > ? AND ({where}) ORDER BY id LIMIT ?",
+        (integration, after, limit),
     )
     return [_make(row) for row in rows]
+
+
+def there(db: Database, integration: int, side: Side, *, after: int, limit: int) -> list[tuple[int, str, str | None, bool]]:
+    """Return (pair, id, id on the other side, whether something written to it is unseen) of records of a side that are known to be there."""
+    return db.read(
+        f"""SELECT id, {side}_id, {OTHER[side]}_id, {side}_sent IS NOT NULL FROM pair
+            WHERE +integration = ? AND id > ? AND {side}_id IS NOT NULL AND {side}_shadow IS NOT NULL ORDER BY id LIMIT ?""",
+        (integration, after, limit),
+    )
 
 
 def every(db: Database, integration: int, where: str = "1") -> Iterator[Pair]:

@@ -61,7 +61,7 @@ class Intake:
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
-        self._unreadable = False
+        self._unreadable = self._back_again = False
         self.missed: frozenset[str] = frozenset()
         """Known records that a whole read did not show, by id, when they are more than the brake lets one believe."""
 
@@ -115,6 +115,7 @@ class Intake:
         changed: dict[str, Record] = {}
         for id, record in rows.items():
             one = known.get(id)
+            self._back_again = self._back_again or (one is not None and one.shadow is None)
             # What waits undecided gets its latest version; what was decided and is held has not changed by being shown once more.
             undecided = id in waiting and waiting[id].kind != "held"
             if one is None or one.shadow != encode_json(half.project(record)) or undecided or (one.linked and not one.agreed):
@@ -162,10 +163,12 @@ class Intake:
         if not self._whole or self._unreadable:
             return
         half = self._half
+        shown = self._present.execute("SELECT count(*) FROM present").fetchone()[0]
+        if not self._back_again and shown == pairs.count(self._ledger.db, self._integration, half.side):
+            return  # whatever was shown is known by now: nothing is missing
         missing = [id for portion in self._absent() for id in portion]
         if not missing:
             return
-        shown = self._present.execute("SELECT EXISTS (SELECT 1 FROM present)").fetchone()[0]
         if not shown and len(missing) > self._most_gone:
             raise SafetyStop(
                 f"{half.place} shows no record at all, and {len(missing)} are known to be there: that is not believed, nothing was deleted",

@@ -120,6 +120,15 @@ class CompiledIntegration:
             **{other: known[other] for other in self.mapping.writes if other in others and other not in write and other in known},
         }
 
+    def with_rest(self, write: Values, says: Values) -> Values:
+        """Return what an update must send beside what it is about, of what the record `says` already.
+
+        That is everything mapped where the vendor replaces the record, and the other entries of a list that is replaced.
+        """
+        if not self.target.whole_update:
+            return self.whole_lists(write, says)
+        return {**{address: says[address] for address in self.mapping.writes if address in says}, **write}  # what is left out would be cleared
+
     def cannot_update(self, write: Values, before: Values) -> str | None:
         """Say why these fields of a record that is there can't be written; None when they can."""
         if not self.target.update:

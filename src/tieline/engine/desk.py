@@ -8,7 +8,7 @@ from typing import Any, Final
 from tieline.engine.ledger import Ledger
 from tieline.engine.lookups import Lookups
 from tieline.engine.two_sides import Half, TwoWayIntegration
-from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.model.records import Record, Values, decode_json
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 from tieline.store.staged import Staged
@@ -20,12 +20,15 @@ OWED: Final = ("owed", "unknown")
 class Work:
     """A pair on its way through a portion, and what is staged of its sides."""
 
-    __slots__ = ("opens", "pair", "records", "staged")
+    __slots__ = ("opens", "pair", "records", "says", "staged")
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
         self.staged: dict[Side, Staged] = {}
         self.records: dict[Side, Record] = {}
+        """What each side has now, as the mapping sees it."""
+        self.says: dict[Side, Values] = {}
+        """The same by address."""
         self.opens: dict[Side, list[Delivery]] = {"left": [], "right": []}
 
     @property
@@ -41,6 +44,11 @@ class Work:
     def letters(self) -> list[Delivery]:
         """Return what is open of either side."""
         return [*self.opens["left"], *self.opens["right"]]
+
+    def says_in(self, strands: Sequence[Strand], side: Side) -> Values:
+        """Return what a side says in some strands."""
+        says = self.says.get(side, {})
+        return {a: says[a] for strand in strands for a in getattr(strand, side) if a in says}
 
     @property
     def ruling(self) -> Any:
@@ -79,20 +87,9 @@ class Desk:
 
     def read_records(self, work: Work) -> None:
         """Find what each side says now, as the mapping sees it: what was read, else what is remembered and was written since."""
-        pair = work.pair
         for side in SIDES:
-            one, shadow = work.staged.get(side), pair.shadow_of(side)
-            if work.is_gone(side) or pair.id_of(side) is None:
+            if work.is_gone(side) or work.pair.id_of(side) is None:
                 continue
-            if one is not None and one.record is not None:
-                work.records[side] = decode_json(one.record)
-            else:
-                sent = pair.sent_of(side)
-                says = shadow or b"{}"
-                work.records[side] = self.half(side).record_of(encode_json(decode_json(says) | decode_json(sent)) if sent else says)
-
-    def says(self, work: Work, side: Side, strands: Sequence[Strand]) -> Values:
-        """Return what a side says in some strands."""
-        record = work.records.get(side)
-        flat = self.half(side).flat(self.half(side).project(record)) if record is not None else {}
-        return {a: flat[a] for strand in strands for a in getattr(strand, side) if a in flat}
+            half, one = self.half(side), work.staged.get(side)
+            record = decode_json(one.record) if one is not None and one.record is not None else half.standing(work.pair)
+            work.records[side], work.says[side] = record, half.says(record)

@@ -11,6 +11,7 @@ from tieline.engine.decided import Decided
 from tieline.engine.desk import OWED, Desk, Work
 from tieline.engine.meetings import Meetings
 from tieline.engine.page import delivery_of
+from tieline.engine.updating import CannotWrite, update_of
 from tieline.engine.waiting import Waiting
 from tieline.mapping import Links as FoundLinks
 from tieline.model.errors import MappingError
@@ -58,12 +59,11 @@ class Reconciler:
                     return
                 made[half.other] = {address: value for address, value in values.items() if address not in half.job.only_create}
         letters = work.letters()
-        says = {side: self._desk.half(side).flat(self._desk.half(side).project(record)) for side, record in work.records.items()}
         normal: dict[Side, Values] = {"left": {}, "right": {}}
         for side in SIDES:
-            if any(value != says[side].get(address) for address, value in made[side].items()):
+            if any(value != work.says[side].get(address) for address, value in made[side].items()):
                 normal[side] = self._job.normal(side, made[OTHER[side]], links[OTHER[side]])
-        left, right = (self._side_of(work, side, made[side], normal[side], says.get(side, {}), letters) for side in SIDES)
+        left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
         rounds = decode_json(pair.rounds) if pair.rounds else {}
         rulings, terms = self._rulings(work, letters), self._job.terms
         if (deletion_ruled := rulings.pop("", None)) is not None:
@@ -72,10 +72,6 @@ class Reconciler:
         parked = self._parked(work, letters)
         if parked:
             terms = msgspec.structs.replace(terms, strands=tuple(one for one in terms.strands if one.name not in parked))
-        if left.shadow is None and left.now is None and right.now is not None and not left.sent:
-            left = msgspec.structs.replace(left, shadow={})
-        if right.shadow is None and right.now is None and left.now is not None and not right.sent:
-            right = msgspec.structs.replace(right, shadow={})
         decision = reconcile.reconcile(left, right, terms, rounds, rulings, mapped_anew=pair.met == pairs.MAPPED_OTHERWISE)
         if parked:
             decision = msgspec.structs.replace(decision, rounds={**rounds, **decision.rounds})
@@ -84,23 +80,26 @@ class Reconciler:
             return
         self._carry_out(work, decision, letters, links, decided)
 
-    def _side_of(self, work: Work, side: Side, made: Values, normal: Values, says: Values, letters: Sequence[Delivery]) -> reconcile.Side:
+    def _side_of(self, work: Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
         pair, half, one = work.pair, self._desk.half(side), work.staged.get(side)
-        shadow, sent = pair.shadow_of(side), pair.sent_of(side)
         seen = one is not None and one.kind == "seen" and side in work.records
+        sent: Values = {**decode_json(pair.sent_of(side) or b"{}"), **self._arrived(work, side)}
         now: Values | None
         if work.is_gone(side):
             now = None
         elif seen:
-            now = says
+            now = work.says[side]
         else:
-            now = {} if pair.met else half.flat(decode_json(shadow or b"{}"))
+            now = {} if pair.met else half.remembered(pair)
+        shadow = half.remembered(pair) if pair.met else None
+        if shadow is None and now is None and not sent and not work.is_gone(OTHER[side]):
+            shadow = {}  # it was deleted before both have met: that is a deletion, not a side that was never there
         return reconcile.Side(
             now=now,
-            shadow=half.flat(decode_json(shadow or b"{}")) if pair.met else None,
+            shadow=shadow,
             made=made,
             normal=normal,
-            sent={**(decode_json(sent) if sent else {}), **self._arrived(work, side)},
+            sent=sent,
             unsettled=self._unsettled(work, side, letters),
             at=half.at(work.records[side]) if seen else pair.at_of(side),
         )
@@ -139,8 +138,7 @@ class Reconciler:
         one = work.staged.get(side)
         if not letters or one is None or one.kind != "seen" or side not in work.records:
             return {}
-        half = self._desk.half(side)
-        now = half.flat(half.project(work.records[side]))
+        now = work.says[side]
         written = {address: value for letter in letters for address, value in letter.fields.items()}
         return {address: value for address, value in written.items() if address in now and is_rewriting(value, now[address])}
 
@@ -156,7 +154,7 @@ class Reconciler:
     def _says_the_same(self, work: Work, why: Mapping[str, Any]) -> bool:
         """Return whether both sides still say what they said when somebody was asked."""
         strands = [strand for strand in self._job.terms.strands if strand.name in why["strands"]]
-        return all(same(self._desk.says(work, side, strands), why[side]) for side in SIDES)
+        return all(same(work.says_in(strands, side), why[side]) for side in SIDES)
 
     def _brakes(self, decision: Decision) -> bool:
         """Count what the brakes are about; return whether there is any."""
@@ -181,9 +179,12 @@ class Reconciler:
             pair_kept = self._carry_out_deletion(work, decision, pair, decided, sent)
         else:
             pair_kept = pair
-            for side, write in (("left", decision.write_right), ("right", decision.write_left)):
-                if write and not self._update(work, side, write, decided, sent):  # type: ignore[arg-type]  # it is a side
-                    return
+            updates = self._updates(work, decision, decided)
+            if updates is None:
+                return
+            for side, delivery in updates.items():
+                decided.send(side, delivery, work.opens[side])
+            sent.update(updates)
         if pair_kept is not None:
             decided.pairs.append(pair_kept)
         self._tell(work, decision, letters, decided)
@@ -231,25 +232,19 @@ class Reconciler:
             pair, met=1, verdict="linked", rounds=encode_json(decision.rounds) if decision.rounds else None, **told
         )
 
-    def _update(self, work: Work, side: Side, write: Values, decided: Decided, sent: set[Side]) -> bool:
-        """Queue an update of the other side's record; return whether it may be written."""
-        half, there = self._desk.half(side), self._desk.half(OTHER[side])
-        says = there.flat(there.project(work.records[there.side]))
-        if problems := half.job.check(write, False):
-            self._waiting.park(work, side, problems[0].address, "; ".join(f"`{p.address}` {p.text}" for p in problems), decided)
-            return False
-        if (why := half.job.cannot_update(write, says)) is not None:
-            self._waiting.park(work, side, next(iter(write)), why, decided)
-            return False
-        if half.job.target.whole_update:
-            write = {**{a: says[a] for a in half.mapping.writes if a in says and a not in half.job.only_create}, **write}
-        else:
-            write = half.job.whole_lists(write, says)
-        delivery = delivery_of(work.pair.id_of(side) or "", "update", work.pair.id_of(there.side), write, says, write)
-        delivery.shadowed, delivery.source, delivery.match_key = True, work.records[side], work.pair.key_of(side)
-        decided.send(side, delivery, work.opens[side])
-        sent.add(side)
-        return True
+    def _updates(self, work: Work, decision: Decision, decided: Decided) -> dict[Side, Delivery] | None:
+        """Return the writes that are decided, by the side whose changes they are; None, having parked the pair, if one of them can't be made."""
+        writes: dict[Side, Values] = {"left": decision.write_right, "right": decision.write_left}
+        found: dict[Side, Delivery] = {}
+        for side, write in writes.items():
+            if not write:
+                continue
+            try:
+                found[side] = update_of(self._desk.half(side), work.pair, write, work.says[OTHER[side]], work.records[side])
+            except CannotWrite as error:
+                self._waiting.park(work, side, error.field, str(error), decided)
+                return None
+        return found
 
     def _carry_out_deletion(self, work: Work, decision: Decision, pair: Pair, decided: Decided, sent: set[Side]) -> Pair | None:
         """Queue what a deletion leads to; return the pair as it is then, None when there is none any more."""
@@ -266,12 +261,10 @@ class Reconciler:
             return work.pair
         if what in ("delete_left", "delete_right", "archive_left", "archive_right"):
             values = self._job.archives[rest] if what.startswith("archive") else {}
-            says = self._desk.half(rest).flat(decode_json(work.pair.shadow_of(rest) or b"{}"))
-            before = {**says, **(decode_json(work.pair.sent_of(rest) or b"{}"))}
-            if rest in work.records:  # somebody may have edited it since
-                before |= self._desk.half(rest).flat(self._desk.half(rest).project(work.records[rest]))
-            if values and self._desk.half(gone).job.target.whole_update:
-                values = {**{a: before[a] for a in self._desk.half(gone).mapping.writes if a in before}, **values}
+            there = self._desk.half(rest)
+            before = {**there.says(there.standing(work.pair)), **work.says[rest]}  # somebody may have edited it since
+            if values:
+                values = self._desk.half(gone).job.with_rest(values, before)
             delivery = delivery_of(gone_id, "update" if values else "delete", rest_id, values, before, values)
             if not values:
                 delivery.before = encode_json(before)

@@ -14,12 +14,12 @@ from tieline.engine.conflicts import DecidedConflict
 from tieline.engine.decided import Decided
 from tieline.engine.ledger import Ledger
 from tieline.engine.lookups import Lookups
-from tieline.engine.page import delivery_of
 from tieline.engine.passes import Restoring
-from tieline.engine.two_sides import Half, TwoWayIntegration
+from tieline.engine.two_sides import TwoWayIntegration
+from tieline.engine.updating import CannotWrite, update_of
 from tieline.model.errors import Refused
 from tieline.model.paths import put
-from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.records import ABSENT, Record, Values
 from tieline.store import outbox, pairs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
@@ -68,13 +68,13 @@ class Restorer:
         if strand is None:
             raise Refused(f"{self._job.name} has no rule for {one.field} any more", next_step="write it in the system itself")
         self._check_at_rest(one, pair)
-        record, says = self._standing(half, pair), self._standing_flat(half, pair)
+        record, source = half.standing(pair), there.standing(pair)
+        says, other = half.says(record), there.says(source)
         for address, value in one.lost.items():
             put(record, address, value)
         goes = strand.forward if one.side == "left" else strand.back
         links = Lookups(self._db, half.job).of([record])
         made = half.mapping(record, links) if goes else {}
-        other = self._standing_flat(there, pair)
         writes: dict[Side, Values] = {
             half.side: {a: v for a, v in one.lost.items() if not same(v, says.get(a, ABSENT))},
             there.side: {
@@ -83,9 +83,9 @@ class Restorer:
                 if a in made and a not in half.job.only_create and not same(made[a], other.get(a, ABSENT))
             },
         }
-        for side, before, source in ((half.side, says, self._standing(there, pair)), (there.side, other, record)):
+        for side, before, counterpart in ((half.side, says, source), (there.side, other, record)):
             if writes[side]:
-                decided.send(OTHER[side], self._delivery(side, pair, writes[side], before, source))
+                decided.send(OTHER[side], self._delivery(side, pair, writes[side], before, counterpart))
         decided.written.append((pair.left_id or "", strand.name))
         was = {side: {a: before[a] for a in writes[side] if a in before} for side, before in ((half.side, says), (there.side, other))}
         decided.note(
@@ -94,21 +94,13 @@ class Restorer:
 
     def _delivery(self, side: Side, pair: Pair, write: Values, before: Values, source: Record) -> Delivery:
         """Return the update of a side's record; its record on the other side is the `source`."""
-        from_, to = self._job.halves[OTHER[side]], self._job.halves[side]
-        if problems := from_.job.check(write, False):
+        try:
+            return update_of(self._job.halves[OTHER[side]], pair, write, before, source)
+        except CannotWrite as error:
             raise Refused(
-                f"{to.place} would not take it: " + "; ".join(f"`{p.address}` {p.text}" for p in problems),
+                f"{self._job.halves[side].place} would not take it: {error}",
                 next_step="write it in the system itself, as it is accepted there",
-            )
-        if (why := from_.job.cannot_update(write, before)) is not None:
-            raise Refused(why, next_step="write it in the system itself")
-        if from_.job.target.whole_update:
-            write = {**{a: before[a] for a in from_.mapping.writes if a in before and a not in from_.job.only_create}, **write}
-        else:
-            write = from_.job.whole_lists(write, before)
-        delivery = delivery_of(pair.id_of(from_.side) or "", "update", pair.id_of(side), write, before, write)
-        delivery.shadowed, delivery.source, delivery.match_key = True, source, pair.key_of(from_.side)
-        return delivery
+            ) from None
 
     def _check_at_rest(self, one: DecidedConflict, pair: Pair) -> None:
         for side in SIDES:
@@ -122,12 +114,3 @@ class Restorer:
                     f"something of {place} is still owed or not decided; nothing was given back",
                     next_step=f"`tieline run {self._job.name}` first",
                 )
-
-    def _standing_flat(self, half: Half, pair: Pair) -> Values:
-        shadow, sent = pair.shadow_of(half.side), pair.sent_of(half.side)
-        return {**half.flat(decode_json(shadow or b"{}")), **(decode_json(sent) if sent else {})}
-
-    def _standing(self, half: Half, pair: Pair) -> Record:
-        """Return what stands on a side, as the mapping sees it."""
-        shadow, sent = pair.shadow_of(half.side) or b"{}", pair.sent_of(half.side)
-        return half.record_of(encode_json(decode_json(shadow) | decode_json(sent)) if sent else shadow)

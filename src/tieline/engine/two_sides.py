@@ -13,11 +13,12 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
 from tieline.model.errors import MappingError, Undecodable
+from tieline.model.paths import put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import Fields
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule
-from tieline.store.pairs import OTHER, Side
+from tieline.store.pairs import OTHER, Pair, Side
 from tieline.store.runs import back
 from tieline.sync.reconcile import Gone, Policy, Strand, Terms
 
@@ -46,6 +47,24 @@ class Half:
         """Return a record as the mapping sees it, from what was remembered of it."""
         values: Values = decode_json(shadow)
         return values if self._nest is None else self._nest(values)
+
+    def says(self, record: Record) -> Values:
+        """Return what a record says in the fields that the mapping sees, by address."""
+        return self.flat(self.project(record))
+
+    def remembered(self, pair: Pair) -> Values:
+        """Return what the record said when it was last read, by address."""
+        return self.flat(decode_json(pair.shadow_of(self.side) or b"{}"))
+
+    def standing(self, pair: Pair) -> Record:
+        """Return the record as it stands, as the mapping sees it: what was last read, and what was written to it since."""
+        values: Values = decode_json(pair.shadow_of(self.side) or b"{}")
+        sent: Values = decode_json(pair.sent_of(self.side) or b"{}")
+        if self._nest is not None:
+            return self._nest(values | sent)
+        for address, value in sent.items():
+            put(values, address, value)
+        return values
 
     def lacks_links(self, record: Record, links: Links) -> bool:
         """Whether a field of the other side waits for a link that another integration has yet to make."""

@@ -263,7 +263,7 @@ class TwoWayPass(Pass):
             # What stood there already, and was sent along with the whole record, is no write that anybody waits to see.
             along = {a for a, value in delivery.fields.items() if whole and a in before and same(before[a], value)}
             written = {address: value for address, value in delivery.fields.items() if address in watched and address not in along}
-            shown = half.flat(half.project(delivery.shown)) if delivery.shown is not None else {}
+            shown = half.says(delivery.shown) if delivery.shown is not None else {}
             differs = {a: shown[a] for a, value in written.items() if a in shown and not same(shown[a], value)}
             untaken = [a for a, value in differs.items() if is_rewriting(before.get(a), value) and not is_rewriting(written[a], value)]
             if delivery.operation == "update" and untaken and not half.mapping.reads_all:

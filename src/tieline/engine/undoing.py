@@ -136,8 +136,7 @@ class Undoer:
             return None, why if owed else ""
         if (refused := job.cannot_update(write, says)) is not None:
             return None, refused
-        whole = {a: says[a] for a in job.mapping.writes if a in says} if features.whole_update else {}
-        made = delivery_of(delivery.source_id, "update", id, {**whole, **job.whole_lists(write, says)}, says, {})
+        made = delivery_of(delivery.source_id, "update", id, job.with_rest(write, says), says, {})
         made.shadowed = True
         return made, why if any(address in owed for address in edited) else ""
 

@@ -199,7 +199,7 @@ class _Sweep:
         try:
             for side in SIDES:
                 half = halves[side]
-                says[side] = half.flat(half.project(records[side]))
+                says[side] = half.says(records[side])
                 made[half.other] = half.mapping(records[side], found_links[side])
         except MappingError:
             self._apart(pair, state or "not read yet", {})
@@ -230,7 +230,7 @@ class _Sweep:
     def _changed(self, pair: Pair, side: Side, fields: bytes) -> bool:
         """Whether a side says something that no run has read yet."""
         half, sent = self._job.halves[side], pair.sent_of(side)
-        remembered = half.flat(decode_json(pair.shadow_of(side) or b"{}"))
+        remembered = half.remembered(pair)
         return half.flat(decode_json(fields)) not in (remembered, {**remembered, **(decode_json(sent) if sent else {})})
 
     def _apart(self, pair: Pair, why: str, fields: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ class Waiting:
         side: Side = "left" if pair.left_id is not None and not work.is_gone("left") else "right"
         kind = "deleted" if decision.deletion == "held" else "bounce" if any(one.kind == "bounced" for one in held) else "conflict"
         strands = [strand for strand in self._job.terms.strands if any(one.strand == strand.name for one in held)]
-        says = {each: self._desk.says(work, each, strands) for each in SIDES}
+        says = {each: work.says_in(strands, each) for each in SIDES}
         if kind == "deleted":
             gone: Side = "left" if work.is_gone("left") else "right"
             message = f"{pair.id_of(gone)} was deleted in {self._desk.half(gone).place}, and its counterpart edited since: {_told(says[OTHER[gone]])}"

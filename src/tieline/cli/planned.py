@@ -11,8 +11,8 @@ from tieline.app import Tieline
 from tieline.cli.output import output, plain, value_text
 from tieline.cli.report import personal_values
 from tieline.engine import conflicts
-from tieline.engine.meeting import Alone, Ambiguous, Listed, Matched
 from tieline.engine.planning import Plan, PlannedWrite
+from tieline.engine.who_is_who import Alone, Ambiguous, Listed, Matched
 from tieline.store.pairs import SIDES
 
 _VALUES = 4

@@ -127,7 +127,8 @@ class CompiledIntegration:
         """
         if not self.target.whole_update:
             return self.whole_lists(write, says)
-        return {**{address: says[address] for address in self.mapping.writes if address in says}, **write}  # what is left out would be cleared
+        # What is left out would be cleared.
+        return {**{address: says[address] for address in self.mapping.writes if address in says}, **write}
 
     def cannot_update(self, write: Values, before: Values) -> str | None:
         """Say why these fields of a record that is there can't be written; None when they can."""

@@ -37,7 +37,7 @@ def every(db: Database, name: str, *, unlinked: bool = False) -> Iterator[Pair]:
 
 def unknown(db: Database, name: str, ids: Mapping[Side, str]) -> Iterator[tuple[Side, str]]:
     """Yield those of these records that no run has read yet."""
-    number = _number(db, name)
+    number = outboxes(db, name)["left"]
     for side, id in ids.items():
         if id not in pairs.of(db, number, side, [id]):
             yield side, id
@@ -48,8 +48,8 @@ def link(db: Database, name: str, ids: Mapping[Side, str], seen: Sequence[Seen],
 
     Raises `Refused` when one of them has another counterpart, `SafetyStop` when something of one is on its way.
     """
-    number = _number(db, name)
-    numbers = _outboxes(db, name, number)
+    numbers = outboxes(db, name)
+    number = numbers["left"]
     for side, id in ids.items():
         known = pairs.of(db, number, side, [id]).get(id)
         if known is not None and known.linked:
@@ -77,8 +77,8 @@ def link(db: Database, name: str, ids: Mapping[Side, str], seen: Sequence[Seen],
 
 def unlink(db: Database, name: str, left_id: str, reason: str, *, now: float) -> str:
     """Take a pair apart, and return the id of the right record. Raises `Refused` for a record without a counterpart."""
-    number = _number(db, name)
-    numbers = _outboxes(db, name, number)
+    numbers = outboxes(db, name)
+    number = numbers["left"]
     pair = pairs.of(db, number, "left", [left_id]).get(left_id)
     if pair is None or pair.right_id is None:
         raise Refused(
@@ -110,18 +110,12 @@ def _settle_letters(connection: sqlite3.Connection, outbox_number: int, name: st
         outbox.supersede_these(connection, [found[0]], run=run, now=now)
 
 
-def _number(db: Database, name: str) -> int:
-    known = runs.state_of(db, name)
-    if known is None:
-        raise Refused(f"{name} has not run yet", next_step=f"`tieline run {name}` first")
-    return known.id
-
-
-def _outboxes(db: Database, name: str, number: int) -> dict[Side, int]:
-    beside = runs.state_of(db, runs.back(name))
-    if beside is None:
+def outboxes(db: Database, name: str) -> dict[Side, int]:
+    """Return {side: id} of an integration's outboxes. Raises `Refused` until it has run both ways."""
+    numbers = runs.both_outboxes(db, name)
+    if numbers is None:
         raise Refused(f"{name} has not run yet, both ways", next_step=f"`tieline run {name}` first")
-    return {"left": number, "right": beside.id}
+    return numbers
 
 
 def _run(db: Database, number: int) -> int:

@@ -17,9 +17,9 @@ from typing import Any, Self
 import msgspec
 
 from tieline.engine.conflicts import Conflict
-from tieline.engine.meeting import Listed, Meeting, conflicts_of, meeting_of
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.run import Engine
+from tieline.engine.who_is_who import Listed, Meeting, conflicts_of, meeting_of
 from tieline.model.errors import Complaint, RemoteError, SafetyStop, SpecError, TielineError, Unavailable
 from tieline.model.records import decode_json, encode_json
 from tieline.store import meetings, runs

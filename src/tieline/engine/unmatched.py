@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 
 from tieline.engine import conflicts
+from tieline.engine.pairing import outboxes
 from tieline.model.errors import Refused, TielineError
 from tieline.model.records import Values, decode_json
 from tieline.store import letters, outbox, pairs, runs, staged
@@ -111,18 +112,15 @@ def get_open(db: Database, id: int) -> tuple[int, Delivery]:
 
 def hold(db: Database, name: str, side: Side, records: Sequence[str], *, now: float) -> list[int]:
     """Let records that wait for nobody wait for a person after all, who is about to say something; return the numbers of their letters."""
-    first = runs.state_of(db, name)
-    beside = runs.state_of(db, runs.back(name))
-    if first is None or beside is None:
-        raise Refused(f"{name} has not run yet, both ways", next_step=f"`tieline run {name}` first")
-    number = first.id if side == "left" else beside.id
-    known = pairs.of(db, first.id, side, records)
+    numbers = outboxes(db, name)
+    number, integration = numbers[side], numbers["left"]
+    known = pairs.of(db, integration, side, records)
     for record in records:
         pair = known.get(record)
         if pair is None or pair.linked or pair.verdict not in _ALONE:
             state = "not known" if pair is None else f"linked to {pair.id_of(pairs.OTHER[side])}" if pair.linked else pair.verdict
             raise Refused(f"{side} record {record} is {state}; nothing was changed", next_step=f"see `tieline unmatched list {name}`")
-    latest = runs.latest(db, first.id)[0].id
+    latest = runs.latest(db, integration)[0].id
     why = outbox.reason(KIND, "a person decides about it", "", side=side)
 
     def unit(connection: sqlite3.Connection) -> list[int]:
@@ -135,7 +133,7 @@ def hold(db: Database, name: str, side: Side, records: Sequence[str], *, now: fl
             for id, record in enumerate(records, start)
         ]  # fmt: skip
         outbox.queue(connection, number, latest, now, deliveries)
-        staged.put(connection, first.id, side, latest, now, [(record, "again", None) for record in records])
+        staged.put(connection, integration, side, latest, now, [(record, "again", None) for record in records])
         return [delivery.id for delivery in deliveries]
 
     return db.write(unit)
@@ -152,16 +150,11 @@ def never_made(db: Database, id: int, reason: str, *, now: float) -> None:
     conflicts.say(db, [found], {"ruling": "create"}, reason, now=now)
 
 
-def key_of(pair: Pair, side: Side) -> str:
-    """Return a record's match key, as people read it."""
-    return (pair.key_of(side) or "").replace("\x1f", " · ")
-
-
 def _held(db: Database, name: str, number: int, side: Side, delivery: Delivery) -> Unmatched:
     pair = pairs.of(db, number, side, [delivery.source_id]).get(delivery.source_id)
     why = delivery.why
     return Unmatched(
-        delivery.id, name, side, delivery.source_id, "held", key_of(pair, side) if pair is not None else "",
+        delivery.id, name, side, delivery.source_id, "held", pair.shown_key(side) if pair is not None else "",
         decode_json((pair.shadow_of(side) if pair is not None else None) or b"{}"), str(why.get("message", "")),
         list(why.get("candidates") or ()), delivery.accepted_at, why.get("ruling"),
     )  # fmt: skip
@@ -169,4 +162,4 @@ def _held(db: Database, name: str, number: int, side: Side, delivery: Delivery) 
 
 def _alone(name: str, side: Side, pair: Pair) -> Unmatched:
     says = decode_json(pair.shadow_of(side) or b"{}")
-    return Unmatched(None, name, side, pair.id_of(side) or "", pair.verdict, key_of(pair, side), says, "", [], None, None)
+    return Unmatched(None, name, side, pair.id_of(side) or "", pair.verdict, pair.shown_key(side), says, "", [], None, None)

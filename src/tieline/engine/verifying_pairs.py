@@ -93,8 +93,8 @@ class _Sweep:
         self._job, self._systems, self._db, self._clock, self._found = job, systems, db, clock, found
         self._progress, self._started = progress, clock.monotonic()
         self._lookups = {side: Lookups(db, job.halves[side].job) for side in SIDES}
-        known, beside = runs.state_of(db, job.name), runs.state_of(db, runs.back(job.name))
-        self._numbers: Mapping[Side, int] = {"left": known.id if known else -1, "right": beside.id if beside else -1}
+        known = runs.state_of(db, job.name)
+        self._numbers: Mapping[Side, int] = runs.both_outboxes(db, job.name) or dict.fromkeys(SIDES, -1)
         self._integration = self._numbers["left"]
         self._result = Verified(job.name, clock.now(), target_read=0, two_way=True)
         if known is not None and known.holder and known.lease_until > self._result.at and not has_ended(known.holder):

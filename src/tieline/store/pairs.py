@@ -61,6 +61,10 @@ class Pair(msgspec.Struct, gc=False):
         """Return the match key of the record on a side."""
         return self.left_key if side == "left" else self.right_key
 
+    def shown_key(self, side: Side) -> str:
+        """Return the match key of the record on a side, as people read it."""
+        return (self.key_of(side) or "").replace("\x1f", " · ")
+
     def shadow_of(self, side: Side) -> bytes | None:
         """Return what the record on a side said."""
         return self.left_shadow if side == "left" else self.right_shadow

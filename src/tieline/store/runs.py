@@ -74,6 +74,15 @@ def sides(db: Database) -> dict[int, Literal["left", "right"]]:
     return found
 
 
+def both_outboxes(db: Database, name: str) -> dict[Literal["left", "right"], int] | None:
+    """Return {side: id} of the outboxes of a two-way integration, by the side whose changes are in them; None until it has run both ways.
+
+    The left one is the integration's own number: pairs and runs are of that.
+    """
+    numbers: dict[str, int] = dict(db.read("SELECT name, id FROM integration WHERE name IN (?, ?)", (name, back(name))))
+    return {"left": numbers[name], "right": numbers[back(name)]} if len(numbers) == 2 else None
+
+
 def begin(
     connection: sqlite3.Connection,
     name: str,

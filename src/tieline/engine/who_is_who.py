@@ -16,7 +16,7 @@ from tieline.model.records import Values, decode_json
 from tieline.store import meetings, outbox, pairs, runs
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
-from tieline.store.pairs import Pair, Side
+from tieline.store.pairs import Side
 
 T = TypeVar("T")
 _FOLLOWS: Final = {"queued": "create", "held": "hold", "ignored": "ignore", "alone": "ignore", "parked": "park", "unknown": "hold"}
@@ -76,20 +76,19 @@ class Meeting(msgspec.Struct):
 
 def meeting_of(db: Database, name: str, run: int, limit: int) -> Meeting:
     """Return who is who, with the first `limit` of each list; `db` is the copy on which the plan was made, by this run of it."""
-    first, second = runs.state_of(db, name), runs.state_of(db, runs.back(name))
-    assert first is not None
-    assert second is not None
-    numbers: dict[Side, int] = {"left": first.id, "right": second.id}
-    count, ids = meetings.matched(db, first.id, run, limit)
-    found = pairs.of(db, first.id, "left", ids)
-    matched = [Matched(id, found[id].right_id or "", _key(found[id], "left")) for id in ids if id in found]
+    numbers = runs.both_outboxes(db, name)
+    assert numbers is not None
+    integration = numbers["left"]
+    count, ids = meetings.matched(db, integration, run, limit)
+    found = pairs.of(db, integration, "left", ids)
+    matched = [Matched(id, found[id].right_id or "", found[id].shown_key("left")) for id in ids if id in found]
     unclear: list[Ambiguous] = []
     unclear_count = 0
     for side, number in numbers.items():
         many, letters = meetings.ambiguous(db, number, run, limit - len(unclear))
         unclear_count += many
-        unclear += [_ambiguous(db, first.id, side, delivery) for delivery in outbox.get_many(db, number, letters)]
-    left, right = (_alone(db, first.id, side, number, run, limit) for side, number in numbers.items())
+        unclear += [_ambiguous(db, integration, side, delivery) for delivery in outbox.get_many(db, number, letters)]
+    left, right = (_alone(db, integration, side, number, run, limit) for side, number in numbers.items())
     return Meeting(Listed(count, matched), Listed(unclear_count, unclear), left, right)
 
 
@@ -104,7 +103,7 @@ def conflicts_of(db: Database, name: str, run: int, limit: int) -> Listed[Confli
 def _ambiguous(db: Database, integration: int, side: Side, delivery: Delivery) -> Ambiguous:
     pair = pairs.of(db, integration, side, [delivery.source_id]).get(delivery.source_id)
     why = delivery.why
-    key = _key(pair, side) if pair is not None else ""
+    key = pair.shown_key(side) if pair is not None else ""
     return Ambiguous(side, delivery.source_id, key, str(why.get("message", "")), list(why.get("candidates") or ()))
 
 
@@ -114,11 +113,7 @@ def _alone(db: Database, integration: int, side: Side, number: int, run: int, li
     return Listed(
         count,
         [
-            Alone(id, _key(found[id], side), decode_json(found[id].shadow_of(side) or b"{}"), _FOLLOWS.get(found[id].verdict, "hold"))
+            Alone(id, found[id].shown_key(side), decode_json(found[id].shadow_of(side) or b"{}"), _FOLLOWS.get(found[id].verdict, "hold"))
             for id in ids
         ],
     )
-
-
-def _key(pair: Pair, side: Side) -> str:
-    return (pair.key_of(side) or "").replace("\x1f", " · ")

@@ -26,7 +26,7 @@ from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.likeness import Likeness
 from tieline.engine.passes import EVERYTHING, Outcome, Wanted
-from tieline.engine.planning import Plan, check_plan, guard_by, make_plan
+from tieline.engine.planning import Plan, PlannedWrite, check_plan, guard_by, make_plan, writes_of
 from tieline.engine.run import Engine, amend, check_lease, observe
 from tieline.engine.standing import Standing
 from tieline.engine.two_sides import TwoWayIntegration
@@ -388,6 +388,10 @@ class Tieline:
         if name is None:
             raise Refused(f"there was no run {run}", next_step="`tieline status` and `tieline explain` tell the numbers of runs")
         return self.names(name)[0]
+
+    def writes_of(self, run: int) -> Iterator[PlannedWrite]:
+        """Yield what a run wrote, owes or has set aside, by source id."""
+        return writes_of(self.db, run)
 
     def not_undone(self, run: int) -> list[dict[str, Any]]:
         """Return what a run that undid another did not put back: record, target_id, why."""

@@ -266,7 +266,7 @@ class _Stage:
                 return [self._halted(str(error))]
             with made:
                 lines = self.lines(made._db, name, made.outcome.run)
-                return [*lines, self._halted(made.outcome.brake)] if made.outcome.brake is not None else lines
+                return [*lines, *([self._halted("; ".join(map(str, made.outcome.brakes)))] if made.outcome.brakes else [])]
 
         with mock.patch.object(planning, "Database", lambda path: SimulatedDatabase(path, self.world.clock)):
             return self.world.within(plan)

@@ -674,8 +674,8 @@ class TwoSided:
             world.folder = self.folder
         if planned:
             raise Broken(f"a plan is not empty: {planned}")
-        if outcome.brake is not None:
-            raise Broken(f"a plan is braked: {outcome.brake}")
+        if outcome.brakes:
+            raise Broken(f"a plan is braked: {outcome.brakes}")
 
     def _run(self, mortality: float, **wanted: Any) -> Outcome | None:
         world, chance = self.world, self.chance

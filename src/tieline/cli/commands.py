@@ -33,6 +33,7 @@ app.add_typer(unmatched, name="unmatched")
 pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
 app.add_typer(pairs, name="links")
 
+ShowWrites = Annotated[int, typer.Option(help="How many records to show.", min=0)]
 Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
 MOST = 2**63 - 1
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -45,6 +46,13 @@ Folder = Annotated[
 ]
 Integration = Annotated[str | None, typer.Argument(help="The integration; all of them without it.", show_default=False)]
 OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
+AllowDeletes = Annotated[
+    int | None,
+    typer.Option(
+        help="The most deletions of this run, and the most records in which one field is emptied, in place of what `brakes` allows.",
+        min=0, max=MOST, show_default=False,
+    ),
+]  # fmt: skip
 Letters = Annotated[list[int] | None, typer.Argument(help="Dead letters by number.", min=1, max=MOST, show_default=False)]
 Letter = Annotated[int, typer.Argument(help="The dead letter's number.", min=1, max=MOST)]
 Cause = Annotated[str | None, typer.Option(help="Only this cause.", show_default=False)]
@@ -99,7 +107,8 @@ def plan(
     only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
     full: Full = False,
     moved: Moved = False,
-    show: Annotated[int, typer.Option(help="How many records to show.", min=0)] = 20,
+    allow_deletes: AllowDeletes = None,
+    show: ShowWrites = 20,
     mask: Mask = False,
     log: Log = "off",
     project: Folder = HERE,
@@ -111,7 +120,7 @@ def plan(
     from tieline.engine.passes import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full, moved=moved)
+        wanted = Wanted(limit=limit, only=only, full=full, moved=moved, allow_deletes=allow_deletes)
         raise SystemExit(operate.plan(project, integration, wanted, out=out, show=show, mask=mask))
 
 
@@ -125,10 +134,7 @@ def run(
     only: Annotated[str | None, typer.Option(help="Only the record with this id.", show_default=False)] = None,
     full: Full = False,
     moved: Moved = False,
-    allow_deletes: Annotated[
-        int | None,
-        typer.Option(help="The most deletions of this run, in place of `brakes: {deletes: N}`.", min=0, max=MOST, show_default=False),
-    ] = None,
+    allow_deletes: AllowDeletes = None,
     log: Log = "off",
     project: Folder = HERE,
     json: Json = False,
@@ -184,6 +190,7 @@ def verify(
 def undo(
     run: Annotated[int, typer.Argument(help="The run's number; `status` and `explain` tell it.", min=1, max=MOST)],
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be written.")] = False,
+    show: ShowWrites = 20,
     log: Log = "off",
     mask: Mask = False,
     project: Folder = HERE,
@@ -194,7 +201,7 @@ def undo(
     from tieline.cli import undoing
 
     with spoken_errors():
-        raise SystemExit(undoing.undo(project, run, plan=plan, mask=mask))
+        raise SystemExit(undoing.undo(project, run, plan=plan, show=show, mask=mask))
 
 
 @app.command()

@@ -87,7 +87,7 @@ def _mass_deletion(story: Shown, systems: Systems) -> None:
     story.heading("It is meant, says finance. So be it")
     outcome = story.run("run", NAME, "--allow-deletes", str(_CLOSED)) or story.look("status", NAME)
     story.heading("It was not, says sales the next day")
-    story.run("undo", str(_run_of(outcome)))
+    story.run("undo", str(_run_of(outcome)), "--show", "1")
 
 
 def _run_of(told: Any) -> int:

@@ -97,8 +97,8 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
             with await project.plan(name, wanted) as made:
                 if out is not None:
                     made.save(out)
-                counts, planned, brake = made.counts(), made.outcome.counts, made.outcome.brake
-                code = SAFETY if brake else OK
+                counts, planned, brakes = made.counts(), made.outcome.counts, made.outcome.brakes
+                code = SAFETY if brakes else OK
                 if mask and project.is_two_way(name):
                     output.hide(personal_in(project, name, made, show))
                 if mask:
@@ -107,14 +107,14 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                 if output.json_mode:
                     writes = [_planned_json(write) for _, write in zip(range(show), made.writes(), strict=False)]
                     saved = str(out) if out else None
-                    said = {"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": saved, "brake": brake}
+                    said = {"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": saved, "brakes": brakes}
                     output.json({**said, **(as_json(made, show) if project.is_two_way(name) else {})})
                     return code
                 if project.is_two_way(name):
                     print_meeting(project, name, made, show)
                 shown = (write for write in made.writes() if not is_listed(write))
                 for _, write in zip(range(show), shown, strict=False):
-                    _print_planned(write, project.place_of(name, write.to) if write.to is not None else None)
+                    print_write(write, project.place_of(name, write.to) if write.to is not None else None)
                 total = sum(counts.values()) - (sum(map(is_listed, made.writes())) if project.is_two_way(name) else 0)
                 if total > show:
                     output.print(f"… and {total - show} more (--show, --out, --json)", style="dim")
@@ -134,11 +134,13 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                     "nothing was written" + (f"; saved in {out}: `tieline run {name} --plan {out}` does exactly this" if out else ""),
                     style="dim",
                 )
-                if brake:
-                    output.console.print(f"[red]the brake would hold this run[/]: {brake}; everything else would be sent")
+                for brake in brakes:
+                    output.console.print(f"[red]the brake would hold this run[/]: {brake}")
+                if brakes:
+                    output.print("everything else would be sent")
                     output.console.print(
                         f" [dim]next[/] {'look at them above; if' if counts['delete'] else 'if'} they are meant: "
-                        f"`tieline run {escape(name)} --allow-deletes {brake.deletions}`"
+                        f"`tieline run {escape(name)} --allow-deletes {max(brake.deletions for brake in brakes)}`"
                     )
                 return code
 
@@ -213,7 +215,8 @@ def _planned_json(write: PlannedWrite) -> dict[str, Any]:
     return {**msgspec.structs.asdict(write), "digest": write.digest}
 
 
-def _print_planned(write: PlannedWrite, place: str | None = None) -> None:
+def print_write(write: PlannedWrite, place: str | None = None) -> None:
+    """Print one write, planned or done, with its fields; `place` is what it is written to, where that could be either side."""
     sign, style = {"create": ("+ create", "green"), "update": ("~ update", "yellow"), "delete": ("- delete", "red")}.get(
         write.operation, ("", "")
     )
@@ -221,11 +224,11 @@ def _print_planned(write: PlannedWrite, place: str | None = None) -> None:
         sign, style = "! park", "red"
     elif write.state == "held":
         sign, style = "? hold", "magenta"
-    target = f" → {place or ''} {write.target_id or ''}".rstrip() if write.target_id or (place and write.state == "sending") else ""
+    target = f" → {place or ''} {write.target_id or ''}".rstrip() if write.target_id or (place and write.operation != "none") else ""
     target = target.replace("→  ", "→ ")
     output.console.print(f"[{style}]{sign}[/] {escape(write.source_id)}{escape(target)}")
     if write.reason:
         output.console.print(f"      {escape(write.reason)}")
-    for address, value in write.fields.items() if write.state == "sending" else ():
+    for address, value in write.fields.items() if write.state not in ("dead", "held") else ():
         was = f"{value_text(write.before[address])} → " if address in write.before else ""
         output.console.print(f"      {escape(address)}: {escape(was)}{escape(value_text(value))}")

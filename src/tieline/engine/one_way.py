@@ -74,9 +74,9 @@ class OneWayPass(Pass):
         return self._source, self._target
 
     @property
-    def brake(self) -> Braked | None:
-        """The brake that would hold this run, of a plan."""
-        return self._pipeline.braked
+    def brakes(self) -> Sequence[Braked]:
+        """The brakes that would hold this run, of a plan."""
+        return [self._pipeline.braked] if self._pipeline.braked is not None else []
 
     def verdict(self) -> tuple[str, str | None, str]:
         """Return how the run ended: state, error, next step."""

@@ -41,8 +41,8 @@ class Outcome(msgspec.Struct):
     next_step: str = ""
     open: dict[str, int] = {}
     """Open deliveries by state, over all runs."""
-    brake: Braked | None = None
-    """Of a plan: the brake that would hold the run."""
+    brakes: Sequence[Braked] = ()
+    """Of a plan: the brakes that would hold the run."""
     waiting: list[Waiting] = []
     """Of a run that leaves something owed: its systems from which nothing leaves for now, each with the end of that."""
     next_try_at: float | None = None
@@ -133,9 +133,9 @@ class Pass(ABC):
         """The systems that it speaks to."""
 
     @property
-    def brake(self) -> Braked | None:
-        """The brake that would hold this run, of a plan."""
-        return None
+    def brakes(self) -> Sequence[Braked]:
+        """The brakes that would hold this run, of a plan."""
+        return ()
 
     @property
     def counts(self) -> Counts:

@@ -67,18 +67,7 @@ class Plan:
 
     def writes(self) -> Iterator[PlannedWrite]:
         """Yield what the run would do, by source id."""
-        sides = runs.sides(self._db)
-        for row in self._db.stream(
-            """SELECT source_id, operation, state, target_id, changed, before, reason, integration FROM delivery
-               WHERE run = ? ORDER BY source_id, integration, id""",
-            (self.outcome.run,),
-        ):
-            source_id, operation, state, target_id, changed, before, reason, number = row
-            why = decode_json(reason) if reason else {}
-            to = OTHER[sides[number]] if number in sides else None
-            yield PlannedWrite(
-                source_id, operation, state, target_id, _json(changed), _json(before), why.get("message"), why.get("kind"), to
-            )
+        return writes_of(self._db, self.outcome.run)
 
     def counts(self) -> dict[str, int]:
         """Return how many records would be created, updated, deleted, held and parked."""
@@ -129,6 +118,20 @@ class Plan:
             file.write(encode_json(header) + b"\n")
             for write in self.writes():
                 file.write(encode_json({**msgspec.structs.asdict(write), "digest": write.digest}) + b"\n")
+
+
+def writes_of(db: Database, run: int) -> Iterator[PlannedWrite]:
+    """Yield what a run does, by source id: what it would, where it was made for a plan."""
+    sides = runs.sides(db)
+    for row in db.stream(
+        """SELECT source_id, operation, state, target_id, changed, before, reason, integration FROM delivery
+           WHERE run = ? ORDER BY source_id, integration, id""",
+        (run,),
+    ):
+        source_id, operation, state, target_id, changed, before, reason, number = row
+        why = decode_json(reason) if reason else {}
+        to = OTHER[sides[number]] if number in sides else None
+        yield PlannedWrite(source_id, operation, state, target_id, _json(changed), _json(before), why.get("message"), why.get("kind"), to)
 
 
 async def make_plan(open_engine: Callable[[Database], Engine], db: Database, name: str, fingerprint: str, wanted: Wanted) -> Plan:

@@ -63,7 +63,7 @@ class TwoWayPass(Pass):
         self.ways = tuple(Way(job.halves[side].job, systems[OTHER[side]], self._ledgers[side], self._senders[side]) for side in SIDES)
         self._mapped_anew = state.mapping is not None and state.mapping != job.fingerprint
         self._intakes = {side: self._intake(side) for side in SIDES}
-        self._braked: Braked | None = None
+        self._braked: Sequence[Braked] = ()
         self._both_read = False
 
     def _sender(self, side: Side, store_id: str) -> Destination:
@@ -91,8 +91,8 @@ class TwoWayPass(Pass):
         return self._systems["left"], self._systems["right"]
 
     @property
-    def brake(self) -> Braked | None:
-        """The brake that would hold this run, of a plan."""
+    def brakes(self) -> Sequence[Braked]:
+        """The brakes that would hold this run, of a plan."""
         return self._braked
 
     @property
@@ -199,7 +199,7 @@ class TwoWayPass(Pass):
         too_many += [self._too_many_clears(side, field, number) for (side, field), number in braked.clears.items()]
         stops = [stop for stop in too_many if stop is not None]
         if stops and not self.wanted.send:
-            self._braked = stops[0]
+            self._braked = stops
         elif stops:
             number = max(stop.deletions for stop in stops)
             raise SafetyStop(

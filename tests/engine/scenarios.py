@@ -411,7 +411,8 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
             with stage.world.store() as db:
                 known = runs.state_of(db, NAME)
                 assert known is not None
-                wanted = Wanted(undo=runs.latest(db, known.id, 1)[0].id)
+                back = said or 1
+                wanted = Wanted(undo=runs.latest(db, known.id, back)[back - 1].id)
         case ["resolve", id, side]:
             wanted = Wanted(redrive=stage.rule(id, side))
         case ["create" | "ignore" as ruling, id]:

@@ -101,7 +101,9 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
             _print_table(project, itertools.islice(letters, limit))
             if number > limit:
                 output.print(f"… and {number - limit:,} more (--limit, --cause, --field; --json shows all)", style="dim")
-        output.print("`tieline dead-letters show NO`, `edit NO --set FIELD=VALUE`, `redrive NO`, `discard NO --reason …`", style="dim")
+        # A record of a two-way integration is edited where it stands: both systems hold it.
+        edit = ", `edit NO --set FIELD=VALUE`" if any(group.side is None for group in groups) else ""
+        output.print(f"`tieline dead-letters show NO`{edit}, `redrive NO`, `discard NO --reason …`", style="dim")
         return ACT
 
 

@@ -56,6 +56,10 @@ class Matcher:
         """What searches have shown lately, where the connector lets it be remembered."""
         self.first_meeting = False
 
+    def searched_there(self, record: Record) -> Any:
+        """Return the value that `find` is asked for, of a record of the destination; None where nothing can be searched."""
+        return get(record, self._find_field) if self._find_field is not None else None
+
     @property
     def can_look(self) -> bool:
         """Whether the destination can be asked for a record by its match key."""

@@ -24,7 +24,7 @@ from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
-from tieline.store import links, pairs, runs, staged
+from tieline.store import links, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
@@ -273,8 +273,10 @@ class TwoWayPass(Pass):
             else:
                 spelled = differs
             told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled))
-        made = [(target_id, encode_json({})) for delivery, target_id in confirmed if delivery.operation == "create"]
-        pairs.stand_alone(connection, self._integration, half.side, made)
+        made = {target_id: delivery.id for delivery, target_id in confirmed if delivery.operation == "create"}
+        alone = pairs.stand_alone(connection, self._integration, half.side, list(made)) if made else ()
+        # No pair tells what such a delivery has made.
+        outbox.name_targets(connection, [(made[target_id], target_id) for target_id in alone])
         pairs.written(connection, self._integration, half.side, told)
         pairs.meet_again(connection, self._integration, half.side, strange)
         ledger = self._ledgers["left"]

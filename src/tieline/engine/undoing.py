@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from tieline.engine.ledger import about
 from tieline.engine.linked import Links
+from tieline.engine.matching import Matcher
 from tieline.engine.page import delivery_of
 from tieline.engine.passes import Way
+from tieline.mapping import nest
 from tieline.model.errors import Refused
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
@@ -67,18 +69,21 @@ class Undoer:
                 for delivery in written:
                     if delivery.target_id is None and delivery.source_id in known:
                         delivery.target_id = known[delivery.source_id].target_id
-                await self._put_back(way, written)
+                await self._put_back(way, links, written)
                 self._check_stopped()
 
-    async def _put_back(self, way: Way, written: Sequence[Delivery]) -> None:
+    async def _put_back(self, way: Way, links: Links, written: Sequence[Delivery]) -> None:
         ledger = way.ledger
         there = await self._there(way, [d.target_id for d in written if d.target_id is not None and d.operation != "delete"])
+        entered = await self._entered_again(way, links, [d for d in written if d.operation == "delete"])
         opens = outbox.open_by_record(ledger.db, ledger.integration, [delivery.source_id for delivery in written])
         back: list[tuple[Delivery, Delivery, Sequence[str]]] = []
         events: list[journal.Event] = []
         for delivery in written:
             ledger.counts.read += 1
             made, why = self._step_back(way, delivery, there)
+            if made is not None and delivery.id in entered:
+                made, why = None, f"there is one with its match key: {entered[delivery.id]}"
             if any(other.state in ("owed", "sending", "unknown") for other in opens.get(delivery.source_id, ())):
                 made, why = None, "something of it is owed, or on its way"
             if why:
@@ -114,6 +119,8 @@ class Undoer:
                 return None, "what it said before is not known any more"
             if not features.create:
                 return None, f"the connector declares no `create` for {job.spec.target}"
+            if self._is_made_again(way, delivery):
+                return None, ""
             made = delivery_of(delivery.source_id, "create", None, before, {}, before)
             made.shadowed = True
             return made, ""
@@ -139,6 +146,27 @@ class Undoer:
         made = delivery_of(delivery.source_id, "update", id, job.with_rest(write, says), says, {})
         made.shadowed = True
         return made, why if any(address in owed for address in edited) else ""
+
+    async def _entered_again(self, way: Way, links: Links, deleted: Sequence[Delivery]) -> dict[int, str]:
+        """Return {delivery: id} of records in the destination with the match key of one that was deleted: somebody has entered it again."""
+        job, by_key, searched = way.job, dict[str, int](), dict[str, Any]()
+        matcher = Matcher(job, way.target, way.ledger, links=links)
+        for delivery in deleted:
+            record = nest(decode_json(delivery.before)) if delivery.before else {}
+            if (key := job.target_key(record)) is not None:
+                by_key[key], searched[key] = delivery.id, matcher.searched_there(record)
+        found = await matcher.candidates(searched, dict, fresh=True)
+        return {by_key[key]: candidates[0].id for key, candidates in found.items() if candidates}
+
+    def _is_made_again(self, way: Way, deleted: Delivery) -> bool:
+        """Whether a record that was deleted has been made again, or may have been, and was not deleted as well since."""
+        since = (
+            one
+            for one in reversed(outbox.of_record(way.ledger.db, way.ledger.integration, deleted.source_id))
+            if one.id > deleted.id and one.operation in ("create", "delete") and one.state in ("delivered", "owed", "sending", "unknown")
+        )
+        last = next(since, None)
+        return last is not None and last.operation == "create"
 
     async def _there(self, way: Way, ids: Sequence[str]) -> dict[str, Record]:
         """Return the records that are there, by id."""

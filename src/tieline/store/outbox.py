@@ -248,6 +248,11 @@ def open_for(connection: sqlite3.Connection, integration: int, source_id: str) -
     return (row[0], row[1]) if row else None
 
 
+def name_targets(connection: sqlite3.Connection, named: Sequence[tuple[int, str]]) -> None:
+    """Note (delivery, target id) of what deliveries have made, where nothing else tells it."""
+    connection.executemany("UPDATE delivery SET target_id = ? WHERE id = ?", [(target_id, id) for id, target_id in named])
+
+
 def doubt_sending(connection: sqlite3.Connection, integration: int, first: int, *, run: int, now: float, why: str) -> None:
     """Mark what a run left on its way as unknown, and note it with the record: the call itself may be missing in the journal."""
     connection.execute(

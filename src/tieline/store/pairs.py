@@ -270,12 +270,17 @@ def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
     )
 
 
-def stand_alone(connection: sqlite3.Connection, integration: int, side: Side, made: Sequence[tuple[str, bytes]]) -> None:
-    """Note (id, shadow) of records of a side that were made for nobody's sake: those that are in no pair."""
-    connection.executemany(
-        f"INSERT INTO pair (integration, verdict, {side}_id, {side}_shadow) VALUES (?, 'alone', ?, ?) ON CONFLICT DO NOTHING",
-        [(integration, *one) for one in made],
+def stand_alone(connection: sqlite3.Connection, integration: int, side: Side, made: Sequence[str]) -> set[str]:
+    """Note records of a side, by id, that were made for nobody's sake, and return them: those that are in no pair."""
+    known = connection.execute(
+        f"SELECT {side}_id FROM pair WHERE integration = ? AND {side}_id IN ({marks(len(made))})", (integration, *made)
     )
+    alone = {*made} - {id for (id,) in known}
+    connection.executemany(
+        f"INSERT INTO pair (integration, verdict, {side}_id, {side}_shadow) VALUES (?, 'alone', ?, ?)",
+        [(integration, id, _NOTHING) for id in alone],
+    )
+    return alone
 
 
 def without(pair: Pair, side: Side) -> Pair:

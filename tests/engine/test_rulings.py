@@ -80,6 +80,21 @@ def test_what_is_given_back_overwrites_nothing_unseen(held):
     assert 0 == len(list(held.letters()))
 
 
+def test_what_is_given_back_overwrites_no_edit_that_only_this_run_has_read(held):
+    """Whoever gave the order had not seen it; having been told, they may give it again."""
+    rule(held, "right")
+    held.run()
+    with held.store() as db:
+        (decided,) = conflicts.decided(db)
+    held.leads.change(held.ann, name="Annabel")
+    restoring = Restoring((decided.event,), "it was right")
+    with pytest.raises(Refused, match='edited since the run before: `name` says "Annabel"'):
+        held.run(restore=restoring)
+
+    assert {"Annabel"} == names(held)
+    assert ("green", {"Anna"}) == (held.run(restore=restoring).state, names(held))
+
+
 @pytest.fixture
 def in_doubt(tmp_path):
     """A world in which the counterpart of somebody without a match key was made, and the answer was lost."""

@@ -19,11 +19,13 @@ from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.updating import CannotWrite, update_of
 from tieline.model.errors import Refused
 from tieline.model.paths import put
-from tieline.model.records import ABSENT, Record, Values
+from tieline.model.records import ABSENT, Record, Values, encode_json
 from tieline.store import outbox, pairs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync.decide import same
+from tieline.sync.reconcile import Strand
+from tieline.sync.rewriting import is_rewriting
 
 
 class Restorer:
@@ -34,8 +36,8 @@ class Restorer:
         self._job, self._ledgers, self._send, self._reason = job, ledgers, send, wanted.reason
         self._db, self._integration = ledgers["left"].db, ledgers["left"].integration
         self._conflicts = [conflicts.get_decided(self._db, event) for event in dict.fromkeys(wanted.events)]
-        for one in self._conflicts:
-            self._pair(one)
+        self._stood = {one.event: self._stands(one, self._pair(one)) for one in self._conflicts}
+        """What both sides of each said before anything was read in this run: that much somebody may have seen."""
 
     def records(self) -> list[tuple[Side, str]]:
         """Return the records that lost."""
@@ -62,12 +64,23 @@ class Restorer:
             )
         return pair
 
-    def _give_back(self, one: DecidedConflict, pair: Pair, decided: Decided) -> None:
-        half, there = self._job.halves[one.side], self._job.halves[OTHER[one.side]]
+    def _strand(self, one: DecidedConflict) -> Strand:
         strand = next((strand for strand in self._job.terms.strands if strand.name == one.field), None)
         if strand is None:
             raise Refused(f"{self._job.name} has no rule for {one.field} any more", next_step="write it in the system itself")
+        return strand
+
+    def _stands(self, one: DecidedConflict, pair: Pair) -> dict[Side, Values]:
+        """Return what both sides say where the conflict was."""
+        strand = self._strand(one)
+        says = {side: half.says(half.standing(pair)) for side, half in self._job.halves.items()}
+        return {side: {a: says[side].get(a) for a in getattr(strand, side)} for side in SIDES}
+
+    def _give_back(self, one: DecidedConflict, pair: Pair, decided: Decided) -> None:
+        half, there = self._job.halves[one.side], self._job.halves[OTHER[one.side]]
+        strand = self._strand(one)
         self._check_at_rest(one, pair)
+        self._check_seen(one, pair)
         record, source = half.standing(pair), there.standing(pair)
         says, other = half.says(record), there.says(source)
         for address, value in one.lost.items():
@@ -101,6 +114,16 @@ class Restorer:
                 f"{self._job.halves[side].place} would not take it: {error}",
                 next_step="write it in the system itself, as it is accepted there",
             ) from None
+
+    def _check_seen(self, one: DecidedConflict, pair: Pair) -> None:
+        for side, now in self._stands(one, pair).items():
+            edited = [address for address, value in now.items() if not is_rewriting(self._stood[one.event][side][address], value)]
+            if edited:
+                said = ", ".join(f"`{address}` says {encode_json(now[address]).decode()}" for address in edited)
+                raise Refused(
+                    f"{self._job.halves[side].place} {pair.id_of(side)} was edited since the run before: {said} now; nothing was given back",
+                    next_step=f"`tieline conflicts restore {one.event}` again, if that shall be overwritten",
+                )
 
     def _check_at_rest(self, one: DecidedConflict, pair: Pair) -> None:
         for side in SIDES:

@@ -27,6 +27,7 @@ from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.likeness import Likeness
 from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, PlannedWrite, check_plan, guard_by, make_plan, writes_of
+from tieline.engine.receiving import Receiving
 from tieline.engine.run import Engine, amend, check_lease, observe
 from tieline.engine.standing import Standing
 from tieline.engine.two_sides import TwoWayIntegration
@@ -227,6 +228,35 @@ class Tieline:
             caller.observe, caller.amend, caller.may_write = self._observe, self._amend, check_lease
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
         return self._systems[connection]
+
+    def receiving(self, tell: events.WebhookListener = events.nobody) -> dict[str, Receiving]:
+        """Return what takes the webhooks of each connection that has a secret for them, and whose files are right.
+
+        Raises `TielineError` for a secret that can't be used.
+        """
+        found = {}
+        for name, declared in sorted(self.project.connections.items()):
+            connector = self.project.connectors.get(declared.connector)
+            if connector is None or connector.webhooks is None or self._is_wrong(name):
+                continue
+            try:
+                secrets = [resolve_secret(text, self.project.folder, self._environ) for text in declared.webhook_secrets]
+                for secret in secrets:
+                    self.redactor.add(secret)
+                if secrets:
+                    found[name] = Receiving(name, connector, [secret.reveal() for secret in secrets], self.db, self.clock, tell)
+            except TielineError as error:
+                raise TielineError(f"connection `{name}`: `webhook_secret`: {error}", next_step=error.next_step) from None
+        return found
+
+    def _is_wrong(self, connection: str) -> bool:
+        """Whether something is wrong in the files of a connection: what is declared wrong may verify nothing."""
+        errors = self.project.errors
+        if not errors:
+            return False
+        file, _ = self.project.where("connector", self.project.connections[connection].connector)
+        own, _ = self.project.where("connection", connection)
+        return any(c.file == file or (c.file == own and c.key.partition(".")[0] in ("", connection)) for c in errors)
 
     def outages(self) -> dict[str, Outage]:
         """Return the systems that are known to be down, by connection."""

@@ -150,6 +150,28 @@ def run(
 
 
 @app.command()
+def receive(
+    host: Annotated[str, typer.Option(help="Where to listen; other machines reach it only if you name another address.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes one that is free.", min=0, max=65535)] = 8920,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where vendors find it, such as `https://hooks.example.com`: what ends TLS before it.", show_default=False),
+    ] = None,
+    log: Annotated[
+        Literal["off", "text", "json"], typer.Option("--log", envvar="TIELINE_LOG", help="Log lines on standard error, of what goes wrong.")
+    ] = "text",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Receive webhooks until asked to end. What they tell of is kept, and is taken up by the next run."""
+    output.json_mode, output.log = json, log
+    from tieline.cli import receiving
+
+    with spoken_errors():
+        raise SystemExit(receiving.receive(project, host=host, port=port, url=url))
+
+
+@app.command()
 def status(integration: Integration = None, project: Folder = HERE, json: Json = False) -> None:
     """Say how each integration is doing. The exit code is 1 when someone must act."""
     output.json_mode = json

@@ -7,18 +7,19 @@ A line names integration, run, delivery, call and record; request, answer and th
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from tieline.model.events import Event, Listener
+from tieline.model.events import Event, WebhookEvent
 from tieline.model.secret import Redactor
 
 _TEXT: Final = structlog.processors.LogfmtRenderer(bool_as_flag=False)
 
 
-def listener(form: str, redactor: Redactor) -> Listener:
+def listener(form: str, redactor: Redactor) -> Callable[[Event | WebhookEvent], None]:
     """Return what writes a line for each event: `json`, or `text` as `name key=value`."""
     logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
@@ -31,7 +32,7 @@ def listener(form: str, redactor: Redactor) -> Listener:
         cache_logger_on_first_use=True,
     )
 
-    def write(event: Event) -> None:
+    def write(event: Event | WebhookEvent) -> None:
         details = {key: value for key, value in msgspec.to_builtins(event).items() if value not in (None, (), [], "")}
         details = redactor.clean(details)
         logger.msg(event.name, level="warning" if event.grave else "info", **details)

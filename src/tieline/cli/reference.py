@@ -33,6 +33,7 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "check": ("tieline check --live", (0, 1, 2, 3, 5)),
     "plan": ("tieline plan qualified-leads --show 5\ntieline plan qualified-leads --out plan.jsonl", (0, 1, 2, 3, 4, 5)),
     "run": ("tieline run qualified-leads\ntieline run qualified-leads --plan plan.jsonl\ntieline run qualified-leads --allow-deletes 120", (0, 1, 2, 3, 4, 5, 130)),
+    "receive": ("tieline receive --port 8920 --url https://hooks.example.com", (0, 2, 5)),
     "status": ("tieline status || notify-the-team", (0, 1, 2, 3, 5)),
     "verify": ("tieline verify qualified-leads\ntieline verify qualified-leads --repair", (0, 1, 2, 3, 4, 5, 130)),
     "undo": ("tieline undo 42 --plan\ntieline undo 42", (0, 1, 2, 3, 4, 5, 130)),

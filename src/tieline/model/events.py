@@ -119,8 +119,51 @@ class CallsDropped(Event, frozen=True, kw_only=True):
     bodies: int
 
 
+class WebhookEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened while webhooks were received. `name` begins its log line."""
+
+    name: ClassVar[str] = ""
+    grave: ClassVar[bool] = True
+
+    connection: str
+
+
+class WebhookRefused(WebhookEvent, frozen=True, kw_only=True):
+    """A request did not prove that it comes from the vendor; nothing of it was kept."""
+
+    name = "webhook.refused"
+
+    why: str
+
+
+class WebhookUnusable(WebhookEvent, frozen=True, kw_only=True):
+    """The vendor sent something that is not what the connector says that its events look like."""
+
+    name = "webhook.unusable"
+
+    why: str
+
+
+class WebhookIgnored(WebhookEvent, frozen=True, kw_only=True):
+    """An event came of a type that no resource declares; each type is told of once."""
+
+    name = "webhook.ignored"
+    grave = False
+
+    type: str
+
+
+class WebhookNotKept(WebhookEvent, frozen=True, kw_only=True):
+    """The store took nothing: the vendor is asked to send it again."""
+
+    name = "webhook.not_kept"
+
+    why: str
+
+
 Listener: TypeAlias = Callable[[Event], None]
+WebhookListener: TypeAlias = Callable[[WebhookEvent], None]
 
 
-def nobody(event: Event) -> None:
+def nobody(event: Event | WebhookEvent) -> None:
     """Listen to nothing."""

@@ -37,6 +37,8 @@ class Connection(Declared):
     """One of the connector's environments."""
     auth: Credentials = Credentials.model_construct()
     """Credentials, by reference."""
+    webhook_secret: str | tuple[str, ...] | None = None
+    """A reference to the secret by which the vendor's events are known, `${env:NAME}`; several while it is being changed: any one is enough."""
     variables: dict[str, str] = {}
     """What the connector asks for: an organisation, a list, a region."""
     owner: str | None = None
@@ -45,3 +47,10 @@ class Connection(Declared):
     """Limits of your plan, in place of the connector's."""
     concurrency: PositiveInt | None = None
     """Most calls at once, in place of the connector's."""
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The references to the secrets by which its events are known."""
+        if self.webhook_secret is None:
+            return ()
+        return (self.webhook_secret,) if isinstance(self.webhook_secret, str) else self.webhook_secret

@@ -14,6 +14,7 @@ from pydantic import PositiveFloat, PositiveInt, StringConstraints
 
 from tieline.spec.base import Declared, Duration, Length, Name, Path
 from tieline.spec.lists import Ceiling, Conditional, TimeFormat
+from tieline.spec.webhooks import ResourceWebhook, Webhooks
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
@@ -503,6 +504,8 @@ class Resource(Declared):
     """Writes of many records in one call."""
     page: str | None = None
     """Address of a record in the vendor's own user interface, `{id}` and variables filled in; `explain` shows it."""
+    webhook: ResourceWebhook | None = None
+    """The events that concern its records."""
 
 
 class Connector(Declared):
@@ -544,5 +547,7 @@ class Connector(Declared):
     """A key that makes repeated writes harmless."""
     ping: Request | None = None
     """A cheap call that needs the credentials, for `check --live`."""
+    webhooks: Webhooks | None = None
+    """The events that the vendor sends by itself."""
     resources: dict[Name, Resource]
     """The collections of records."""

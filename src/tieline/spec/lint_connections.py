@@ -9,6 +9,7 @@ from tieline.spec.connections import Connection, Credentials
 from tieline.spec.connectors import Connector
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_limits
+from tieline.spec.lint_webhooks import lint_webhook_secret, secrets_of
 from tieline.spec.reader import Project
 from tieline.spec.references import ReferenceProblem, check_url, check_url_template, resolve, unresolved
 from tieline.spec.source import Key
@@ -32,6 +33,7 @@ def lint_connection(project: Project, found: Findings, connection: Connection, e
         if None not in (written or {}).values():  # which says nothing, and is complained of there
             _method(found, connection, connector)
         _variables(found, connection, connector)
+        lint_webhook_secret(found, connection, connector)
         _environment(project, found, connection, connector, environ)
     lint_limits(found, connection.limits or ())
     for keys, text in _referring(connection):
@@ -104,5 +106,6 @@ def _referring(connection: Connection) -> Iterator[tuple[Keys, str]]:
     if auth.basic is not None:
         yield ("auth", "basic", "username"), auth.basic.username
         yield ("auth", "basic", "password"), auth.basic.password
+    yield from secrets_of(connection)
     for name, text in connection.variables.items():
         yield ("variables", name), text

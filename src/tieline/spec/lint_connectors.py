@@ -12,6 +12,7 @@ from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, List,
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
+from tieline.spec.lint_webhooks import lint_webhooks
 from tieline.spec.references import check_url_template
 from tieline.spec.source import Key
 from tieline.spec.words import meant
@@ -37,6 +38,7 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
     judge.headers(("headers",), connector.headers)
     if connector.idempotency is not None:
         judge.header(("idempotency", "header"), connector.idempotency.header)
+    lint_webhooks(found, connector, judge.header)
     lint_limits(found, connector.limits)
     lint_limit_headers(found, connector.limit_headers)
     judge.unused()

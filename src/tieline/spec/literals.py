@@ -62,7 +62,7 @@ def _texts(value: Any, keys: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...],
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _texts(item, (*keys, index))
-    elif isinstance(value, int | Decimal) and not isinstance(value, bool) and "auth" in keys:
+    elif isinstance(value, int | Decimal) and not isinstance(value, bool) and {"auth", "webhook_secret"}.intersection(keys):
         yield keys, str(value)  # a password of digits only
 
 
@@ -73,7 +73,7 @@ def _problem(keys: tuple[Key, ...], text: str, *, credentials: bool) -> str:
         return "this looks like a secret"
     if (match := _IN_URL.search(text)) and not is_reference(match[1]):
         return "there is a password in this address"
-    if credentials and "auth" in keys[1:] and keys[-1] not in _OPEN:
+    if credentials and {"auth", "webhook_secret"}.intersection(keys[1:]) and keys[-1] not in _OPEN:
         return "" if is_reference(text) else "a secret must not be written here"
     sent = _SENT | {"variables"} if credentials else _SENT
     if not keys or not isinstance(keys[-1], str) or not (sent.intersection(keys[:-1]) or keys[-1] == "const"):

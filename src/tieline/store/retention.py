@@ -92,6 +92,11 @@ def _steps_by_age(db: Database, keep: Retention, now: float) -> list[Step]:
                    LIMIT ?2)""",
             (before, _STEP_ROWS),
         ).rowcount
+        gone += connection.execute(
+            """DELETE FROM inbox WHERE seq IN (
+                 SELECT seq FROM inbox WHERE seq < coalesce((SELECT seq FROM inbox WHERE at >= ?1 ORDER BY seq LIMIT 1), 1e18) ORDER BY seq LIMIT ?2)""",
+            (before, _STEP_ROWS),
+        ).rowcount
         if gone < _STEP_ROWS:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('pruned_at', ?)", (str(now),))
         return gone >= _STEP_ROWS

@@ -53,7 +53,7 @@ class Reconciler:
             if len(work.records) == 2:
                 half = self._desk.half(side)
                 try:
-                    values = half.mapping(work.records[side], links[side])
+                    values = half.made(work.records[side], links[side], pair)
                 except MappingError as error:
                     self._waiting.mapping_failed(work, side, error, decided)
                     return

@@ -87,7 +87,7 @@ class Restorer:
             put(record, address, value)
         goes = strand.forward if one.side == "left" else strand.back
         links = Lookups(self._db, half.job).of([record])
-        made = half.mapping(record, links) if goes else {}
+        made = half.made(record, links, pair) if goes else {}
         writes: dict[Side, Values] = {
             half.side: {a: v for a, v in one.lost.items() if not same(v, says.get(a, ABSENT))},
             there.side: {

@@ -20,6 +20,7 @@ from tieline.spec.fields import Fields
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule
 from tieline.store.pairs import OTHER, Pair, Side
 from tieline.store.runs import back
+from tieline.sync.decide import same
 from tieline.sync.reconcile import Gone, Policy, Strand, Terms
 
 _USUAL_POLICY: Final = "hold"
@@ -36,6 +37,7 @@ class Half:
         self.key: Callable[[Record], str | None] = job.source_key
         self.project = job.project
         self.flat = job.old_values
+        self._waits = tuple(lookup for lookup in self.mapping.lookups if lookup.missing == "hold")
         self._nest = None if self.mapping.reads_all else compile_nest(job.watched)
         changed = resource.list.changed_since if resource.list is not None else None
         self._changed = changed if changed is not None and changed.field is not None else None
@@ -69,9 +71,33 @@ class Half:
     def lacks_links(self, record: Record, links: Links) -> bool:
         """Whether a field of the other side waits for a link that another integration has yet to make."""
         return any(
-            lookup.later and (id := lookup.wants(record)) is not None and (lookup.integration, id) not in links
+            lookup.missing == "later" and (id := lookup.wants(record)) is not None and (lookup.integration, id) not in links
             for lookup in self.mapping.lookups
         )
+
+    def made(self, record: Record, links: Links, pair: Pair) -> Values:
+        """Return what the mapping makes of a record of a pair for the other side. Raises `MappingError`.
+
+        What a field refers to may have lost its counterpart since both agreed: a reference that has not changed waits for nobody, and is
+        left out.
+        """
+        if not (dangling := self.dangling(record, links, pair)):
+            return self.mapping(record, links)
+        no_link: Any = None
+        values = self.mapping(record, {**links, **dict.fromkeys(dangling.values(), no_link)})
+        return {address: value for address, value in values.items() if address not in dangling}
+
+    def dangling(self, record: Record, links: Links, pair: Pair) -> dict[str, tuple[str, str]]:
+        """Return {field of the other side: (integration, id)} of unchanged references to records that have no counterpart any more."""
+        if not self._waits or not pair.met:
+            return {}
+        found: dict[str, tuple[str, str]] = {}
+        for lookup in self._waits:
+            if (id := lookup.wants(record)) is not None and (lookup.integration, id) not in links:
+                says, agreed = self.says(record), self.says(self.standing(pair))
+                if all(same(says.get(address, ABSENT), agreed.get(address, ABSENT)) for address in self.mapping.sources[lookup.target]):
+                    found[lookup.target] = lookup.integration, id
+        return found
 
     def at(self, record: Record) -> float | None:
         """Return when a record was last changed, in seconds, as its system tells; None where it does not, or not as a time."""

@@ -200,7 +200,7 @@ class _Sweep:
             for side in SIDES:
                 half = halves[side]
                 says[side] = half.says(records[side])
-                made[half.other] = half.mapping(records[side], found_links[side])
+                made[half.other] = half.made(records[side], found_links[side], pair)
         except MappingError:
             self._apart(pair, state or "not read yet", {})
             return
@@ -209,6 +209,8 @@ class _Sweep:
             for side in SIDES
         )
         strands = reconcile.differing(left, right, self._job.terms)
+        if strands:
+            strands = self._that_can_be_told(strands, pair, records, found_links)
         undone = links.kept(self._db, self._integration, pair.left_id or "") if strands else {}
         kept = [strand for strand in strands if strand.name in undone or (state is None and strand.policy in _KEPT)]
         strands = [strand for strand in strands if strand not in kept]
@@ -226,6 +228,19 @@ class _Sweep:
         fields = {address: [made["right"].get(address), says["right"].get(address)] for strand in strands for address in strand.right}
         self._fields.update(fields.keys())
         self._apart(pair, state or ("not read yet" if changed or pair.met == pairs.MAPPED_OTHERWISE or not pair.met else APART), fields)
+
+    def _that_can_be_told(
+        self,
+        strands: Sequence[Strand],
+        pair: Pair,
+        records: Mapping[Side, Record],
+        found_links: Mapping[Side, Mapping[tuple[str, str], str | int]],
+    ) -> list[Strand]:
+        """Return the strands but those in which both sides refer to what they did when they agreed, and that has no counterpart any more."""
+        dangling = {half.other: half.dangling(records[side], found_links[side], pair) for side, half in self._job.halves.items()}
+        return [
+            strand for strand in strands if not all(any(address in dangling[side] for address in getattr(strand, side)) for side in SIDES)
+        ]
 
     def _changed(self, pair: Pair, side: Side, fields: bytes) -> bool:
         """Whether a side says something that no run has read yet."""

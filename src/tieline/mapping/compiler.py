@@ -37,8 +37,10 @@ class Lookup:
     integration: str
     wants: Callable[[Record], str | None]
     """The id, as text, whose link is needed; None when there is none, or when the rule fails before."""
-    later: bool = False
-    """Without the link, the field is left out until there is one."""
+    target: str
+    """The destination's field that it is for, by address."""
+    missing: str = "hold"
+    """What follows without the link, as the rule says: see `spec.integrations.Rule`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class CompiledMapping:
         """By address written: the addresses of the record that its rule reads; the empty one is the whole record."""
         looked_up = [plan for plan in plans if plan.rule.lookup is not None]
         self.lookups: tuple[Lookup, ...] = tuple(
-            Lookup(plan.rule.lookup or "", _wants(plan), plan.rule.missing == "later") for plan in looked_up
+            Lookup(plan.rule.lookup or "", _wants(plan), plan.address, plan.rule.missing) for plan in looked_up
         )
         self._run = _whole(plans, self._explain)
         self._single: list[Callable[[Record, Links], Any]] | None = None

@@ -40,7 +40,7 @@ from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.errors import Refused, SpecError, StoreError, TielineError
 from tieline.model.paths import get
-from tieline.model.records import ABSENT, Record, Values, encode_json
+from tieline.model.records import ABSENT, encode_json
 from tieline.model.secret import Redactor
 from tieline.model.verified import Verified
 from tieline.observe.calls import hide_in_call, records_meant
@@ -395,13 +395,14 @@ class Tieline:
     async def mend(
         self, name: str, verification: Verification, *, allow: int | None = None, progress: Callable[[Counts], None] = lambda counts: None
     ) -> Outcome:
-        """Bring in line what a verification found to have gone astray; `allow` is the most that may be made anew, or deleted.
+        """Bring in line what a verification found to have gone astray; `allow` is the most that may be made anew.
 
-        One way, what was changed or is gone in the destination is sent again. Both ways, pairs that are apart meet anew.
+        One way, what was changed or is gone in the destination is sent again. Both ways, pairs that are apart meet anew, and what is gone
+        on one side is made anew there, rather than deleted on the other.
         """
         if self.project.integrations[name].two_way:
             meet_anew(self.db, name, list(apart(verification)), self.clock.now())
-            wanted = Wanted(full=True, allow_deletes=allow)
+            wanted = Wanted(full=True, remake=True, allow_deletes=allow)
         else:
             most = self.project.integrations[name].brakes.deletes if allow is None else allow
             wanted = Wanted(mend=verification.mending(most))
@@ -516,14 +517,10 @@ class Tieline:
 
     def discard_letters(self, which: Sequence[int] | Chosen, reason: str, *, integration: str | None = None) -> int:
         """Give up on dead letters, by number or all that are meant; return how many. Both sides of a pair stand as they are."""
-        stand, now = Standing(self.db, self._seen_by), self.clock.now()
+        stand, now = Standing(self.db, lambda name: self.two_way(name) if name in self.project.integrations else None), self.clock.now()
         if isinstance(which, Chosen):
             return deadletters.discard_all(self.db, reason, integration=integration, chosen=which, now=now, stand=stand)
         return deadletters.discard(self.db, which, reason, now=now, stand=stand)
-
-    def _seen_by(self, name: str, side: Literal["left", "right"], record: Record) -> Values:
-        """Return what the mapping sees of a record of a side."""
-        return self.two_way(name).halves[side].project(record)
 
     def edit_letter(self, id: int, changes: Mapping[str, Any]) -> deadletters.DeadLetter:
         """Change fields of the source record that a dead letter keeps."""

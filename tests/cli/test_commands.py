@@ -171,12 +171,14 @@ def test_what_went_astray_is_found_and_sent_again(world):
     for member in gone:
         world.email.ask("DELETE", f"records/{member['id']}")
     found = world.tieline("verify", NAME, "--json")
+    unmended = world.tieline("status", NAME)
     refused = world.tieline("verify", NAME, "--repair", "--allow", "6")
     mended = world.tieline("verify", NAME, "--repair", "--allow", "7")
     status = world.tieline("status", NAME)
     after = world.tieline("verify", NAME)
 
     assert (1, 1, 7) == (found.code, found.json["differing"], found.json["missing"])
+    assert (1, 0) == (unmended.code, status.code), "status calls for somebody until it is mended"
     assert {"vip": [changed["vip"], not changed["vip"]]} == found.json["findings"][0]["fields"]
     assert 4 == refused.code
     assert "7 records are gone" in refused.said

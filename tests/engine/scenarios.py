@@ -419,7 +419,7 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
             wanted = Wanted(redrive=stage.rule(id, ruling))
         case ["repair"]:
             _repair(stage)
-            wanted = Wanted(full=True)
+            wanted = Wanted(full=True, remake=True, **(said or {}))
         case ["wait", seconds]:
             stage.world.clock.elapsed_seconds += float(seconds.removesuffix("s"))
             return (yield Step(told, None))

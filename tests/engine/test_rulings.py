@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.world import World, leads, members
+from engine.world import NAME, World, leads, members
 from tieline.engine import conflicts, unmatched
 from tieline.engine.passes import Restoring
 from tieline.model.errors import Refused
@@ -59,6 +59,24 @@ def test_a_ruling_does_not_hold_once_a_side_says_something_else(held):
 
     assert ("attention", {"Annabel", "Anne"}) == (outcome.state, names(held))
     assert ({"name": "Annabel"}, None) == (one.left, one.ruling)
+
+
+def test_who_gives_up_on_a_conflict_lets_both_sides_differ_and_verify_knows_that_it_is_meant(held):
+    (letter,) = held.letters()
+
+    async def verified(tieline):
+        tieline.discard_letters([letter.id], "both names are right")
+        with await tieline.verify(NAME) as verification:
+            return verification.verified
+
+    found = held.within(verified)
+    held.run(full=True)
+    assert (1, 1, 0) == (found.in_sync, found.kept, found.wrong)
+    assert {"Anna", "Anne"} == names(held)
+
+    held.leads.change(held.ann, name="Annabel")
+    held.run()
+    assert {"Annabel"} == names(held)
 
 
 def test_what_is_given_back_overwrites_nothing_unseen(held):

@@ -100,7 +100,7 @@ strands = st.tuples(
         for each in (NAME, TAGS, PHONE)
     )
 )
-_gone = st.sampled_from(["ignore", "unlink", "delete", "archive"])
+_gone = st.sampled_from(["ignore", "unlink", "delete", "archive", "remake"])
 terms = st.builds(
     Terms,
     strands=strands,

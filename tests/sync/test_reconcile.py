@@ -290,6 +290,7 @@ def test_what_the_mapping_makes_nothing_of_changes_nothing():
         ("delete", "keep", "delete_right", "remake_left"),
         ("archive", "hold", "archive_right", "held"),
         ("archive", "delete", "archive_right", "archive_right"),
+        ("remake", "hold", "remake_left", "remake_left"),
     ],
 )
 def test_a_deletion_does_what_the_integration_says_and_an_edit_since_is_told(gone, edited, unchanged, changed):

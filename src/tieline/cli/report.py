@@ -83,6 +83,8 @@ def _print_status(entry: IntegrationStatus) -> None:
         output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
     if entry.verified is not None:
         output.console.print(f"  verified  {when(entry.verified.at)}: {_verified_in_words(entry.verified)}")
+        if entry.verified.wrong and entry.verified.mended_by is None:
+            output.print(f"            `tieline verify {entry.integration}` tells which, and whether they still are", style="dim")
     calls = entry.calls
     if calls.get("calls"):
         waited = calls["mean_waited_seconds"]

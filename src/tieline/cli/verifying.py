@@ -19,6 +19,7 @@ from tieline.spec.integrations import Integration
 
 _MOST_FIELDS = 6
 _MENDED = ("differing: changed there", "differing: apart", "missing: gone there")
+_MENDED_BOTH_WAYS = (*_MENDED, "left over: gone there")
 """What `--repair` mends."""
 _STYLES = {"differing": "yellow", "missing": "red", "left over": "magenta"}
 
@@ -52,7 +53,7 @@ def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: in
             else:
                 output.print()
                 print_outcome(outcome)
-            mended = sum(verified.why.get(why, 0) for why in _MENDED)
+            mended = sum(verified.why.get(why, 0) for why in (_MENDED_BOTH_WAYS if verified.two_way else _MENDED))
             left = ACT if verified.wrong_for_someone > mended else OWED if verified.wrong > mended else OK
             return max(code_of(outcome), left, key=gravity)
 
@@ -161,7 +162,11 @@ def _next_steps(verified: Verified) -> list[str]:
     steps = []
     if why.get("differing: apart"):
         steps.append(f"`tieline verify {name} --repair` lets pairs that are apart meet anew: the integration's policies decide about them")
-    if why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
+    if verified.two_way and (why.get("missing: gone there") or why.get("left over: gone there")):
+        steps.append(
+            f"`tieline verify {name} --repair` makes anew what is gone on one side; `tieline run {name}` does with its counterpart what `deletes` says"
+        )
+    elif why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
         steps.append(f"`tieline verify {name} --repair` sends again what was changed or is gone there; `tieline explain` tells its history")
     if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("parked", "held")):
         steps.append(

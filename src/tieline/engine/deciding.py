@@ -35,18 +35,26 @@ class Decider:
     """Decides what is staged, in one run."""
 
     def __init__(
-        self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger], send: Send, guard: Guard | None, check_stopped: Callable[[], None]
+        self,
+        job: TwoWayIntegration,
+        ledgers: Mapping[Side, Ledger],
+        send: Send,
+        guard: Guard | None,
+        check_stopped: Callable[[], None],
+        *,
+        remake: bool = False,
     ) -> None:
         """`ledgers` are by the side whose changes they are about; `send` is given what is durable, by that side.
 
         `guard` looks at each delivery before its commit; it raises `SafetyStop` to refuse it. `check_stopped` raises when the run shall end.
+        `remake`: see `Wanted`.
         """
         self._ledgers, self._send, self._guard, self._check_stopped = ledgers, send, guard, check_stopped
         desk = self._desk = Desk(job, ledgers)
         self._db, self._integration, self._run = desk.db, desk.integration, desk.run
         waiting = Waiting(desk)
         self._meetings = Meetings(desk, waiting)
-        self._reconciler = Reconciler(desk, self._meetings, waiting)
+        self._reconciler = Reconciler(desk, self._meetings, waiting, remake=remake)
 
         self.missed: Mapping[Side, frozenset[str]] = {side: frozenset() for side in SIDES}
         """Records of each side that were not shown, and that nobody believes to be gone: nothing is decided about them."""
@@ -72,7 +80,7 @@ class Decider:
 
     async def decide(self, *, braked_too: bool) -> None:
         """Decide all that is staged; with `braked_too`, also deletions and clears, which are only counted otherwise."""
-        self._reconciler.braked = Braked({}, {})
+        self._reconciler.braked = Braked({}, {}, {})
         after = ("", "")
         while portion := staged.portion(self._db, self._integration, after=after):
             after = portion[-1].side, portion[-1].id

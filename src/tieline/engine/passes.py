@@ -84,6 +84,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Put back what this run wrote, and read nothing."""
     restore: Restoring | None = None
     """Give back what decided conflicts have overwritten, of a two-way integration."""
+    remake: bool = False
+    """Of a two-way integration: make anew what was deleted on one side, where `deletes` would have the other deleted or archived."""
     mend: Mending | None = None
     """Send again what a verification found to have gone astray, and read nothing."""
 

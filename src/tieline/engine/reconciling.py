@@ -32,18 +32,25 @@ class Braked(NamedTuple):
     """By the side on which records would be deleted."""
     clears: dict[tuple[Side, str], int]
     """By side and field: in how many records it would be emptied."""
+    remakes: dict[Side, int]
+    """By the side on which records would be made anew, in a repair."""
 
     def __bool__(self) -> bool:
-        return bool(self.deletions or self.clears)
+        return bool(self.deletions or self.clears or self.remakes)
 
 
 class Reconciler:
     """Decides about pairs, in one run."""
 
-    def __init__(self, desk: Desk, meetings: Meetings, waiting: Waiting) -> None:
+    def __init__(self, desk: Desk, meetings: Meetings, waiting: Waiting, *, remake: bool) -> None:
+        """`remake`: see `Wanted`."""
         self._desk, self._job, self._ledgers = desk, desk.job, desk.ledgers
         self._meetings, self._waiting = meetings, waiting
-        self.braked = Braked({}, {})
+        self._remake, terms = remake, desk.job.terms
+        self._terms = (
+            msgspec.structs.replace(terms, left_gone=_remade(terms.left_gone), right_gone=_remade(terms.right_gone)) if remake else terms
+        )
+        self.braked = Braked({}, {}, {})
 
     def decide(self, work: Work, links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
         """Decide about a pair whose records were read; without `braked_too`, deletions and clears are only counted."""
@@ -65,7 +72,7 @@ class Reconciler:
                 normal[side] = self._job.normal(side, made[OTHER[side]], links[OTHER[side]])
         left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
         rounds = decode_json(pair.rounds) if pair.rounds else {}
-        rulings, terms = self._rulings(work, letters), self._job.terms
+        rulings, terms = self._rulings(work, letters), self._terms
         if (deletion_ruled := rulings.pop("", None)) is not None:
             # Of an edit against a deletion: whoever says that the side holds which is gone wants the other gone too.
             terms = msgspec.structs.replace(terms, edited="delete" if work.is_gone(deletion_ruled) else "keep")
@@ -158,10 +165,13 @@ class Reconciler:
 
     def _brakes(self, decision: Decision) -> bool:
         """Count what the brakes are about; return whether there is any."""
-        deletions, clears = self.braked
+        deletions, clears, remakes = self.braked
         for side in SIDES:
             if decision.deletion in (f"delete_{side}", f"archive_{side}"):
                 deletions[side] = deletions.get(side, 0) + 1
+                return True
+            if self._remake and decision.deletion == f"remake_{side}":
+                remakes[side] = remakes.get(side, 0) + 1
                 return True
         cleared = [("left", address) for address in decision.clears_left] + [("right", address) for address in decision.clears_right]
         for side_, address in cleared:
@@ -305,3 +315,7 @@ class Reconciler:
             decided.note(
                 loser, id, "conflict decided", field=outcome.strand, kept=OTHER[loser], lost=outcome.lost, why=outcome.why or None, by=by
             )
+
+
+def _remade(gone: reconcile.Gone) -> reconcile.Gone:
+    return "remake" if gone in ("delete", "archive") else gone

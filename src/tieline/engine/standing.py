@@ -8,21 +8,20 @@ from collections.abc import Callable
 
 import msgspec
 
-from tieline.model.records import Record, Values, decode_json, encode_json
-from tieline.store import pairs, runs, staged
+from tieline.engine.two_sides import TwoWayIntegration
+from tieline.model.records import decode_json, encode_json
+from tieline.store import links, pairs, runs, staged
 from tieline.store.database import Database
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
-
-See = Callable[[str, Side, Record], Values]
 
 
 class Standing:
     """Lets pairs stand as they are."""
 
-    def __init__(self, db: Database, see: See) -> None:
-        """`see` returns what the mapping sees of a record of an integration's side."""
-        self._db, self._see = db, see
+    def __init__(self, db: Database, job_of: Callable[[str], TwoWayIntegration | None]) -> None:
+        """`job_of` returns an integration by its name; None where it is not declared any more."""
+        self._db, self._job_of = db, job_of
         self._names, self._sides = runs.names(db), runs.sides(db)
 
     def __call__(self, number: int, delivery: Delivery) -> Callable[[sqlite3.Connection], None] | None:
@@ -34,6 +33,7 @@ class Standing:
         pair = pairs.of(self._db, first.id, side, [delivery.source_id]).get(delivery.source_id)
         if pair is None:
             return None
+        job = self._job_of(self._names[number])
         taken: list[tuple[Side, str]] = []
         told: dict[str, bytes] = {}
         for each in SIDES:
@@ -42,9 +42,10 @@ class Standing:
             if one is None or (one.kind == "gone" and delivery.why.get("kind") != "deleted"):
                 continue  # a deletion that was not what the letter is about is still to be decided
             taken.append((each, one.id))
-            if one.record is not None:
-                told[f"{each}_shadow"] = encode_json(self._see(self._names[number], each, decode_json(one.record)))
-        return functools.partial(_stand, integration=first.id, pair=_standing(pair, delivery, told), taken=taken)
+            if one.record is not None and job is not None:
+                told[f"{each}_shadow"] = encode_json(job.halves[each].project(decode_json(one.record)))
+        apart = _strands_of(job, side, delivery) if pair.linked and job is not None else []
+        return functools.partial(_stand, integration=first.id, pair=_standing(pair, delivery, told), taken=taken, apart=apart)
 
 
 def _standing(pair: Pair, delivery: Delivery, told: dict[str, bytes]) -> Pair:
@@ -62,7 +63,17 @@ def _side_of(delivery: Delivery) -> Side:
     return side
 
 
-def _stand(connection: sqlite3.Connection, *, integration: int, pair: Pair, taken: list[tuple[Side, str]]) -> None:
+def _strands_of(job: TwoWayIntegration, side: Side, delivery: Delivery) -> list[str]:
+    """Return the strands that a letter is about: in these both sides agree to differ."""
+    if "strands" in delivery.why:
+        return list(delivery.why["strands"])
+    field = delivery.why.get("field")
+    written = {*delivery.fields} or ({field} if field else set())
+    return [strand.name for strand in job.terms.strands if not written.isdisjoint(getattr(strand, OTHER[side]))]
+
+
+def _stand(connection: sqlite3.Connection, *, integration: int, pair: Pair, taken: list[tuple[Side, str]], apart: list[str]) -> None:
     pairs.put(connection, [pair])
+    links.keep(connection, integration, [(pair.left_id or "", strand, None) for strand in apart])
     for side, id in taken:
         staged.take(connection, integration, side, [id])

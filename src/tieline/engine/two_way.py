@@ -185,7 +185,7 @@ class TwoWayPass(Pass):
             await self._intakes[side].stage([record])
 
     async def _decide(self) -> None:
-        decider = Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped)
+        decider = Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped, remake=self.wanted.remake)
         decider.missed = {side: intake.missed for side, intake in self._intakes.items()}
         if self._both_read:
             await decider.take_up()
@@ -196,6 +196,7 @@ class TwoWayPass(Pass):
             return
         too_many = [self._too_many_gone(side, number) for side, number in missed.items()]
         too_many += [self._too_many_deletes(side, number) for side, number in braked.deletions.items()]
+        too_many += [self._too_many_remakes(side, number) for side, number in braked.remakes.items()]
         too_many += [self._too_many_clears(side, field, number) for (side, field), number in braked.clears.items()]
         stops = [stop for stop in too_many if stop is not None]
         if stops and not self.wanted.send:
@@ -204,7 +205,9 @@ class TwoWayPass(Pass):
             number = max(stop.deletions for stop in stops)
             raise SafetyStop(
                 f"{self.name}: {'; '.join(map(str, stops))}: none of them was sent, everything else was",
-                next_step=f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} --allow-deletes {number}`; "
+                next_step=f"find out why they are gone; if they are to be made again, `tieline verify {self.name} --repair --allow {number}`"
+                if self.wanted.remake
+                else f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} --allow-deletes {number}`; "
                 "`brakes` in the integration holds for every run",
             )
         if braked:
@@ -228,6 +231,11 @@ class TwoWayPass(Pass):
     def _too_many_deletes(self, side: Side, number: int) -> Braked | None:
         most = self._most_deletes(side)
         words = f"{number} records of {self._job.halves[side].place} would be deleted, because their counterparts were"
+        return Braked(number, most, words) if number > most else None
+
+    def _too_many_remakes(self, side: Side, number: int) -> Braked | None:
+        most = self._most_deletes(side)
+        words = f"{number} records are gone from {self._job.halves[side].place}, and would be made anew"
         return Braked(number, most, words) if number > most else None
 
     def _too_many_clears(self, side: Side, field: str, number: int) -> Braked | None:

@@ -100,7 +100,8 @@ class IntegrationStatus(msgspec.Struct):
     @property
     def needs_someone(self) -> bool:
         """Whether a person must act."""
-        return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0 or bool(self.wrong)
+        astray = self.verified is not None and self.verified.mended_by is None and self.verified.wrong_for_someone > 0
+        return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0 or bool(self.wrong) or astray
 
 
 def status_of(

@@ -20,7 +20,8 @@ from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
 
 Policy: TypeAlias = Literal["left", "right", "newest", "fill_empty", "never", "union", "hold"]
-Gone: TypeAlias = Literal["ignore", "unlink", "delete", "archive"]
+Gone: TypeAlias = Literal["ignore", "unlink", "delete", "archive", "remake"]
+"""What the deletion of a record leads to. `remake` makes it anew: nobody declares that, it is what a repair does."""
 Edited: TypeAlias = Literal["hold", "delete", "keep"]
 Way: TypeAlias = Literal["left", "right"]
 Kind: TypeAlias = Literal["to_right", "to_left", "agreed", "kept", "held", "bounced"]
@@ -474,6 +475,8 @@ def _without(left: _Seen, right: _Seen, terms: Terms) -> tuple[Deletion, list[Ou
     why = f"the record on the {gone.way} was deleted"
     if then == "ignore" or then == "unlink":
         return then, [Outcome(name, "kept", why=why) for name in edited]
+    if then == "remake":
+        return _REMAKE[gone.way], [Outcome(name, _TO[gone.way], why=f"{why}, and is made anew") for name in edited]
     if edited and terms.edited == "hold":
         return "held", [Outcome(name, "held", why=f"{why}, and this edited on the {rest.way} since") for name in edited]
     if edited and terms.edited == "keep":

@@ -27,6 +27,8 @@ class Braked(msgspec.Struct, frozen=True):
     deletions: int
     allowed: int
     what: str = ""
+    records: list[str] = []
+    """Of records that a list does not show any more: their ids, as nothing that would be written tells them."""
 
     def __str__(self) -> str:
         what = self.what or f"{self.deletions} records were deleted in the source"

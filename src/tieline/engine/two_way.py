@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from tieline.dialects.dialect import System
 from tieline.engine.asked_again import AskedAgain
@@ -29,6 +30,9 @@ from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
+
+_NAMED: Final = 10
+"""So many records are named in a message."""
 
 
 class TwoWayPass(Pass):
@@ -191,10 +195,9 @@ class TwoWayPass(Pass):
             await decider.take_up()
         await decider.decide(braked_too=False)
         braked = decider.braked
-        missed = {side: len(intake.missed) for side, intake in self._intakes.items() if intake.missed}
-        if not braked and not missed:
+        if not braked and not any(intake.missed for intake in self._intakes.values()):
             return
-        too_many = [self._too_many_gone(side, number) for side, number in missed.items()]
+        too_many = [self._too_many_gone(side, sorted(intake.missed)) for side, intake in self._intakes.items() if intake.missed]
         too_many += [self._too_many_deletes(side, number) for side, number in braked.deletions.items()]
         too_many += [self._too_many_remakes(side, number) for side, number in braked.remakes.items()]
         too_many += [self._too_many_clears(side, field, number) for (side, field), number in braked.clears.items()]
@@ -225,8 +228,10 @@ class TwoWayPass(Pass):
             return most
         return min(most, int(share * pairs.count(self._ledgers["left"].db, self._integration, side)))
 
-    def _too_many_gone(self, side: Side, number: int) -> Braked | None:
-        return Braked(number, self._most_deletes(side), f"{number} records are not shown by {self._job.halves[side].place} any more")
+    def _too_many_gone(self, side: Side, ids: list[str]) -> Braked | None:
+        more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+        words = f"{len(ids)} records are not shown by {self._job.halves[side].place} any more ({', '.join(ids[:_NAMED])}{more})"
+        return Braked(len(ids), self._most_deletes(side), words, ids)
 
     def _too_many_deletes(self, side: Side, number: int) -> Braked | None:
         most = self._most_deletes(side)

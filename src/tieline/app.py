@@ -46,7 +46,7 @@ from tieline.model.verified import Verified
 from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
 from tieline.observe.limits import Side
-from tieline.observe.status import IntegrationStatus, SystemDown, status_of
+from tieline.observe.status import IntegrationStatus, SystemDown, status_of, webhooks_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields
@@ -249,6 +249,11 @@ class Tieline:
                 raise TielineError(f"connection `{name}`: `webhook_secret`: {error}", next_step=error.next_step) from None
         return found
 
+    def _takes_webhooks(self, place: str) -> bool:
+        """Whether webhooks can come for the records of a resource, `CONNECTION.RESOURCE`."""
+        declared = self.project.connections[place.partition(".")[0]]
+        return bool(declared.webhook_secrets) and self._resource(place).webhook is not None
+
     def _is_wrong(self, connection: str) -> bool:
         """Whether something is wrong in the files of a connection: what is declared wrong may verify nothing."""
         errors = self.project.errors
@@ -314,6 +319,9 @@ class Tieline:
             status.wrong, status.verified = [str(complaint) for complaint in wrong], verified.get(name)
             if spec is not None and not wrong:
                 status.notices = [*status.notices, *self._endings(spec, now)]
+                status.webhooks = webhooks_of(
+                    self.db, name, spec, [place for place in (spec.source, spec.target) if self._takes_webhooks(place)]
+                )
             connections = {place.partition(".")[0]: None for place in ((spec.source, spec.target) if spec is not None else ())}
             status.outages = [
                 SystemDown(connection, outage.since, outage.until, outage.why)

@@ -6,6 +6,7 @@ its plan said. Sides can be swapped: what is left then stands on the right, and 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -17,6 +18,7 @@ import yaml
 
 from engine.world import NAME, World
 from tieline.app import Tieline
+from tieline.dialects.webhooks import Unverified
 from tieline.engine import conflicts, planning
 from tieline.engine.passes import Wanted
 from tieline.engine.undoing import LEFT_ALONE, left_alone
@@ -162,7 +164,8 @@ class _Vendor(Collection):
             name, {field: {"type": type_} for field, type_ in fields.items()}, ids="text", find=("email",) if "email" in fields else (),
             changed_since="time" if habits.get("tells times") else None, tombstones=bool(habits.get("tells deletions")),
             update="put" if habits.get("replaces whole records") else "patch", normalise=normalise,
-            tells="nothing" if habits.get("answers nothing") else "record",
+            tells="nothing" if habits.get("answers nothing") else "record", webhooks=bool(habits.get("sends webhooks")),
+            gets=not habits.get("shows lists alone"),
         )  # fmt: skip
         self._letter, self._next, self.hidden = letter, 0, False
         self.ignored = {field for field, habit in rewrites.items() if habit == "ignores"}
@@ -426,8 +429,14 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
         case ["delete", id]:
             stage.vendor(id).remove(id)
             return (yield Step(told, None))
+        case ["merge", id]:
+            stage.vendor(id).merge(id, said["into"])
+            return (yield Step(told, None))
         case ["new", id]:
             stage.vendor(id).add(id=id, **said)
+            return (yield Step(told, None))
+        case ["webhook"] | ["forged", "webhook"]:
+            _tell(stage, said, forged=words[0] == "forged")
             return (yield Step(told, None))
         case [("left" | "right") as side, "shows", what]:
             stage.vendors[side].hidden = what == "nothing"
@@ -462,6 +471,15 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
         )
     refusals = [line for line in stage.refused() if line.text not in refused]
     yield Step(told, [*(planned if planned is not None else done), *refusals])
+
+
+def _tell(stage: _Stage, said: Mapping[str, Any], *, forged: bool) -> None:
+    """Have a system tell of records by webhooks: `{deleted: l1}`, `{changed: [l1, l2]}`, `{merged: l1, into: l2}`."""
+    kind, ids = next(iter(said.items()))
+    for id in [ids] if isinstance(ids, str) else ids:
+        with contextlib.suppress(Unverified) if forged else contextlib.nullcontext():
+            stage.world.webhook(stage.vendor(id).name, kind, id, into=said.get("into"), forged=forged)
+            assert not forged, "a forged webhook was taken"
 
 
 def _repair(stage: _Stage) -> None:
@@ -586,6 +604,7 @@ GROUPS: Final = {
     "mapping": "Fields that differ",
     "vendor": "Systems with habits",
     "delete": "Deletions",
+    "webhook": "Webhooks",
     "undo": "Undoing a run",
     "person": "By hand",
 }

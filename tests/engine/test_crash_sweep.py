@@ -72,6 +72,25 @@ class Changes(Scenario):
         world.leads.add(email="new@example.com", name="New", rev=1)
 
 
+class Told(Scenario):
+    """Webhooks tell of a deletion, which no list shows, and of a new one and a change, which the list shows ten minutes later."""
+
+    source: ClassVar[Mapping[str, Any]] = {"changed_since": "time", "webhooks": True, "list_lag": 600.0}
+    integration: ClassVar[Mapping[str, Any]] = {"deletes": "delete"}
+
+    def before(self, world: World) -> None:
+        """All but the new one are linked."""
+        ids = people(world, 3)
+        world.clock.advance(601)
+        world.run()
+        world.clock.advance(61)
+        world.leads.remove(ids[0])
+        world.leads.change(ids[1], name="Changed", rev=2)
+        new = world.leads.add(email="new@example.com", name="New", rev=1)
+        for kind, id in (("deleted", ids[0]), ("changed", ids[1]), ("changed", new), ("deleted", 4711), ("changed", 4712)):
+            world.webhook("leads", kind, id)
+
+
 class Batches(Scenario):
     """One of a batch is refused."""
 
@@ -182,7 +201,7 @@ class AnEarlierDoubt(Scenario):
 
 
 SCENARIOS = [
-    FirstMeeting, Changes, Batches, AllOrNothing, KeysOnly, SearchThatLags, IdsThatAreNotTold, Upserts, Neither, Redrive, AfterAnOutage,
+    FirstMeeting, Changes, Told, Batches, AllOrNothing, KeysOnly, SearchThatLags, IdsThatAreNotTold, Upserts, Neither, Redrive, AfterAnOutage,
     AnEarlierDoubt,
 ]  # fmt: skip
 PAGE = answering(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})

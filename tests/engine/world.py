@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tieline.app import Tieline
+from tieline.dialects.webhooks import Incoming
 from tieline.engine import deadletters
 from tieline.engine.deadletters import DeadLetter
 from tieline.engine.ledger import Counts
@@ -94,9 +95,13 @@ class World:
         self._connector(described)
         connectors = {"crm": Connector.model_validate(self.crm.connector()), "mail": Connector.model_validate(described)}
         environ = "${env:TOKEN}"
+        hooks = {
+            name: {"webhook_secret": f"${{env:{name.upper()}_HOOK}}"} if one.webhooks is not None else {}
+            for name, one in connectors.items()
+        }
         connections = {
-            "crm": Connection.model_validate({"connector": "crm", "auth": {"bearer": environ}}),
-            "mail": Connection.model_validate({"connector": "mail", "auth": {"bearer": environ}, **self._connection}),
+            "crm": Connection.model_validate({"connector": "crm", "auth": {"bearer": environ}, **hooks["crm"]}),
+            "mail": Connection.model_validate({"connector": "mail", "auth": {"bearer": environ}, **hooks["mail"], **self._connection}),
         }
         sources = {("integration", name): (Source(f"integrations/{name}.yaml", None, (7, None)), ()) for name in declared}
         self.project = Project(
@@ -125,6 +130,18 @@ class World:
     ) -> Outcome:
         """Run an integration once."""
         return self.within(lambda tieline: tieline.run(name, Wanted(**wanted), progress=progress), process)
+
+    def webhook(self, collection: str, kind: str, id: object, *, into: object = None, forged: bool = False) -> None:
+        """Have the system of a collection tell of a record by a webhook; a forged one has another's signature."""
+        system = self.crm if collection in self.crm.collections else self.mail
+        headers, body = system.webhook(collection, kind, id, into=into)
+        if forged:
+            headers, _ = system.webhook(collection, kind, "another")
+
+        async def receive(tieline: Tieline) -> None:
+            await tieline.receiving()[system.name].receive(Incoming(headers, body))
+
+        self.within(receive)
 
     def calls(self, *, system: str = "mail", method: str | None = None) -> list[tuple[str, str]]:
         """Return what has been asked of a system over the network, whether it arrived or not: (method, end of the path)."""
@@ -188,7 +205,7 @@ class Life:
         self._clock = world.clock
         self.tieline = Tieline(
             world.project,
-            environ={"TOKEN": world.mail.token},
+            environ={"TOKEN": world.mail.token, "CRM_HOOK": world.crm.hook_secret, "MAIL_HOOK": world.mail.hook_secret},
             transport=world.network.connect(process),
             clock=world.clock,
             database=self.db,

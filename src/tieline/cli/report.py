@@ -17,7 +17,7 @@ from tieline.model.records import ABSENT
 from tieline.model.verified import Verified
 from tieline.observe.explain import Moment, Story
 from tieline.observe.limits import LimitUse
-from tieline.observe.status import IntegrationStatus
+from tieline.observe.status import IntegrationStatus, WebhooksStatus
 
 _MOMENT_STYLES = {
     "delivered": "green",
@@ -85,6 +85,8 @@ def _print_status(entry: IntegrationStatus) -> None:
         output.console.print(f"  verified  {when(entry.verified.at)}: {_verified_in_words(entry.verified)}")
         if entry.verified.wrong and entry.verified.mended_by is None:
             output.print(f"            `tieline verify {entry.integration}` tells which, and whether they still are", style="dim")
+    for hooks in entry.webhooks:
+        output.print(f"  webhooks  {hooks.connection}: {_webhooks_in_words(hooks)}")
     calls = entry.calls
     if calls.get("calls"):
         waited = calls["mean_waited_seconds"]
@@ -116,6 +118,16 @@ def _verified_in_words(verified: Verified) -> str:
     return f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, {wrong}{mended}"
 
 
+def _webhooks_in_words(hooks: WebhooksStatus) -> str:
+    came = f"the last one came {when(hooks.last_at)}, {hooks.waiting:,} wait for the next run" if hooks.last_at else "none has come yet"
+    counts = [
+        (hooks.refused, f"refused because they were not verified, the last one {when(hooks.refused_at)}"),
+        (hooks.unusable, "not as the connector says that they look"),
+        (hooks.ignored, "of types that no resource declares"),
+    ]
+    return "; ".join([came, *(f"{number:,} {words}" for number, words in counts if number)])
+
+
 def _limit_in_words(limit: LimitUse) -> str:
     learned = "learned " if limit.learned else ""
     if limit.share is None:
@@ -132,6 +144,7 @@ _NOT_SHOWN = (
     "missing",
     "remembered",
     "not_modified",
+    "webhooks",
     "carried_delivered",
     "carried_parked",
     "carried_owed",

@@ -84,8 +84,8 @@ class Deletions:
             await ledger.commit(page.unit(ledger, ledger.clock.now(), None))
         self._gone.update(dict.fromkeys(there))
 
-    async def settle(self, cursor: str | None, *, most: int, brake_holds: bool) -> None:
-        """Queue the deletions that were seen, and move the cursor with them.
+    async def settle(self, cursor: str | None, heard: int | None = None, *, most: int, brake_holds: bool) -> None:
+        """Queue the deletions that were seen, and move the cursor and the place in the inbox (`heard`) with them.
 
         Raises `SafetyStop` when they are more than `most`; unless `brake_holds`, `braked` only says so.
         """
@@ -105,13 +105,14 @@ class Deletions:
         self._gone = {}
         for start in range(0, number, _DELETIONS_TOGETHER):
             last = start + _DELETIONS_TOGETHER >= number
-            await self._settle(gone[start : start + _DELETIONS_TOGETHER], cursor if last else None)
-        if not gone and cursor is not None:
-            await self._settle([], cursor)
+            await self._settle(gone[start : start + _DELETIONS_TOGETHER], cursor if last else None, heard if last else None)
+        if not gone and (cursor is not None or heard is not None):
+            await self._settle([], cursor, heard)
 
-    async def _settle(self, source_ids: Sequence[str], cursor: str | None) -> None:
+    async def _settle(self, source_ids: Sequence[str], cursor: str | None, heard: int | None) -> None:
         ledger, policy = self._ledger, self._job.spec.deletes
         page, now = Page(), ledger.clock.now()
+        page.heard = heard
         known = links.of_sources(ledger.db, ledger.integration, source_ids) if source_ids else {}
         ledger.counts.read += len(known)
         for link in known.values():

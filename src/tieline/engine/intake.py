@@ -1,7 +1,8 @@
 """One side of a two-way integration, read into the store: what has changed there waits for its decision in `store.staged`.
 
-A record that says what it said is only counted. The cursor moves in the commit that stages what it passes. A side that is read whole also
-tells what is gone: what it does not show is asked for by id where the system can be asked, and believed to be gone only then.
+A record that says what it said is only counted. The cursor moves in the commit that stages what it passes, and so does the place in the inbox:
+records that webhooks have told of and the list did not show are asked for by id. A side that is read whole also tells what is gone: what it
+does not show is asked for by id where the system can be asked, and believed to be gone only then.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import Final
 import msgspec
 
 from tieline.dialects.dialect import Page, Since, System
+from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, about, tell_set_aside
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.two_sides import Half
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record, encode_json
 from tieline.model.tasks import side_by_side
-from tieline.store import journal, outbox, pairs, runs, staged
+from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
 
 _TOGETHER: Final = 500
@@ -61,6 +63,9 @@ class Intake:
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._hints = Hints(ledger, half.connection, half.resource)
+        self._listed = 0
+        """How many records a whole list has shown."""
         self._unreadable = self._back_again = False
         self.missed: frozenset[str] = frozenset()
         """Known records that a whole read did not show, by id, when they are more than the brake lets one believe."""
@@ -70,10 +75,12 @@ class Intake:
         if self._reading is not None:
             await self._reading.aclose()
         self._present.close()
+        self._hints.close()
 
     async def read(self) -> None:
         """Read what has changed, or everything. Raises `RemoteError` when the side can't be read to the end."""
         last: Since | None = None
+        self._hints.begin()
         self._reading = ahead(self._system.read(self._half.resource, self._since, strict=self._whole), self._idle)
         async for pages in self._reading:
             first, again = Taken(), Taken()
@@ -90,6 +97,10 @@ class Intake:
                 await self._take(taken, _encoded(last) if last is not None and moves and not self._whole else None)
             self._progress()
             self._check_stopped()
+        self._listed = self._count_present()
+        for portion in self._hints.portions():
+            await self._take_hints(portion)
+            self._check_stopped()
         await self._find_gone()
         if last is not None:
             cursor = _encoded(last)
@@ -103,11 +114,41 @@ class Intake:
     async def _idle(self) -> None:
         self._check_stopped()
 
-    async def _take(self, taken: Taken, cursor: str | None) -> None:
+    async def _take_hints(self, portion: Portion) -> None:
+        """Stage what webhooks have told of, where it is so."""
+        half, ledger = self._half, self._ledger
+        known = pairs.known(ledger.db, self._integration, half.side, [hint.id for hint in portion.hints])
+        there = {id for id, one in known.items() if one.shadow is not None}
+        taken, answers = Taken(), NO_ANSWERS
+        into = {hint.id: hint.into for hint in portion.hints if hint.into is not None}
+        if half.features.get:
+            answers = await self._hints.ask(self._system, wanted(portion.hints, there))
+            for id, record in answers.there.items():
+                now_called = self._system.id_of(half.resource, record)
+                if now_called is not None and now_called != id:
+                    taken.merged[id] = now_called
+                else:
+                    taken.records.append(record)
+                    taken.ids.append(now_called)
+            taken.deleted = answers.gone
+        else:
+            taken.deleted = [hint.id for hint in portion.hints if hint.gone and not hint.shown]
+        taken.merged |= {id: into[id] for id in taken.deleted if id in into}
+        events = self._hints.events(portion.hints, known, answers)
+        ledger.counts.webhooks += portion.number
+
+        def unit(connection: sqlite3.Connection) -> None:
+            journal.note(connection, events)
+            inbox.move(connection, ledger.integration, portion.upto)
+
+        await self._take(taken, None, unit)
+
+    async def _take(self, taken: Taken, cursor: str | None, also: Callable[[sqlite3.Connection], None] | None = None) -> None:
         half, ledger = self._half, self._ledger
         self._unreadable = self._unreadable or bool(taken.unreadable) or None in taken.ids
         await self._park_unreadable(taken)
         rows = {id: record for id, record in zip(taken.ids, taken.records, strict=True) if id is not None}
+        self._hints.are_shown(rows)
         if self._whole:
             self._present.executemany("INSERT OR IGNORE INTO present VALUES (?)", [(id,) for id in rows])
         known = pairs.known(ledger.db, self._integration, half.side, list(rows)) if rows else {}
@@ -131,13 +172,19 @@ class Intake:
         ledger.counts.unchanged += unchanged
         await self._merge({id: into for id, into in taken.merged.items() if id not in rows})
         gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows and id not in taken.merged]
-        if changed or gone or cursor is not None:
-            await self._stage(changed, gone, cursor)
+        if changed or gone or cursor is not None or also is not None:
+            await self._stage(changed, gone, cursor, also)
 
     def _any_staged(self) -> bool:
         return staged.is_any(self._ledger.db, self._integration, self._half.side)
 
-    async def _stage(self, changed: dict[str, Record], gone: Sequence[str], cursor: str | None) -> None:
+    async def _stage(
+        self,
+        changed: dict[str, Record],
+        gone: Sequence[str],
+        cursor: str | None,
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         half, ledger, integration = self._half, self._ledger, self._integration
         ids = [*changed, *gone]
         known = pairs.known(ledger.db, integration, half.side, ids) if ids else {}
@@ -155,21 +202,25 @@ class Intake:
             staged.put(connection, integration, half.side, ledger.run, now, rows)
             if cursor is not None:
                 runs.move_cursor(connection, ledger.integration, cursor)
+            if also is not None:
+                also(connection)
 
         await ledger.commit(unit)
+
+    def _count_present(self) -> int:
+        return int(self._present.execute("SELECT count(*) FROM present").fetchone()[0])
 
     async def _find_gone(self) -> None:
         """Stage what a whole read did not show. Raises `SafetyStop` when it showed nothing of what is known to be there."""
         if not self._whole or self._unreadable:
             return
         half = self._half
-        shown = self._present.execute("SELECT count(*) FROM present").fetchone()[0]
-        if not self._back_again and shown == pairs.count(self._ledger.db, self._integration, half.side):
+        if not self._back_again and self._count_present() == pairs.count(self._ledger.db, self._integration, half.side):
             return  # whatever was shown is known by now: nothing is missing
         missing = [id for portion in self._absent() for id in portion]
         if not missing:
             return
-        if not shown and len(missing) > self._most_gone:
+        if not self._listed and len(missing) > self._most_gone:
             raise SafetyStop(
                 f"{half.place} shows no record at all, and {len(missing)} are known to be there: that is not believed, nothing was deleted",
                 next_step=f"find out why its list is empty; if they are meant to be gone, `tieline run {self._name} --allow-deletes {len(missing)}`",

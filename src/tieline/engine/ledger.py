@@ -104,6 +104,8 @@ class Counts(msgspec.Struct):
     """Searches of the destination that were answered from memory."""
     not_modified: int = 0
     """1 when the source said that nothing has changed, so that nothing was read."""
+    webhooks: int = 0
+    """How many webhooks the run has taken up; what became of their records is counted among the others."""
 
     @property
     def written(self) -> int:

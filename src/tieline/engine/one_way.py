@@ -12,6 +12,7 @@ from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
+from tieline.engine.hints import NO_ANSWERS, Hints, wanted
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
 from tieline.engine.mending import Mender
@@ -21,7 +22,7 @@ from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
 from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineError, Unauthorized
-from tieline.model.records import encode_json
+from tieline.model.records import Record, encode_json
 from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
 
@@ -67,6 +68,7 @@ class OneWayPass(Pass):
         if wanted.allow_deletes is not None:
             self._pipeline.most_deletes = wanted.allow_deletes
         self._reading: AsyncGenerator[list[Page], None] | None = None
+        self._hints = Hints(ledger, job.source_connection, job.source_resource)
 
     @property
     def systems(self) -> Sequence[System]:
@@ -87,6 +89,7 @@ class OneWayPass(Pass):
         """Stop reading and sending, whatever is still under way: nothing may outlive the run."""
         if self._reading is not None:
             await self._reading.aclose()
+        self._hints.close()
         await self.sender.close()
 
     async def go(self) -> None:
@@ -150,6 +153,8 @@ class OneWayPass(Pass):
         left = wanted.limit
         last_since: Since | None = None
         may_move = left is None and not deletes and job.fingerprint == self._state.mapping
+        if left is None:
+            self._hints.begin()
         self._reading = ahead(self._source.read(job.source_resource, since), self._while_waiting)
         async for pages in self._reading:
             cursor: str | None = None
@@ -163,6 +168,7 @@ class OneWayPass(Pass):
                     ledger.counts.total = page.total
                 ledger.counts.not_modified += page.not_modified
             for taken in (first, again) if again.pages else (first,):
+                self._hints.are_shown(taken.ids)
                 await self._pipeline.take(
                     taken.records[:left], taken.ids[:left], unreadable=taken.unreadable, pages=taken.pages,
                     repeated=taken is again, cursor=cursor if taken is again or not again.pages else None,
@@ -179,9 +185,37 @@ class OneWayPass(Pass):
                     return
         if left is not None:
             return
+        heard = await self._take_hints()
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
-        await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None)
+        await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None, heard)
         self.complete = True
+
+    async def _take_hints(self) -> int | None:
+        """Take what webhooks have told of, where it is so; return up to where the inbox is taken up once deletions are settled, if there are any."""
+        ledger, source, resource = self._ledger, self._source, self._job.source_resource
+        deleted, upto = False, None
+        for portion in self._hints.portions():
+            await self._pipeline.settle()
+            found = links.of_sources(ledger.db, ledger.integration, [hint.id for hint in portion.hints])
+            there = {id for id, link in found.items() if link.verdict != "deleted"}
+            answers = NO_ANSWERS
+            if source.features(resource).get:
+                answers = await self._hints.ask(source, wanted(portion.hints, there))
+                gone = [id for id in answers.gone if id in there]
+            else:
+                gone = [hint.id for hint in portion.hints if hint.gone and not hint.shown and hint.id in there]
+            records: dict[str | None, Record] = {source.id_of(resource, record): record for record in answers.there.values()}
+            gone += [id for id, record in answers.there.items() if id in there and id not in records]  # it was merged into another
+            ledger.counts.webhooks += portion.number
+            deleted, upto = deleted or bool(gone), portion.upto
+            await self._pipeline.take(
+                list(records.values()), list(records), pages=0,
+                events=self._hints.events(portion.hints, there, answers), heard=None if deleted else upto,
+            )  # fmt: skip
+            if gone:
+                await self._pipeline.take_deletions(gone)
+            self._check_stopped()
+        return upto if deleted else None
 
     async def _read_one(self, id: str) -> None:
         job, source = self._job, self._source

@@ -14,7 +14,7 @@ import msgspec
 
 from tieline.engine.ledger import Ledger
 from tieline.model.records import Record, Values, encode_json
-from tieline.store import journal, links, outbox, runs
+from tieline.store import inbox, journal, links, outbox, runs
 from tieline.store.links import Link
 from tieline.store.outbox import Delivery
 
@@ -52,6 +52,8 @@ class Page:
         """(Source id, field, what it says as JSON) of what counterparts are to keep."""
         self.kept_no_more: list[tuple[str, str]] = []
         """(Source id, field) of what is written, and so not kept any more."""
+        self.heard: int | None = None
+        """Up to which event of the inbox all is taken up with this."""
         self.ids: AbstractSet[str] = frozenset()
         self.keys: AbstractSet[str | None] = frozenset()
         self.read = self.pages = self.repeated = 0
@@ -60,7 +62,7 @@ class Page:
     @property
     def changes_nothing(self) -> bool:
         """Whether there is nothing to make durable: what is unchanged is only counted."""
-        return not (self.links or self.gone or self.reopened or self.deliveries or self.events)
+        return not (self.links or self.gone or self.reopened or self.deliveries or self.events) and self.heard is None
 
     def create(self, change: Change) -> None:
         """Queue the creation of a record that neither side has met: nothing of it is under way, set aside, or there already."""
@@ -127,6 +129,8 @@ class Page:
                 journal.note(connection, [event._replace(at=now) for event in self.events])
             if cursor is not None:
                 runs.move_cursor(connection, integration, cursor)
+            if self.heard is not None:
+                inbox.move(connection, integration, self.heard)
 
         return commit
 

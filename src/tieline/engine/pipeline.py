@@ -94,18 +94,20 @@ class Pipeline:
         unreadable: Sequence[Unreadable] = (),
         pages: int = 1,
         events: Sequence[journal.Event] = (),
+        heard: int | None = None,
         found: Mapping[str, bytes | None] = _NOTHING_FOUND,
     ) -> None:
         """Decide records and begin to commit them together with the cursor and `events`; `settle` waits for it.
 
         With `again`, records are decided even if they are unchanged. With `repeated`, most of them were taken in this run already, and
-        only what is new is counted. `found` has what was seen of the counterparts of linked records just now, by source id: their fields as
+        only what is new is counted. Up to `heard` the inbox is taken up with them. `found` has what was seen of the counterparts of linked records just now, by source id: their fields as
         JSON, or None where they are gone; the decision starts from there.
         """
         job, ledger = self._job, self._ledger
         now, run = ledger.clock.now(), ledger.run
         page = _Page()
         page.events += events
+        page.heard = heard
         page.parted = [source_id for source_id, fields in found.items() if fields is None]
         page.seen = [(source_id, fields) for source_id, fields in found.items() if fields is not None]
         by_id = self._by_id(records, ids, page, repeated)
@@ -198,10 +200,10 @@ class Pipeline:
         await self.settle()
         await self._deletions.take(source_ids, repeated=repeated)
 
-    async def settle_deletions(self, cursor: str | None) -> None:
-        """Queue the deletions that were seen, and move the cursor with them. Raises `SafetyStop` when they are more than the brake allows."""
+    async def settle_deletions(self, cursor: str | None, heard: int | None = None) -> None:
+        """Queue the deletions that were seen, and move the cursor and the place in the inbox with them. Raises `SafetyStop` when they are more than the brake allows."""
         await self.settle()
-        await self._deletions.settle(cursor, most=self.most_deletes, brake_holds=self.brake_holds)
+        await self._deletions.settle(cursor, heard, most=self.most_deletes, brake_holds=self.brake_holds)
 
     @property
     def braked(self) -> Braked | None:

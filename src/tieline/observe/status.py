@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from tieline.model.holder import has_ended
 from tieline.model.verified import Verified
 from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of, use_of, waits_of
 from tieline.spec.integrations import Integration
-from tieline.store import calls, links, outbox, runs
+from tieline.store import calls, inbox, links, outbox, runs
 from tieline.store import pairs as pair_rows
 from tieline.store.database import Database
 
@@ -23,6 +23,24 @@ class SystemDown(msgspec.Struct):
     since: float
     next_try_at: float
     why: str
+
+
+class WebhooksStatus(msgspec.Struct):
+    """The webhooks of a side. Times are seconds since 1970 (UTC); what is counted is of the whole connection, since the beginning."""
+
+    connection: str
+    last_at: float | None
+    """When the last one came."""
+    waiting: int
+    """Those about the side's resource that the next run takes up."""
+    ignored: int = 0
+    """Of a type that no resource declares."""
+    unusable: int = 0
+    """Verified, and not what the connector says that they look like."""
+    refused: int = 0
+    """Not verified."""
+    refused_at: float | None = None
+    """When the last one was refused."""
 
 
 class PairsStatus(msgspec.Struct):
@@ -94,6 +112,8 @@ class IntegrationStatus(msgspec.Struct):
     """What the last `tieline verify` found."""
     pairs: PairsStatus | None = None
     """Of a two-way integration."""
+    webhooks: list[WebhooksStatus] = []
+    """Those of its sides that take webhooks, or have taken some."""
     advice: list[str] = []
     """What would help, where limits are hit again and again."""
 
@@ -176,6 +196,22 @@ def status_of(
         limits=use_of(sides, now, calls.waits(db, [run.id]) if run else {}, (run.ended_at or now) - run.started_at if run else None),
         kept_too_long=keep is not None and oldest is not None and now - oldest > keep, notices=notes_of(sides), next_try_at=_first(outbox.next_due(db, number, now) for number in numbers) if owed else None,
     )  # fmt: skip
+
+
+def webhooks_of(db: Database, name: str, spec: Integration, taking: Collection[str]) -> list[WebhooksStatus]:
+    """Return how the webhooks of an integration's sides are doing; `taking` are the places that take some, as CONNECTION.RESOURCE."""
+    outboxes = {spec.source: name, **({spec.target: runs.back(name)} if spec.two_way else {})}
+    tallies, found = inbox.tallies(db), []
+    for place, outbox_name in outboxes.items():
+        if place not in taking:
+            continue
+        connection, _, resource = place.partition(".")
+        known, tally = runs.state_of(db, outbox_name), tallies.get(connection, inbox.Tally())
+        waiting = inbox.waiting(db, connection, resource, inbox.position(db, known.id) if known is not None else 0)
+        found.append(
+            WebhooksStatus(connection, tally.last_at, waiting, tally.ignored, tally.unusable, tally.refused, tally.refused_at)
+        )  # fmt: skip
+    return found
 
 
 def _first(moments: Iterable[float | None]) -> float | None:

@@ -89,6 +89,7 @@ class Collection:
         unique: str | None = None,
         already: tuple[int | str, ...] = (),
         tells: Literal["record", "location", "nothing"] = "record",
+        webhooks: bool = False,
         normalise: Callable[[Record], Record] | None = None,
         refuses: Callable[[str, Record], str | None] = lambda operation, record: None,
     ) -> None:
@@ -105,7 +106,7 @@ class Collection:
         `list_lag`, `find_lag`: how long a change is missing from lists and searches; `declared_find_lag` is what the connector says of it.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
         `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
-        `tells`: what the answer to a write holds. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
+        `tells`: what the answer to a write holds. `webhooks`: it tells of changes by itself, see `FakeSystem.webhook`. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
         """
         self.name, self.fields = name, dict(fields or {})
         self.ids, self.paging, self.page_size, self.order = ids, paging, page_size, order
@@ -118,7 +119,7 @@ class Collection:
         self.creates, self.update, self.deletes, self.upsert = creates, update, deletes, upsert
         self.batch, self.results, self.result_key = dict(batch or {}), results, result_key
         self.unique, self.already, self.tells = unique, already, tells
-        self.normalise, self.refuses = normalise, refuses
+        self.normalise, self.refuses, self.webhooks = normalise, refuses, webhooks
         self.entries: dict[str, Entry] = {}
         self.merged: dict[str, Any] = {}
         """By id: into which record one was merged."""
@@ -313,6 +314,9 @@ class Collection:
             declared["upsert"] = {"path": f"/{self.name}/by/{self.upsert}/{{{self.upsert}}}", "by": self.upsert, **answer}
         for operation, size in self.batch.items():
             declared.setdefault("batch", {})[operation] = self._batch_declaration(operation, size)
+        if self.webhooks:
+            types = {kind: [f"{self.name}.{kind}"] for kind in ("changed", "deleted", "merged")}
+            declared["webhook"] = {**types, "id": "data.id", "into": "data.into"}
         return declared
 
     def _list_declaration(self) -> dict[str, Any]:

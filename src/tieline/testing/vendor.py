@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import email.utils
+import hmac
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -82,6 +83,9 @@ class FakeSystem:
         """How many were answered 429."""
         self.misused_keys: list[str] = []
         """Idempotency keys that came with two different requests."""
+        self.hook_secret = "whsec_" + base64.b64encode(f"made up for {name}".encode()).decode()
+        """With what it signs its webhooks."""
+        self._told_of = 0
         self._answers: dict[str, tuple[Any, HttpResponse]] = {}
         self._arrivals: deque[float] = deque()
 
@@ -118,7 +122,18 @@ class FakeSystem:
             declared["limit_headers"] = [{"backoff": "Backoff"}]
         if self.declared_rate is not None:
             declared["limits"] = [{"requests": self.declared_rate[0], "per": f"{self.declared_rate[1]:g}s"}]
+        if any(collection.webhooks for collection in self.collections.values()):
+            declared["webhooks"] = {"verify": {"standard": {}}, "type": {"body": "type"}}
         return declared
+
+    def webhook(self, collection: str, kind: str, id: Any, *, into: Any = None) -> tuple[Headers, bytes]:
+        """Return headers and body of a webhook that says that a record was `changed`, `deleted`, or `merged` into another."""
+        self._told_of += 1
+        name, at = f"msg_{self._told_of}", str(int(self.now()))
+        body = encode_json({"type": f"{collection}.{kind}", "data": {"id": id, "into": into}})
+        key = base64.b64decode(self.hook_secret.removeprefix("whsec_"))
+        signature = base64.b64encode(hmac.digest(key, f"{name}.{at}.".encode() + body, "sha256")).decode()
+        return Headers({"webhook-id": name, "webhook-timestamp": at, "webhook-signature": f"v1,{signature}"}), body
 
     def handle(self, request: HttpRequest) -> HttpResponse:
         """Do what a request asks for, and answer."""

@@ -516,7 +516,7 @@ def run_two_way(job: Job, rounds: int) -> tuple[str, dict[str, Any]]:
     """Let both sides meet, then run again: after people have edited both, or nothing. Beside it, what one way costs: a copy, and a look."""
     project, command = WORK / "project", [str(TIELINE), "run", "two-way"]
     one_way = "batch" if job.name == "two_way" else "unchanged"
-    runs: dict[str, list[Run]] = {f"one way: {one_way}": [], "two ways": []}
+    runs: dict[str, list[Run]] = {f"one way: {one_way}": [], "two ways: first meeting": [], "two ways": []}
     calls: dict[str, int] = {}
     with vendor(job.records) as there:
         url = there.url(limited=False)
@@ -529,7 +529,8 @@ def run_two_way(job: Job, rounds: int) -> tuple[str, dict[str, Any]]:
             first = measure(copy, before, project)
             runs[f"one way: {one_way}"].append(first if one_way == "batch" else measure(copy, before, project))
             calls[f"one way: {one_way}"] = calls_of_last_run(project)
-            measure(command, before, project)
+            runs["two ways: first meeting"].append(measure(command, before, project))
+            calls["two ways: first meeting"] = calls_of_last_run(project)
             there.forget()
             runs["two ways"].append(measure(command, after, project))
             calls["two ways"] = calls_of_last_run(project)

@@ -1,5 +1,7 @@
 """One pair of a two-way integration: whatever both sides say, and whatever they said before."""
 
+from unittest import mock
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from tests.sync.pairs import (
     terms,
 )
 
+from tieline.sync import reconcile as module
 from tieline.sync.reconcile import Side, Terms, differing, reconcile, standing
 from tieline.sync.rewriting import is_rewriting
 
@@ -348,6 +351,22 @@ def test_once_the_writes_have_arrived_nothing_more_is_written(left, right, terms
         met = (left.shadow or {}).keys() & strand.left and (right.shadow or {}).keys() & strand.right
         if met and any(outcome.strand == strand.name and outcome.kind in ("to_right", "to_left", "agreed") for outcome in first.outcomes):
             assert_agree(then[1], strand)
+
+
+@given(lefts, rights, terms, rounds, rulings, st.booleans())
+@settings(max_examples=500)
+def test_what_says_the_same_letter_for_letter_is_decided_as_by_the_long_way(left, right, terms, rounds, rulings, mapped_anew):
+    left, right = pair(left, right)
+    short = reconcile(left, right, terms, rounds, rulings, mapped_anew=mapped_anew)
+    with mock.patch.object(module, "_say_exactly_the_same", return_value=False):
+        long = reconcile(left, right, terms, rounds, rulings, mapped_anew=mapped_anew)
+
+    assert told(long) == told(short)
+
+
+def told(decision):
+    """Return a decision without what it only confirms."""
+    return with_(decision, outcomes=[outcome for outcome in decision.outcomes if outcome.kind not in ("agreed", "kept")])
 
 
 @given(lefts, rights, terms, rounds, rulings)

@@ -209,6 +209,7 @@ class _Verdict(NamedTuple):
     why: str = ""
 
 
+_NONE: Final[frozenset[str]] = frozenset()
 _KEPT: Final = _Verdict((), "kept", "each side keeps what it has")
 _TO: Final[Mapping[Way, Kind]] = {"left": "to_left", "right": "to_right"}
 _DELETE: Final[Mapping[Way, Deletion]] = {"left": "delete_left", "right": "delete_right"}
@@ -284,7 +285,7 @@ def differing(left: Side, right: Side, terms: Terms) -> list[Strand]:
 
 def _look(way: Way, side: Side) -> _Seen:
     now, before, sent = side.now or {}, side.shadow or {}, side.sent
-    settled = frozenset(address for address in now.keys() & sent.keys() if is_rewriting(sent[address], now[address]))
+    settled = frozenset(address for address in now.keys() & sent.keys() if is_rewriting(sent[address], now[address])) if sent else _NONE
     # What was written and shows the old value was set back, or never taken: the caller shows no version from before the write.
     moved = frozenset(
         address
@@ -296,6 +297,10 @@ def _look(way: Way, side: Side) -> _Seen:
 
 
 def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None, mapped_anew: bool) -> _Move:
+    if not rounds and _say_exactly_the_same(strand, here, there):
+        # Whatever has changed, and whoever would win: there is nothing to write. Most strands of most pairs end here.
+        quiet = here.moved.isdisjoint(strand.left) and there.moved.isdisjoint(strand.right)
+        return _Move(0) if quiet else _Move(0, (Outcome(strand.name, "agreed"),))
     left, right = _ends(strand, here, there)
     apart = mapped_anew and not left.changed and not right.changed and not _mean_the_same(strand, left, right)
     if apart:
@@ -327,6 +332,16 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
     if rounds < terms.most_rounds:
         return move._replace(rounds=rounds)
     return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings(verdict.winners)),))
+
+
+def _say_exactly_the_same(strand: Strand, here: _Seen, there: _Seen) -> bool:
+    """Whether each side says in every field, letter for letter, what the mapping makes of the other."""
+    for seen, addresses in ((here, strand.left), (there, strand.right)):
+        made, says = seen.side.made, seen.says
+        for address in addresses:
+            if address not in made or address not in says or not same(made[address], says[address]):
+                return False
+    return True
 
 
 def _unless_untaken(end: _End) -> _End:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import http.client
 import io
 import json
 import os
@@ -29,12 +28,12 @@ from tieline.store import inbox
 from tieline.store.database import Database
 from tieline.web import receiver as module
 from tieline.web.receiver import Receiver
+from web.served import SRC, Served
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are another matter there")
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 IN_PATH = "4f0d2a97c1e85b36"
-SRC = Path(__file__).parents[2] / "src"
 
 
 def connector(**verify: Any) -> dict[str, Any]:
@@ -204,47 +203,6 @@ def test_an_event_without_a_name_that_comes_again_is_looked_at_again(within: Wit
 # -- processes
 
 
-class Served:
-    """`tieline receive`, as a process."""
-
-    def __init__(self, folder: Path, *, dies: bool = False) -> None:
-        code = "import sys, tieline.cli.main as m; sys.argv[1:] = ['receive', '--port', '0', '--json']; m.main()"
-        if dies:
-            code = (
-                "import os, signal; from tieline.engine.receiving import Receiving; receive = Receiving.receive\n"
-                "async def dying(self, incoming):\n"
-                "    await receive(self, incoming)\n"
-                "    os.kill(os.getpid(), signal.SIGKILL)\n"
-                f"Receiving.receive = dying\n{code}"
-            )
-        environ = {**os.environ, "PYTHONPATH": str(SRC), "CRM_SECRET": SECRET}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        told = ""
-        while "\n}" not in told:
-            line = self.process.stdout.readline()
-            assert line, self.process.communicate()[1]
-            told += line
-        self.said = json.loads(told)
-
-    def post(self, body: bytes, headers: Mapping[str, str]) -> int | None:
-        """Send a request; return the status, None when no answer came."""
-        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.said["listens"]).netloc, timeout=30)) as connection:
-            connection.request("POST", "/hooks/crm", body, dict(headers))
-            try:
-                return connection.getresponse().status
-            except (http.client.HTTPException, OSError):
-                return None
-
-    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        """End it; return its exit code and what it logged."""
-        self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=60)
-        return self.process.returncode, err
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A project with one connection that takes webhooks."""
@@ -259,16 +217,31 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_receiver_that_is_killed_between_keeping_and_answering_doubles_nothing(folder: Path) -> None:
+@pytest.fixture
+def serve(folder: Path) -> Iterator[Callable[..., Served]]:
+    """Start receivers, which end with the test."""
+    started: list[Served] = []
+
+    def start(**habits: Any) -> Served:
+        started.append(Served(folder, {"CRM_SECRET": SECRET}, **habits))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.end(signal.SIGKILL)
+
+
+def test_a_receiver_that_is_killed_between_keeping_and_answering_doubles_nothing(folder: Path, serve: Callable[..., Served]) -> None:
     """The vendor hears nothing, sends it again, and it counts once."""
     body = event()
     headers = signed(body)
-    first = Served(folder, dies=True)
-    lost = first.post(body, headers)
+    first = serve(dies=True)
+    lost = first.post("/hooks/crm", body, headers)
     first.process.communicate(timeout=60)
-    second = Served(folder)
-    again = second.post(body, headers)
-    forged = second.post(body, {**headers, "webhook-id": "msg_2"})
+    second = serve()
+    again = second.post("/hooks/crm", body, headers)
+    forged = second.post("/hooks/crm", body, {**headers, "webhook-id": "msg_2"})
     code, err = second.end()
     with contextlib.closing(sqlite3.connect(folder / ".tieline" / "store.db")) as store:
         kept = store.execute("SELECT connection, resource, id, kind FROM inbox").fetchall()
@@ -283,7 +256,7 @@ def test_a_receiver_that_is_killed_between_keeping_and_answering_doubles_nothing
     assert "Traceback" not in err
 
 
-def test_a_receiver_says_why_it_can_not_begin(folder: Path) -> None:
+def test_a_receiver_says_why_it_can_not_begin(folder: Path, serve: Callable[..., Served]) -> None:
     """No secret, a secret that leads nowhere, a connector that verifies nothing, a port that is taken."""
 
     def said(*arguments: str, **environ: str) -> tuple[int, str]:
@@ -294,7 +267,7 @@ def test_a_receiver_says_why_it_can_not_begin(folder: Path) -> None:
         return done.returncode, done.stderr
 
     unset = said()
-    served = Served(folder)
+    served = serve()
     port = str(urlsplit(served.said["listens"]).port)
     taken = said("--port", port, CRM_SECRET=SECRET)
     served.end()

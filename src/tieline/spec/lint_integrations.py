@@ -13,6 +13,7 @@ from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.integrations import Archive, Integration, MatchKey, TwoWayDeletes
 from tieline.spec.lint_connectors import gaps
+from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.words import nearest
@@ -44,7 +45,7 @@ def lint_integration(project: Project, found: Findings, integration: Integration
     if integration.source == integration.target:
         found.error(("to",), "is the same resource as `from`")
     if source is not None:
-        _source(found, integration, source[1])
+        _source(project, found, integration, source[1])
     if target is not None:
         _target(found, integration, target[1])
         _lost_answers(found, integration, *target)
@@ -90,10 +91,15 @@ def questions(project: Project, found: Findings, integration: Integration) -> No
         found.error(("owner",), "who must see it when this needs a person?", hint)
 
 
-def _source(found: Findings, integration: Integration, source: Resource) -> None:
+def _source(project: Project, found: Findings, integration: Integration, source: Resource) -> None:
     if integration.deletes != "ignore" and source.list is not None and source.list.tombstone is None:
-        hint = "declare `list.tombstone` in the connector if it does, or write `deletes: ignore`"
-        found.error(("deletes",), f"the list of `{integration.source}` never says that a record was deleted", hint)
+        message = f"the list of `{integration.source}` never says that a record was deleted"
+        if tell_of_deletions(project.connections[integration.source.partition(".")[0]], source):
+            hint = "declare `list.tombstone` in the connector if it does; `tieline verify` finds what was missed"
+            found.warning(("deletes",), f"{message}: only webhooks do, and nothing makes up for one that never comes", hint)
+        else:
+            hint = "declare `list.tombstone` in the connector if it does, or webhooks that do, or write `deletes: ignore`"
+            found.error(("deletes",), message, hint)
     if source.list is None:
         found.error(("from",), f"`{integration.source}` can't be read: the connector declares no `list` for it")
     fields = Fields(source)

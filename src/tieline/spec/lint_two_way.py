@@ -17,6 +17,7 @@ from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.integrations import Archive, Integration, Rule, TwoWayDeletes, TwoWayUnmatched
 from tieline.spec.lint_integrations import creates, deletion, questions, resource_of, updates
+from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.words import listed
@@ -89,7 +90,7 @@ def lint_two_way(project: Project, found: Findings, integration: Integration) ->
     for side, other in (sides, reversed(sides)):
         _reached(found, integration, side)
         _matched(found, integration, side)
-        _deletions(found, integration, side, other)
+        _deletions(project, found, integration, side, other)
         _lost_answers(found, integration, side)
     return found.complaints
 
@@ -190,14 +191,15 @@ def _plain(rule: Rule, left: str) -> bool:
     return rule.source == left and all(step is None for step in steps)
 
 
-def _deletions(found: Findings, integration: Integration, side: _Side, other: _Side) -> None:
+def _deletions(project: Project, found: Findings, integration: Integration, side: _Side, other: _Side) -> None:
     """Can a deletion on this side be seen, and the other do what it is to lead to?"""
     policies = integration.deletions
     policy: str | Archive = policies.left if side.word == "left" else policies.right
     if policy == "ignore":
         return
     keys = ("deletes", side.word)
-    if side.resource.list is not None and side.resource.list.tombstone is None:
+    told = tell_of_deletions(project.connections[side.place.partition(".")[0]], side.resource)
+    if side.resource.list is not None and side.resource.list.tombstone is None and not told:
         message = f"the list of `{side.place}` never says that a record was deleted: it is found out when all records are read"
         found.warning(keys, message, "declare `list.tombstone` in the connector if it does")
     deletion(found, keys, policy, other.place, other.resource)

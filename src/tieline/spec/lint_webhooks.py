@@ -128,6 +128,11 @@ def lint_webhook_secret(found: Findings, connection: Connection, connector: Conn
         found.warning(("webhook_secret",), message, 'such as `webhook_secret: "${env:NAME}"`')
 
 
+def tell_of_deletions(connection: Connection, resource: Resource) -> bool:
+    """Whether webhooks come that tell of records of a resource that were deleted."""
+    return resource.webhook is not None and bool(resource.webhook.deleted) and bool(connection.webhook_secrets)
+
+
 def secrets_of(connection: Connection) -> Iterator[tuple[Keys, str]]:
     """Yield the references to the secrets of a connection, and where they stand."""
     if isinstance(connection.webhook_secret, str):

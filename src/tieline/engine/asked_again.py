@@ -1,4 +1,8 @@
-"""Pairs of a two-way integration that a person wants decided again: staged, and read anew, so that nothing is decided that is out of date."""
+"""Records of a two-way integration that a person wants decided, or decided again, by themselves: staged, and read anew with their counterparts.
+
+Nothing is decided that is out of date. What has no counterpart is looked for on the other side by its match key: since the last whole run
+somebody may have entered it there, and none is to be made that is there already.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,15 @@ from tieline.dialects.dialect import System
 from tieline.engine import redriving
 from tieline.engine.intake import Intake
 from tieline.engine.ledger import Ledger, about
+from tieline.engine.matching import Matcher
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.model.errors import Refused
+from tieline.model.records import Record
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, pairs, staged
 from tieline.store.journal import Event
 from tieline.store.letters import Chosen
-from tieline.store.pairs import OTHER, SIDES, Side
+from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 
 MOST: Final = 50
 """So many records are asked for one by one, rather than everything that has changed."""
@@ -36,6 +42,8 @@ class AskedAgain:
     ) -> None:
         self._job, self._ledgers, self._systems, self._intakes, self._check_stopped = job, ledgers, systems, intakes, check_stopped
         self._integration = ledgers["left"].integration
+        self.looked: set[int] = set()
+        """Pairs, by their own ids, whose counterparts were read, or looked for in vain."""
 
     async def stage(self, wanted: Sequence[int] | Chosen, limit: int | None) -> list[tuple[Side, str]]:
         """Let the pairs of these dead letters be decided again; return the records that the letters are of."""
@@ -64,7 +72,7 @@ class AskedAgain:
         journal.note(connection, events)
 
     async def read(self, records: Sequence[tuple[Side, str]]) -> bool:
-        """Read these records and their counterparts; return False, having read none, where that can't be, or there are too many."""
+        """Read these records and their counterparts; return False where that can't be, or there are too many: then both sides must be read."""
         if not records or len(records) > MOST or not all(half.features.get for half in self._job.halves.values()):
             return False
         wanted: dict[Side, dict[str, None]] = {side: {} for side in SIDES}
@@ -73,13 +81,37 @@ class AskedAgain:
             pair = pairs.of(self._ledgers["left"].db, self._integration, side, [id]).get(id)
             if pair is not None and (other := pair.id_of(OTHER[side])) is not None:
                 wanted[OTHER[side]][other] = None
-        await side_by_side(self._read(side, list(wanted[side])) for side in SIDES)
-        return True
+        read = dict(zip(SIDES, await side_by_side(self._read(side, list(wanted[side])) for side in SIDES), strict=True))
+        looked = [await self._look(side, read[side], read[OTHER[side]]) for side in SIDES]
+        return all(looked)
 
-    async def _read(self, side: Side, ids: Sequence[str]) -> None:
+    async def _read(self, side: Side, ids: Sequence[str]) -> dict[str, Record]:
         half, system = self._job.halves[side], self._systems[side]
+        found: dict[str, Record] = {}
         for id in ids:
             with about(records=[id]):
                 record = await system.get(half.resource, id)
+            if record is not None:
+                found[id] = record
             await self._intakes[side].stage([record] if record is not None else [], [id] if record is None else [])
             self._check_stopped()
+        return found
+
+    async def _look(self, side: Side, here: Mapping[str, Record], there: Mapping[str, Record]) -> bool:
+        """Look on the other side for those of these records whose counterparts are not known or gone; return whether that could be done."""
+        other, half = OTHER[side], self._job.halves[side]
+        known = pairs.of(self._ledgers["left"].db, self._integration, side, list(here)) if here else {}
+        alone = {id: pair for id, pair in known.items() if pair.id_of(other) not in there}
+        self.looked.update(pair.id for id, pair in known.items() if id not in alone)
+        keys = {key: (id, pair) for id, pair in alone.items() if (key := half.key(here[id])) is not None}
+        if not self._job.spec.match or not alone:
+            return True
+        matcher = Matcher(half.job, self._systems[other], self._ledgers[side], links=PairLinks(self._integration, other))
+        if (searched := matcher.searched) is None or not self._job.halves[other].features.get:
+            return False
+        found = await matcher.candidates(
+            {key: searched(here[id]) for key, (id, _) in keys.items()}, lambda: {key: id for key, (id, _) in keys.items()}, fresh=True
+        )
+        await self._read(other, list({candidate.id: None for some in found.values() for candidate in some if candidate.id not in there}))
+        self.looked.update(pair.id for _, pair in keys.values())
+        return True

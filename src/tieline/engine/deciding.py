@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from tieline.engine.decided import Decided
@@ -58,6 +59,15 @@ class Decider:
 
         self.missed: Mapping[Side, frozenset[str]] = {side: frozenset() for side in SIDES}
         """Records of each side that were not shown, and that nobody believes to be gone: nothing is decided about them."""
+
+    @property
+    def looked(self) -> AbstractSet[int] | None:
+        """Pairs, by their own ids, whose counterparts were read or looked for in this run; None when both sides were read."""
+        return self._desk.looked
+
+    @looked.setter
+    def looked(self, ids: AbstractSet[int] | None) -> None:
+        self._desk.looked = ids
 
     @property
     def braked(self) -> Braked:

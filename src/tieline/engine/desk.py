@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from tieline.engine.ledger import Ledger
@@ -64,12 +65,18 @@ class Desk:
         self.job, self.ledgers = job, ledgers
         self.db, self.integration, self.run = first.db, first.integration, first.run
         self.lookups = {side: Lookups(first.db, job.halves[side].job) for side in SIDES}
+        self.looked: AbstractSet[int] | None = None
+        """Pairs, by their own ids, whose counterparts were read or looked for in this run; None when both sides were read."""
         self.left_waiting: set[int] = set()
         """Pairs, by their own ids, that stay staged, and are not looked at twice."""
 
     def half(self, side: Side) -> Half:
         """Return a side of the integration."""
         return self.job.halves[side]
+
+    def is_looked_for(self, pair: Pair) -> bool:
+        """Whether what is to be made for a pair can't be there already, as far as this run has seen."""
+        return self.looked is None or pair.id in self.looked
 
     def put_off(self, work: Work) -> None:
         """Leave a pair alone until what is on its way is settled."""

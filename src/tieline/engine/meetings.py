@@ -158,6 +158,9 @@ class Meetings:
         """Decide about records that only one side has."""
         makes: dict[Side, list[Work]] = {side: [] for side in SIDES}
         for one, side in fresh:
+            if not self._desk.is_looked_for(one.pair):
+                self._desk.put_off(one)
+                continue
             policy, ruling = (self._job.unmatched.left if side == "left" else self._job.unmatched.right), one.ruling
             id, counts = one.pair.id_of(side) or "", self._ledgers[side].counts
             if ruling == "create":

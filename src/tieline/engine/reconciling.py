@@ -291,7 +291,7 @@ class Reconciler:
             return msgspec.structs.replace(alone, verdict="alone")
         if what in ("remake_left", "remake_right"):
             decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made anew", was=gone_id)
-            if not self._meetings.is_new(alone, rest):
+            if not self._desk.is_looked_for(pair) or not self._meetings.is_new(alone, rest):
                 # Somebody may have made it anew already: it meets the others like any record without a counterpart, in the next run.
                 return msgspec.structs.replace(alone, verdict="new")
             one = Work(alone)

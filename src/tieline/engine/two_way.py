@@ -123,8 +123,9 @@ class TwoWayPass(Pass):
             if self._mapped_anew:
                 await ledger.commit(lambda connection: pairs.forget_meetings(connection, self._integration))
             restorer = Restorer(self._job, self._ledgers, self._put, wanted.restore) if wanted.restore is not None else None
+            again = AskedAgain(self._job, self._ledgers, self._systems, self._intakes, self._check_stopped)
             if wanted.only is not None:
-                await self._read_one(wanted.only)
+                await self._read_one(wanted.only, again)
             elif wanted.undo is not None:
                 undoer = Undoer(
                     self.ways,
@@ -135,7 +136,6 @@ class TwoWayPass(Pass):
                 )
                 await undoer.undo(wanted.undo)
             else:
-                again = AskedAgain(self._job, self._ledgers, self._systems, self._intakes, self._check_stopped)
                 meant = await again.stage(wanted.redrive, wanted.limit) if wanted.redrive else []
                 if restorer is not None:
                     meant = restorer.records()
@@ -143,7 +143,7 @@ class TwoWayPass(Pass):
                     await side_by_side(self._intakes[side].read() for side in SIDES)
                     self._both_read = True
             if wanted.undo is None:
-                await self._decide()
+                await self._decide(again.looked)
                 self.complete = self._both_read and restorer is None
             if restorer is not None:
                 await self._drain()
@@ -168,28 +168,26 @@ class TwoWayPass(Pass):
             if any_:
                 await way.sender.drain()
 
-    async def _read_one(self, id: str) -> None:
-        """Read one record of the left side, and its counterpart."""
-        ids: dict[Side, str] = {"left": id}
-        found = pairs.of(self._ledgers["left"].db, self._integration, "left", [id]).get(id)
-        if found is not None and found.right_id is not None:
-            ids["right"] = found.right_id
-        for side in SIDES:
-            if side not in ids:
-                continue
-            half, system = self._job.halves[side], self._systems[side]
+    async def _read_one(self, id: str, again: AskedAgain) -> None:
+        """Read one record of the left side, and its counterpart, or look for one."""
+        for half in self._job.halves.values():
             if not half.features.get:
                 raise Refused(
                     f"{half.place} can't be asked for one record", next_step="declare `get` for it in the connector, or run it whole"
                 )
-            with about(records=[ids[side]]):
-                record = await system.get(half.resource, ids[side])
-            if record is None:
-                raise TielineError(f"{half.place} has no record {ids[side]}", next_step="check the id; a whole run finds what is gone")
-            await self._intakes[side].stage([record])
+        half = self._job.left
+        with about(records=[id]):
+            if await self._systems["left"].get(half.resource, id) is None:
+                raise TielineError(f"{half.place} has no record {id}", next_step="check the id; a whole run finds what is gone")
+        if not await again.read([("left", id)]):
+            raise Refused(
+                f"{self._job.right.place} can't be searched by a match key: whether {id} has a counterpart there, only a whole run can tell",
+                next_step=f"declare `find` for {' or '.join(self._job.spec.match)} in its connector, or `tieline run {self.name}`",
+            )
 
-    async def _decide(self) -> None:
+    async def _decide(self, looked: set[int]) -> None:
         decider = Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped, remake=self.wanted.remake)
+        decider.looked = None if self._both_read else looked
         decider.missed = {side: intake.missed for side, intake in self._intakes.items()}
         if self._both_read:
             await decider.take_up()

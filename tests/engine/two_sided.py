@@ -7,6 +7,7 @@ where it was written, or is told of where people look.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 import re
@@ -19,6 +20,7 @@ from typing import Any
 from engine.books import Books, Broken
 from engine.world import NAME, World
 from tieline.app import Tieline
+from tieline.dialects.webhooks import Incoming
 from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record, decode_json
@@ -211,8 +213,12 @@ class Edit:
 class TwoSided:
     """One seed."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, *, webhooks: bool = True) -> None:
         self.seed, self.chance = seed, random.Random(f"two sides {seed}")
+        self.telling = random.Random(f"telling {seed}")
+        tell = webhooks and self.telling.random() < 0.4
+        self.told: dict[Side, dict[str, tuple[int, bool]]] = {"left": {}, "right": {}}
+        """Of which version of a record its system has told by a webhook."""
         self.tidying = random.Random(f"tidying up {seed}")
         self.rough = seed % 4 == 3
         chance = self.chance
@@ -257,6 +263,8 @@ class TwoSided:
         """How often we changed it."""
         self.picky = random.Random(f"picky {seed}").random() < 0.15
         self.sides: dict[Side, Watched] = {side: self._collection(side) for side in SIDES}
+        for collection in self.sides.values():
+            collection.webhooks = tell and self.telling.random() < 0.8
         self.policies = {field: chance.choice(POLICIES) for field in _EDITED}
         self.policies["tags"] = chance.choice([*POLICIES, "union", "union"])
         self.policies["email"] = "left"
@@ -308,7 +316,7 @@ class TwoSided:
             habits = {
                 k: v
                 for k, v in vars(c).items()
-                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results")
+                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results", "webhooks")
                 and v
             }  # fmt: skip
             system = self.world.crm if side == "left" else self.world.mail
@@ -677,7 +685,37 @@ class TwoSided:
         if outcome.brakes:
             raise Broken(f"a plan is braked: {outcome.brakes}")
 
+    def _tell(self) -> None:
+        """Have systems tell of what has changed, as webhooks do: some are lost, some come twice, none in order, and some are mistaken."""
+        telling, world, events = self.telling, self.world, []
+        for side, collection in self.sides.items():
+            if not collection.webhooks:
+                continue
+            for id, entry in collection.entries.items():
+                now = entry.version, entry.deleted
+                if self.told[side].get(id) == now or telling.random() < 0.2:
+                    continue
+                self.told[side][id] = now
+                mistaken = collection.gets and telling.random() < 0.1  # where nobody can be asked, it is believed
+                kind = "deleted" if entry.deleted != mistaken else "changed"
+                events += [(collection.name, kind, id)] * telling.choice([1, 1, 2])
+            if telling.random() < 0.1:
+                events.append((collection.name, telling.choice(["changed", "deleted"]), "4711"))
+        telling.shuffle(events)
+
+        async def receive(tieline: Tieline) -> None:
+            receiving = tieline.receiving()
+            for name, kind, id in events:
+                system = world.crm if name in world.crm.collections else world.mail
+                headers, body = system.webhook(name, kind, id)
+                with contextlib.suppress(StoreError):  # the vendor sends it again, or does not
+                    await receiving[system.name].receive(Incoming(headers, body))
+
+        if events:
+            world.within(receive)
+
     def _run(self, mortality: float, **wanted: Any) -> Outcome | None:
+        self._tell()
         world, chance = self.world, self.chance
         process = Process(lambda number, what: chance.random() < mortality)
         self._edits_now = 0
@@ -922,9 +960,9 @@ def vars_of(counts: Any) -> Iterator[tuple[str, Any]]:
             yield name, getattr(counts, name)
 
 
-def simulate_two_sides(seed: int, folder: Path) -> TwoSided:
+def simulate_two_sides(seed: int, folder: Path, *, webhooks: bool = True) -> TwoSided:
     """Run a seed and return what was lived through. Raises `Broken`, with all that happened."""
-    simulation = TwoSided(seed, folder)
+    simulation = TwoSided(seed, folder, webhooks=webhooks)
     try:
         simulation.go()
     except Broken as error:

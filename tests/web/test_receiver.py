@@ -271,6 +271,7 @@ def test_a_receiver_says_why_it_can_not_begin(folder: Path, serve: Callable[...,
     port = str(urlsplit(served.said["listens"]).port)
     taken = said("--port", port, CRM_SECRET=SECRET)
     served.end()
+    plain = said("--url", "http://hooks.example.com", CRM_SECRET=SECRET)
     wrong = connector(hmac={"header": "X-Signature", "signed": "{timestamp}"})
     (folder / "connectors" / "crm.yaml").write_text(yaml.safe_dump(wrong), "utf-8")
     forgeable = said("--port", "0", CRM_SECRET=SECRET)
@@ -279,6 +280,8 @@ def test_a_receiver_says_why_it_can_not_begin(folder: Path, serve: Callable[...,
     assert "the environment variable of `${env:CRM_SECRET}` is not set" in unset[1]
     assert 2 == taken[0]
     assert f"nothing can listen on 127.0.0.1:{port}" in taken[1]
+    assert 2 == plain[0]
+    assert "plain http" in plain[1]
     assert 2 == forgeable[0]
     assert "no connection takes webhooks" in forgeable[1]
     assert "does not hold `{body}`" in forgeable[1]

@@ -128,6 +128,7 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                 output.console.print(
                     f"[bold]{escape(name)}[/]: {planned.read} read: {counts['create']} to create, {counts['update']} to update, {counts['delete']} to delete{escape(ways)}, "
                     f"{planned.unchanged} unchanged, {planned.filtered} filtered, {counts['held']} to hold, {counts['dead']} to park"
+                    + (f"; {plural(planned.webhooks, 'webhook')} looked into" if planned.webhooks else "")
                     + (f"; {owed} owed from earlier runs" if owed else "")
                 )
                 output.print(

@@ -19,13 +19,13 @@ from tieline.app import Tieline
 from tieline.dialects.webhooks import Incoming, Unusable, Unverified
 from tieline.engine.receiving import Receiving
 from tieline.model.errors import StoreError, TielineError
+from tieline.spec.references import check_url
 
 _MOST_BYTES: Final = 4 * 2**20
 _BODY_SECONDS: Final = 30.0
 _LAST_SECONDS: Final = 10.0
 """What requests that are under way get when it is to end."""
 _FLUSH_SECONDS: Final = 5.0
-PORT: Final = 8920
 
 
 class Receiver:
@@ -146,6 +146,8 @@ def _answer(status: int, text: str, headers: Mapping[str, str] | None = None) ->
 
 def open_receiver(project: Tieline, tell: Callable[..., None], *, url: str | None) -> Receiver:
     """Return a receiver for every connection of a project that has a secret for webhooks. Raises `TielineError` when there is none."""
+    if url is not None and (wrong := check_url(url)) is not None:
+        raise TielineError(f"--url {url}: {wrong}", next_step="such as `--url https://hooks.example.com`")
     receiving = project.receiving(tell)
     if not receiving:
         raise TielineError(

@@ -13,7 +13,7 @@ from tieline.app import Tieline
 from tieline.dialects.webhooks import Unverified
 from tieline.engine import planning
 from tieline.observe.status import IntegrationStatus
-from tieline.store import inbox, runs
+from tieline.store import inbox, retention, runs
 from tieline.testing import Collection, Crash, Process, SimulatedDatabase, answering, error
 
 FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}, "rev": {"type": "integer"}}
@@ -237,3 +237,20 @@ def test_a_process_may_die_at_any_step_of_taking_them_up(swift_path: Path) -> No
         assert {"b@x": "Bea", "c@x": "Cee", "n@x": "New"} == {r["email"]: r["name"] for r in world.leads.records}, number
         assert writes == len(world.members.written) + len(world.leads.written), number
     assert number > 20
+
+
+def test_webhooks_are_kept_as_long_as_history_is(tmp_path: Path) -> None:
+    """And numbers are not used again, or an integration would pass over what comes later."""
+    world = world_of(tmp_path / "w")
+    world.webhook("leads", "changed", "a")
+    world.clock.advance(50 * 86_400)
+    world.webhook("leads", "changed", "b")
+    assert 2 == world.run().counts.webhooks
+    with world.store() as db:
+        for days in (45, 100):
+            retention.prune(db, retention.USUAL, now=world.clock.now() + days * 86_400, integration=1, run=None)
+            left = [row[0] for row in db.read("SELECT id FROM inbox")]
+            assert ["b"] == left if days == 45 else [] == left
+    world.webhook("leads", "changed", "c")
+
+    assert 1 == world.run().counts.webhooks

@@ -55,7 +55,7 @@ def test_what_a_webhook_tells_of_is_moved_by_the_next_run(project: Project, orga
 
     assert ("green", 2) == (first.state, first.counts.created)
     assert "2 wait for the next run" in waiting
-    assert "2 webhooks taken up" in told
+    assert "2 told of by webhooks" in told
     assert {"ann@example.com": "p"} == content(collection, "note")
     assert (0, 0) == (again.counts.written, again.counts.webhooks)
     assert "pretix.event.order.paid" in project.command("explain", "shop", "orders", paid).stdout

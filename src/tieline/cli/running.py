@@ -38,7 +38,7 @@ def print_outcome(outcome: Outcome) -> None:
         (counts.matched, "matched with records that were there already"),
         (counts.repeated, "came once more, on a page or in a list that was read again"),
         (counts.remembered, "looked for in memory instead of in the destination"),
-        (counts.webhooks, "webhooks taken up"),
+        (counts.webhooks, "told of by webhooks"),
         (counts.missing, "could not be read: a system says that it has them, and did not show them"),
         (counts.carried_delivered, "owed from earlier runs, now delivered"),
         (counts.carried_parked, "owed from earlier runs, now parked or held"),

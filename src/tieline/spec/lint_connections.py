@@ -33,7 +33,7 @@ def lint_connection(project: Project, found: Findings, connection: Connection, e
         if None not in (written or {}).values():  # which says nothing, and is complained of there
             _method(found, connection, connector)
         _variables(found, connection, connector)
-        lint_webhook_secret(found, connection, connector)
+        lint_webhook_secret(project, found, connection, connector)
         _environment(project, found, connection, connector, environ)
     lint_limits(found, connection.limits or ())
     for keys, text in _referring(connection):

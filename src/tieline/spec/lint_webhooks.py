@@ -9,6 +9,7 @@ from typing import Final
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.findings import Findings
+from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.webhooks import BODY, SIGNED, TIMESTAMP, HmacSignature, Verify
 from tieline.spec.words import listed, meant
@@ -118,14 +119,25 @@ def _resource(found: Findings, at: Keys, resource: Resource, claimed: dict[str, 
                 claimed[type_] = where
 
 
-def lint_webhook_secret(found: Findings, connection: Connection, connector: Connector) -> None:
-    """Find whether a connection has the secret that its connector's events are verified with."""
+def lint_webhook_secret(project: Project, found: Findings, connection: Connection, connector: Connector) -> None:
+    """Find whether a connection has the secret that its connector's events are verified with, where an integration could use them."""
     if connector.webhooks is None and connection.webhook_secret is not None:
         hint = "declare `webhooks` in the connector, or take it out"
         found.error(("webhook_secret",), f"connector `{connector.connector}` declares no webhooks", hint)
-    elif connector.webhooks is not None and not connection.webhook_secrets:
+    elif connector.webhooks is not None and not connection.webhook_secrets and _useful(project, connection, connector):
         message = f"is missing: `tieline receive` takes no webhooks for it, though connector `{connector.connector}` declares some"
         found.warning(("webhook_secret",), message, 'such as `webhook_secret: "${env:NAME}"`')
+
+
+def _useful(project: Project, connection: Connection, connector: Connector) -> bool:
+    """Whether events could come about records that an integration reads from a connection."""
+    for one in project.integrations.values():
+        for place in (one.source, one.target) if one.two_way else (one.source,):
+            name, _, resource = place.partition(".")
+            declared = connector.resources.get(resource)
+            if project.connections.get(name) is connection and declared is not None and declared.webhook is not None:
+                return True
+    return False
 
 
 def tell_of_deletions(connection: Connection, resource: Resource) -> bool:

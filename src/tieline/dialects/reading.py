@@ -30,7 +30,7 @@ from tieline.dialects.windows import ALL, Window, Windows, tells_little
 from tieline.model.errors import Incomplete, RemoteError, Undecodable, Unsettled
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
-from tieline.spec.connectors import Offset, PageNumber, Resource
+from tieline.spec.connectors import Offset, PageNumber, Resource, Tombstone
 from tieline.transport.ports import HttpResponse
 
 _MOST_WALKS = 5
@@ -258,10 +258,10 @@ class ListReader:
         merged: dict[str, str] = {}
         last, last_id = (records[-1], ids[-1]) if ids else (None, None)
         if (gone := listing.tombstone) is not None:
-            buried = [get(record, gone.field) == gone.equals for record in records]
+            buried = [is_buried(record, gone) for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
             if gone.into is not None:
-                survivors = (text_id(get(record, gone.into)) if is_gone else None for record, is_gone in zip(records, buried, strict=True))
+                survivors = (survivor_of(record, gone) if is_gone else None for record, is_gone in zip(records, buried, strict=True))
                 merged = {id: into for id, into in zip(ids, survivors, strict=True) if id is not None and into is not None and into != id}
             records = [record for record, is_gone in zip(records, buried, strict=True) if not is_gone]
             ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
@@ -314,6 +314,16 @@ class ListReader:
         conditional = self._listing.conditional
         asked = sorted(self._asked.items()) if conditional is not None and conditional.of == "answer" else []
         return hashlib.sha256(f"{self._place.key}\n{asked}".encode()).hexdigest()[:16]
+
+
+def is_buried(record: Record, tombstone: Tombstone | None) -> bool:
+    """Whether a record is shown as one that was deleted."""
+    return tombstone is not None and bool(get(record, tombstone.field) == tombstone.equals)
+
+
+def survivor_of(record: Record, tombstone: Tombstone | None) -> str | None:
+    """Return the id of the record into which a deleted one was merged; None where it was merged into none."""
+    return text_id(get(record, tombstone.into)) if tombstone is not None and tombstone.into is not None else None
 
 
 def kind_of(value: Any) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.pagination import Step, pager
-from tieline.dialects.reading import ListReader, Place, kind_of, text_id
+from tieline.dialects.reading import ListReader, Place, is_buried, kind_of, survivor_of, text_id
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode, fill_header
 from tieline.mapping.access import compile_get
@@ -41,6 +41,8 @@ from tieline.transport.ports import HttpResponse
 from tieline.transport.recording import Purpose
 
 _MOST_FOUND_PAGES = 20
+_MOST_MERGED = 10
+"""So many records that were merged into the next are followed."""
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -64,6 +66,7 @@ class RestSystem:
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
         }
         self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
+        self._tombstones = {name: r.list.tombstone if r.list is not None else None for name, r in connector.resources.items()}
 
     @property
     def caller(self) -> Caller:
@@ -137,7 +140,22 @@ class RestSystem:
         return answer, self._entries(answer, listing, what, response)
 
     async def get(self, resource: str, id: str) -> Record | None:
-        """Return a record, or None when there is none."""
+        """Return a record, or None when there is none; for one that was merged into another, that one.
+
+        A vendor that shows deleted records when they are asked for marks them as its list does (`list.tombstone`).
+        """
+        asked: list[str] = []
+        wanted: str | None = id
+        # Records that were merged into each other in a ring, or a chain without an end, are nowhere.
+        while wanted is not None and wanted not in asked and len(asked) < _MOST_MERGED:
+            asked.append(wanted)
+            record = await self._get(resource, wanted)
+            if record is None or not is_buried(record, self._tombstones[resource]):
+                return record
+            wanted = survivor_of(record, self._tombstones[resource])
+        return None
+
+    async def _get(self, resource: str, id: str) -> Record | None:
         declared = self._resources[resource].get
         assert declared is not None
         call = self._call(declared)
@@ -156,7 +174,7 @@ class RestSystem:
         return record
 
     async def find(self, resource: str, field: str, value: Any) -> list[Record]:
-        """Return the records whose field has this value."""
+        """Return the records whose field has this value; deleted ones are not among them, whatever the vendor shows."""
         declared = self._resources[resource].find[field]
         call = self._call(declared)
         what = f"{resource} with {field} {value!r}"
@@ -182,7 +200,7 @@ class RestSystem:
                     why = f"{self.name}: {what}: an entry of the answer is {kind_of(record)}, not an object"
                     next_step = f"correct `find.{field}.records` or `record` in the connector"
                     raise self._caller.misread(response, Undecodable(why, next_step=next_step))
-            records += found
+            records += [record for record in found if not is_buried(record, self._tombstones[resource])]
             size = getattr(paging, "size", None)
             told = isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
             if not entries or not (told or (size is not None and len(entries) >= size)):

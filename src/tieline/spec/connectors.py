@@ -297,7 +297,7 @@ class ChangedSince(Declared):
 
 
 class Tombstone(Declared):
-    """How a list marks a record that was deleted."""
+    """How the vendor marks a record that was deleted: in its list, and where it shows one by id or in a search."""
 
     field: Path
     """Field to look at."""
@@ -351,7 +351,7 @@ class List(Request):
     changed_since: ChangedSince | None = None
     """How to ask for changes only."""
     tombstone: Tombstone | None = None
-    """How a deleted record looks in the list."""
+    """How a deleted record looks, in the list and elsewhere."""
 
 
 class Get(Request):

@@ -67,6 +67,7 @@ class Collection:
         precision: float = 0.001,
         list_lag: float = 0.0,
         tombstones: bool = False,
+        keeps_deleted: bool = False,
         total: Literal["all", "asked"] | None = None,
         counted_marks: bool = False,
         ceiling: int | None = None,
@@ -98,6 +99,8 @@ class Collection:
         `ids`: the vendor counts from 1001, from beyond what a float can hold, or as text; `given` ones come with the record.
         `order`: a list comes in the order in which records were made, or were last changed. `changed_since`: it can be asked for what
         changed after a time, a version, or the mark that the first page's `ETag` gave. `times`: how it writes times; `precision`: the finest step of those that it tells.
+        `tombstones`: a list shows what is left of deleted records. `keeps_deleted`: they keep their fields, and whoever asks for one by id,
+        or searches, is shown it, marked as deleted.
         `total`: the connector says that a list tells how many records there are: `all`, or what was `asked` for. `counted_marks`: marks and
         addresses of next pages stand for a number of records, so that records slip when others come or go. `ceiling`: no more records are
         shown of one list; `at_ceiling` is what comes instead: an `error`, the last page again (`repeat`), an `empty` page, or a page that
@@ -111,6 +114,7 @@ class Collection:
         self.name, self.fields = name, dict(fields or {})
         self.ids, self.paging, self.page_size, self.order = ids, paging, page_size, order
         self.changed_since, self.list_lag, self.tombstones = changed_since, list_lag, tombstones
+        self.keeps_deleted = keeps_deleted
         self.times, self.precision = times, 86400.0 if times == "date" else precision
         self.total, self.counted_marks, self.ceiling, self.at_ceiling = total, counted_marks, ceiling, at_ceiling
         self.windows, self.conditional, self.find_cache = windows, conditional, find_cache
@@ -221,6 +225,11 @@ class Collection:
         if key is not None:
             self.written.append(Written(self._now(), "delete", id, {}, key or None))
 
+    def asked_for(self, id: str) -> Entry | None:
+        """Return what is shown to somebody who asks for a record by its id."""
+        entry = self.entries.get(id if self.keeps_deleted else str(self.merged.get(id, id)))
+        return entry if entry is not None and (self.keeps_deleted or not entry.deleted) else None
+
     def listed(self) -> list[Entry]:
         """Return what a list shows now, in its order."""
         visible = self._now() - self.list_lag
@@ -243,7 +252,9 @@ class Collection:
         return [
             entry
             for entry in self.entries.values()
-            if not entry.deleted and entry.made_at <= visible and str(get(entry.record, field)).casefold() == value.casefold()
+            if (self.keeps_deleted or not entry.deleted)
+            and entry.made_at <= visible
+            and str(get(entry.record, field)).casefold() == value.casefold()
         ]
 
     def cut(self, at: float) -> float:
@@ -273,7 +284,7 @@ class Collection:
         if self.changed_since is not None:
             shown["updated_at"] = self.told_time(entry.changed_at)
             shown["version"] = entry.version
-        if self.tombstones:
+        if self._marks:
             shown["deleted"] = entry.deleted
             if str(entry.id) in self.merged:
                 shown["merged_into"] = self.merged[str(entry.id)]
@@ -351,7 +362,7 @@ class Collection:
                 declared["changed_since"] = {"param": "since", "header": "ETag", "format": "raw"}
             case None:
                 pass
-        if self.tombstones:
+        if self._marks:
             declared["tombstone"] = {"field": "deleted", "into": "merged_into"}
         if self.total is not None:
             declared |= {"total": "meta.total", "total_counts": self.total}
@@ -383,6 +394,11 @@ class Collection:
 
     # -- details
 
+    @property
+    def _marks(self) -> bool:
+        """Whether deleted records are marked rather than forgotten."""
+        return self.tombstones or self.keeps_deleted
+
     def _now(self) -> float:
         assert self.now is not None, f"the collection {self.name} belongs to no system yet"
         return self.now()
@@ -405,13 +421,14 @@ class Collection:
 
     def _drop(self, entry: Entry) -> None:
         self.changed_at = self._now()
-        if not self.tombstones:
+        if not self._marks:
             self._version += 1
             del self.entries[str(entry.id)]
             return
         self._version += 1
         entry.changed_at, entry.version, entry.deleted = self._now(), self._version, True
-        entry.record = {"id": entry.id}
+        if not self.keeps_deleted:
+            entry.record = {"id": entry.id}
 
 
 def _merge(record: Record, sent: Record) -> None:

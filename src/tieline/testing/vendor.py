@@ -225,8 +225,8 @@ class FakeSystem:
             case "GET", ["search"]:
                 return answer(200, {"data": [c.shown(entry) for entry in c.found(query["field"], query["value"])]})
             case "GET", ["items", id]:
-                entry = c.entries.get(str(c.merged.get(unquote(id), unquote(id))))
-                return answer(404, {"error": "not found"}) if entry is None or entry.deleted else answer(200, c.shown(entry))
+                entry = c.asked_for(unquote(id))
+                return answer(404, {"error": "not found"}) if entry is None else answer(200, c.shown(entry))
             case "POST", []:
                 return self._stored(c, c.create(sent, key), 201)
             case (("PATCH" | "PUT"), ["items", id]):

@@ -6,7 +6,7 @@ from tests.engine.world import NAME, World, leads, members, told
 from tieline.engine.undoing import LEFT_ALONE
 from tieline.model.errors import Refused
 from tieline.store import journal
-from tieline.testing import Collection
+from tieline.testing import Collection, error
 
 FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}, "phone": {"type": "string"}}
 
@@ -15,7 +15,7 @@ def two_way(tmp_path, **integration):
     """Return two sides with the same people, and an integration both ways."""
     world = World(
         tmp_path, Collection("leads", FIELDS), Collection("members", FIELDS),
-        direction="two-way", conflict="hold", map={"email": "email", "name": "name", "phone": "phone"}, **integration,
+        **{"direction": "two-way", "conflict": "hold", "map": {"email": "email", "name": "name", "phone": "phone"}, **integration},
     )  # fmt: skip
     world.leads.add(email="ann@x", name="Ann", phone="1")
     world.leads.add(email="bob@x", name="Bob", phone="2")
@@ -152,3 +152,52 @@ def test_a_run_of_another_integration_or_none_is_refused(tmp_path):
     world.run()
     with pytest.raises(Refused, match="has no run 99"):
         world.run(undo=99)
+
+
+def test_what_an_undo_leaves_owed_is_sent_as_it_was_meant_but_not_over_what_was_edited_meanwhile(tmp_path):
+    """Both sides agree by then, so that nothing would come of deciding it anew."""
+    world = two_way(tmp_path, deletes={"left": "delete", "right": "ignore"})
+    ann, bob = (of(world.leads, f"{name}@x")["id"] for name in ("ann", "bob"))
+    cy = world.leads.add(email="cy@x", name="Cy", phone="3")
+    world.run()
+    world.leads.change(ann, name="Anna")
+    world.leads.change(bob, name="Bobby")
+    world.leads.remove(cy)
+    world.leads.add(email="di@x", name="Di", phone="4")
+    second = world.run()
+    for method in ("PATCH", "POST", "DELETE"):
+        world.network.strike(error(503), system="mail", method=method, times=4000)
+    undone = world.run(undo=second.run)
+    world.clock.elapsed_seconds += 3600
+    still = world.run()
+    world.network.strikes_end()
+    world.members.change(of(world.members, "bob@x")["id"], name="Robert")
+    after = world.run()
+    again = world.run(undo=second.run)
+
+    assert ("owed", 4) == (undone.state, undone.counts.owed)
+    assert ("owed", 4) == (still.state, sum(number for state, number in still.open.items() if state in ("owed", "unknown")))
+    assert ("green", 3) == (after.state, after.counts.carried_delivered)
+    names = {member["email"]: member["name"] for member in world.members.records}
+    assert {"ann@x": "Ann", "bob@x": "Robert", "cy@x": "Cy"} == names
+    ((record, why),) = left_alone(world, after.run)
+    assert (str(bob), True) == (record, "edited since" in why)
+    assert {"green", "unchanged", "filtered"} >= told(again).keys(), "nothing is put back twice"
+
+
+def test_a_field_that_the_answer_to_a_creation_shows_is_nobody_s_work(tmp_path):
+    """A vendor's default does not keep a record from being deleted again; what somebody filled in does, until a person says otherwise."""
+    world = two_way(tmp_path, map={"email": "email", "name": "name"})
+    world.members.normalise = lambda record: {"phone": "none", **record}
+    for name in ("cy", "di"):
+        world.leads.add(email=f"{name}@x", name=name)
+    second = world.run()
+    world.members.change(of(world.members, "di@x")["id"], phone="4")
+    undone = world.run(undo=second.run)
+    ((record, why),) = left_alone(world, undone.run)
+    there = {member["email"] for member in world.members.records}
+    forced = world.run(undo=second.run, delete_filled=True)
+
+    assert {"ann@x", "bob@x", "di@x"} == there
+    assert "`phone`" in why
+    assert 1 == forced.counts.deleted

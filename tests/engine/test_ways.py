@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.world import members, told
+from engine.world import World, leads, members, told
 from tieline.model.records import decode_json
 from tieline.testing import Collection
 from tieline.testing.faults import answering
@@ -133,6 +133,20 @@ def test_links_of_a_sandbox_are_not_taken_for_links_of_production(new_world):
 
     assert {"green": 1, "unchanged": 1} == told(world.run(moved=True))
     assert {"green": 1, "unchanged": 1} == told(world.run()), "it is remembered"
+
+
+def test_sides_that_are_swapped_are_never_taken_for_systems_that_have_moved(tmp_path):
+    """Both may number from 1: each record would be taken for another one, and written over it."""
+    world = World(tmp_path, leads(), members(), direction="two-way", conflict="left", map={"email": "email", "name": "name"})
+    world.leads.add(email="ann@example.org", name="Ann")
+    world.run()
+    world.declare(
+        direction="two-way", conflict="left", map={"email": "email", "name": "name"}, **{"from": "mail.members", "to": "crm.leads"}
+    )
+    refused = [world.run(), world.run(moved=True)]
+
+    assert ["halted", "halted"] == [outcome.state for outcome in refused]
+    assert all("were swapped" in (outcome.error or "") for outcome in refused)
 
 
 def test_a_system_may_be_declared_otherwise_while_nothing_is_linked(new_world):

@@ -212,6 +212,10 @@ def verify(
 def undo(
     run: Annotated[int, typer.Argument(help="The run's number; `status` and `explain` tell it.", min=1, max=MOST)],
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be written.")] = False,
+    delete_filled: Annotated[
+        bool,
+        typer.Option("--delete-filled", help="Delete what the run created even where it has values in fields that tieline does not write."),
+    ] = False,
     show: ShowWrites = 20,
     log: Log = "off",
     mask: Mask = False,
@@ -223,7 +227,7 @@ def undo(
     from tieline.cli import undoing
 
     with spoken_errors():
-        raise SystemExit(undoing.undo(project, run, plan=plan, show=show, mask=mask))
+        raise SystemExit(undoing.undo(project, run, plan=plan, delete_filled=delete_filled, show=show, mask=mask))
 
 
 @app.command()

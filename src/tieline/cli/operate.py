@@ -228,8 +228,8 @@ def print_write(write: PlannedWrite, place: str | None = None) -> None:
     target = f" → {place or ''} {write.target_id or ''}".rstrip() if write.target_id or (place and write.operation != "none") else ""
     target = target.replace("→  ", "→ ")
     output.console.print(f"[{style}]{sign}[/] {escape(write.source_id)}{escape(target)}")
-    if write.reason:
+    if write.reason and write.state in ("dead", "held"):
         output.console.print(f"      {escape(write.reason)}")
     for address, value in write.fields.items() if write.state not in ("dead", "held") else ():
-        was = f"{value_text(write.before[address])} → " if address in write.before else ""
+        was = f"{value_text(write.before[address])} → " if address in write.before and write.operation == "update" else ""
         output.console.print(f"      {escape(address)}: {escape(was)}{escape(value_text(value))}")

@@ -15,11 +15,12 @@ from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, p
 from tieline.engine.passes import Wanted
 
 
-def undo(folder: Path, run: int, *, plan: bool, show: int, mask: bool) -> int:
+def undo(folder: Path, run: int, *, plan: bool, delete_filled: bool, show: int, mask: bool) -> int:
     """Undo a run, and list what was put back and what was not; with `plan`, only say what would be written.
 
     Returns 1 when something could not be put back.
     """
+    wanted = Wanted(undo=run, delete_filled=delete_filled)
     with Tieline.open(folder) as project:
         name = project.integration_of(run)
         if not plan:
@@ -27,7 +28,7 @@ def undo(folder: Path, run: int, *, plan: bool, show: int, mask: bool) -> int:
             async def work() -> int:
                 stop_gently(project)
                 with progress_of(name) as progress:
-                    outcome = await project.run(name, Wanted(undo=run), progress=progress)
+                    outcome = await project.run(name, wanted, progress=progress)
                 left = project.not_undone(outcome.run)
                 code = max(code_of(outcome), ACT if left else OK, key=gravity)
                 back = list(project.writes_of(outcome.run))
@@ -53,4 +54,4 @@ def undo(folder: Path, run: int, *, plan: bool, show: int, mask: bool) -> int:
                 return code
 
             return within(project, work)
-    return operate.plan(folder, name, Wanted(undo=run), out=None, show=show, mask=mask)
+    return operate.plan(folder, name, wanted, out=None, show=show, mask=mask)

@@ -67,6 +67,8 @@ class CompiledIntegration:
         self.project: Callable[[Record], Values] = (lambda record: record) if self.mapping.reads_all else compile_projection(self.watched)
         self._project_old = compile_projection(self.watched) if self.mapping.reads_all else None
         self.project_target = compile_projection(tuple(dict.fromkeys((*self.mapping.writes, *spec.match))))
+        self.writable = tuple(address for address, field in target.fields.items() if not field.read_only and address != target.id)
+        """Declared fields of the destination that can be written, whether the mapping writes them or not."""
         self.project_written = compile_projection(self.mapping.writes)
         """Gives the fields of a destination record that the mapping writes."""
         self.match = tuple(spec.matched.items())

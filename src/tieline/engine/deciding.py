@@ -19,6 +19,7 @@ from typing import Any
 from tieline.engine.decided import Decided
 from tieline.engine.deletions import Guard
 from tieline.engine.desk import OWED, Desk, Work
+from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger
 from tieline.engine.meetings import Meetings
 from tieline.engine.reconciling import Braked, Reconciler
@@ -43,14 +44,16 @@ class Decider:
         guard: Guard | None,
         check_stopped: Callable[[], None],
         *,
+        take_images: Mapping[Side, TakeImages],
         remake: bool = False,
     ) -> None:
         """`ledgers` are by the side whose changes they are about; `send` is given what is durable, by that side.
 
         `guard` looks at each delivery before its commit; it raises `SafetyStop` to refuse it. `check_stopped` raises when the run shall end.
-        `remake`: see `Wanted`.
+        `take_images` takes those of records that one side's changes delete or archive on the other. `remake`: see `Wanted`.
         """
         self._ledgers, self._send, self._guard, self._check_stopped = ledgers, send, guard, check_stopped
+        self._take_images = take_images
         desk = self._desk = Desk(job, ledgers)
         self._db, self._integration, self._run = desk.db, desk.integration, desk.run
         waiting = Waiting(desk)
@@ -99,6 +102,8 @@ class Decider:
             if self._guard is not None:
                 for delivery in decided.all_deliveries():
                     self._guard(delivery)
+            for side, take in self._take_images.items():
+                await take(decided.deliveries[side])
             ready = await decided.commit(self._integration)
             for side in SIDES:  # both, whatever happens: what is durable as on its way must be
                 await self._send(side, ready[side])

@@ -8,6 +8,7 @@ import msgspec
 
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
+from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger
 from tieline.engine.page import SET_ASIDE, Page, delivery_of
 from tieline.model.errors import SafetyStop
@@ -45,9 +46,11 @@ class Deletions:
         sender: Destination,
         as_kept: Callable[[str, Values], Values],
         guard: Guard | None,
+        take_images: TakeImages,
     ) -> None:
         """`as_kept` gives what was agreed on of a record, with what its counterpart was to keep as it stands there."""
         self._job, self._ledger, self._sender, self._as_kept, self._guard = job, ledger, sender, as_kept, guard
+        self._take_images = take_images
         self._gone: dict[str, None] = {}
         """Records that were deleted in the source and may have a counterpart, in order."""
         self.braked: Braked | None = None
@@ -135,12 +138,13 @@ class Deletions:
                 delivery = delivery_of(link.source_id, "delete", target_id, {}, agreed, agreed)
                 delivery.before = encode_json(agreed) if agreed else None
             delivery.id, delivery.run, delivery.accepted_at = ledger.ids("delivery", 1), ledger.run, now
-            delivery.behind = target_id is None
+            delivery.behind, delivery.takes_away = target_id is None, True
             if self._guard is not None:
                 self._guard(delivery)
             page.deliveries.append(delivery)
             page.reopened.append(link.source_id)
             page.gone.append(link.source_id)
+        await self._take_images(page.deliveries)
         self._sender.expect([delivery.source_id for delivery in page.deliveries])
         await ledger.commit(page.unit(ledger, now, cursor))
         await self._sender.put(page.deliveries)

@@ -87,10 +87,10 @@ class Desk:
                 self.ledgers[side].counts.owed += 1
 
     def is_on_its_way(self, letter: Delivery) -> bool:
-        """Whether what becomes of it is not known yet, or it is this run's own to send."""
+        """Whether what becomes of it is not known yet, or it is sent as it was decided: this run's own, and what an undo has left owed."""
         if letter.state == "unknown" and letter.operation == "create":
             return True
-        return letter.state == "sending" or (letter.state in OWED and letter.run == self.run)
+        return letter.state == "sending" or (letter.state in OWED and (letter.run == self.run or letter.undoes is not None))
 
     def read_records(self, work: Work) -> None:
         """Find what each side says now, as the mapping sees it: what was read, else what is remembered and was written since."""

@@ -47,19 +47,20 @@ class Intake:
         *,
         whole: bool,
         most_gone: int,
+        approved: bool,
         written_by: int,
         check_stopped: Callable[[], None],
         progress: Callable[[], None],
     ) -> None:
         """`ledger` is that of what this side's changes owe to the other; `integration` is the one that the pairs belong to.
 
-        `written_by` is the integration by which writes to this side are owed.
+        `most_gone` is how many records may be gone, `approved` whether a person has said so. `written_by` is the integration by which writes to this side are owed.
         """
         self._written_by = written_by
         self._name, self._half, self._system, self._ledger, self._integration = name, half, system, ledger, integration
         self._since = msgspec.json.decode(cursor, type=Since) if cursor and not whole else None
         self._whole = self._since is None or self._since.mark is None
-        self._most_gone, self._check_stopped, self._progress = most_gone, check_stopped, progress
+        self._approved, self._most_gone, self._check_stopped, self._progress = approved, most_gone, check_stopped, progress
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
@@ -220,7 +221,7 @@ class Intake:
         missing = [id for portion in self._absent() for id in portion]
         if not missing:
             return
-        if not self._listed and len(missing) > self._most_gone:
+        if not self._listed and len(missing) > (self._most_gone if self._approved else 1):
             raise SafetyStop(
                 f"{half.place} shows no record at all, and {len(missing)} are known to be there: that is not believed, nothing was deleted",
                 next_step=f"find out why its list is empty; if they are meant to be gone, `tieline run {self._name} --allow-deletes {len(missing)}`",

@@ -82,9 +82,12 @@ class Meetings:
 
     def _known(self, pair: Pair) -> Known:
         """Return a pair as others meet it: a record that is gone is nobody's counterpart, unless something is to follow from that yet."""
-        if pair.verdict != "gone":
+        if pair.verdict not in ("gone", "alone"):
             return Known(pair.id, pair.left_id, pair.right_id, pair.verdict == "queued")
         opens = self._opens_of(pair)
+        if pair.verdict == "alone":
+            # Its counterpart may still be there: what deletes it is owed.
+            return Known(pair.id, pair.left_id, pair.right_id, any(self._desk.is_on_its_way(letter) for letter in opens))
         if any(letter.state in ("held", "dead") for letter in opens):
             return Known(pair.id, pair.left_id, pair.right_id)
         there = {side: pair.id_of(side) if pair.shadow_of(side) is not None else None for side in SIDES}

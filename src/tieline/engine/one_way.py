@@ -13,6 +13,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.hints import NO_ANSWERS, Hints, wanted
+from tieline.engine.images import image_taker
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
 from tieline.engine.mending import Mender
@@ -55,7 +56,7 @@ class OneWayPass(Pass):
             Sender(job, target, ledger, self._matcher, store_id=store_id, notify=progress) if wanted.send else Nowhere()
         )
         self.ways = (Way(job, target, ledger, self.sender),)
-        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, guard=guard)
+        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, guard=guard, take_images=image_taker(job, target))
         self._redriver = Redriver(
             job, source, target, ledger, self._pipeline, self.sender, check_stopped=self._check_stopped, progress=progress
         )
@@ -108,7 +109,10 @@ class OneWayPass(Pass):
                     await self._check_kept(way)
                 await self._mender.mend(wanted.mend)
             elif wanted.undo is not None:
-                undoer = Undoer(self.ways, (links,), _remember_undone, check_stopped=self._check_stopped, progress=self._progress)
+                undoer = Undoer(
+                    self.ways, (links,), _remember_undone,
+                    delete_filled=wanted.delete_filled, check_stopped=self._check_stopped, progress=self._progress,
+                )  # fmt: skip
                 await undoer.undo(wanted.undo)
             else:
                 await self._redriver.take_waiting()

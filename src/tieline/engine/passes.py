@@ -82,6 +82,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """The systems are those that the links are about, though they are declared otherwise now."""
     undo: int | None = None
     """Put back what this run wrote, and read nothing."""
+    delete_filled: bool = False
+    """Of an undo: delete what the run created even where it has values in fields that tieline does not write."""
     restore: Restoring | None = None
     """Give back what decided conflicts have overwritten, of a two-way integration."""
     remake: bool = False
@@ -255,6 +257,12 @@ class Pass(ABC):
         known, now = shared.peek(ledger.db, _ENDS, name, list[str]), list(ends)
         if known == now:
             return
+        if known is not None and linked and known == now[::-1]:
+            raise SafetyStop(
+                f"{name}: `from` and `to` were swapped: what is linked would be taken for the other system's, and records written over others",
+                next_step="swap them back, and turn the mapping round where that was meant; or give the integration another name: "
+                "it then meets anew",
+            )
         if known is not None and not self.wanted.moved and linked:
             changed = "; ".join(
                 f"`{key}` was {old}, and is {new}" for key, old, new in zip(("from", "to"), known, now, strict=True) if old != new

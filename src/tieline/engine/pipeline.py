@@ -21,6 +21,7 @@ from tieline.engine.deletions import Braked, Deletions, Guard
 from tieline.engine.destination import Destination
 from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
+from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.lookups import Lookups
 from tieline.engine.matching import Matcher
@@ -58,6 +59,7 @@ class Pipeline:
         sender: Destination,
         *,
         guard: Guard | None = None,
+        take_images: TakeImages,
     ) -> None:
         self._job, self._source, self._ledger, self._matcher, self._sender = job, source, ledger, matcher, sender
         self._db: Database = ledger.db
@@ -76,7 +78,7 @@ class Pipeline:
         """The most deletions that this run may send."""
         self.brake_holds = True
         """A plan only says in `braked` that the brake would hold."""
-        self._deletions = Deletions(job, ledger, sender, self._as_kept, guard)
+        self._deletions = Deletions(job, ledger, sender, self._as_kept, guard, take_images)
         self._keeps = links.keeps_any(ledger.db, ledger.integration)
         """Whether any record's counterpart is to keep what the source says otherwise."""
         self._under_way = _Page()

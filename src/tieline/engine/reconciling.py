@@ -278,7 +278,7 @@ class Reconciler:
             delivery = delivery_of(gone_id, "update" if values else "delete", rest_id, values, before, values)
             if not values:
                 delivery.before = encode_json(before)
-            delivery.shadowed = True
+            delivery.shadowed = delivery.takes_away = True
             decided.send(gone, delivery, work.opens[gone])
             sent.add(gone)
             return msgspec.structs.replace(pair, verdict="gone")

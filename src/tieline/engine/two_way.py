@@ -14,6 +14,7 @@ from tieline.engine.asked_again import AskedAgain
 from tieline.engine.deciding import Decider
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
+from tieline.engine.images import image_taker
 from tieline.engine.intake import Intake
 from tieline.engine.ledger import Counts, Ledger, LedgerBeside, about
 from tieline.engine.matching import Matcher
@@ -23,7 +24,8 @@ from tieline.engine.restoring import Restorer
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
-from tieline.model.records import Values, decode_json, encode_json
+from tieline.model.paths import get
+from tieline.model.records import ABSENT, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import links, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
@@ -86,7 +88,7 @@ class TwoWayPass(Pass):
         return Intake(
             self.name, self._job.halves[side], self._systems[side], self._ledgers[side], self._integration, self._cursors[side],
             whole=self.wanted.full or self._mapped_anew or self._state.complete_at is None,
-            most_gone=self._most_deletes(side), written_by=self._ledgers[OTHER[side]].integration, check_stopped=self._check_stopped, progress=self._progress,
+            most_gone=self._most_deletes(side), approved=self.wanted.allow_deletes is not None, written_by=self._ledgers[OTHER[side]].integration, check_stopped=self._check_stopped, progress=self._progress,
         )  # fmt: skip
 
     @property
@@ -118,22 +120,25 @@ class TwoWayPass(Pass):
             raise Refused(f"{self.name}: a two-way integration is run as a whole: `--limit` has no place here", next_step="leave it out")
         await self._check_ends(self._job.ends, linked=pairs.is_any(ledger.db, self._integration))
         await self._settle_doubts()
+        undoer = Undoer(
+            self.ways,
+            [PairLinks(self._integration, OTHER[side]) for side in SIDES],
+            self._remember_undone,
+            delete_filled=wanted.delete_filled,
+            check_stopped=self._check_stopped,
+            progress=self._progress,
+        )
         failure: TielineError | None = None
         try:
             if self._mapped_anew:
                 await ledger.commit(lambda connection: pairs.forget_meetings(connection, self._integration))
+            if wanted.send and await undoer.resume():
+                await self._drain()
             restorer = Restorer(self._job, self._ledgers, self._put, wanted.restore) if wanted.restore is not None else None
             again = AskedAgain(self._job, self._ledgers, self._systems, self._intakes, self._check_stopped)
             if wanted.only is not None:
                 await self._read_one(wanted.only, again)
             elif wanted.undo is not None:
-                undoer = Undoer(
-                    self.ways,
-                    [PairLinks(self._integration, OTHER[side]) for side in SIDES],
-                    self._remember_undone,
-                    check_stopped=self._check_stopped,
-                    progress=self._progress,
-                )
                 await undoer.undo(wanted.undo)
             else:
                 meant = await again.stage(wanted.redrive, wanted.limit) if wanted.redrive else []
@@ -186,7 +191,10 @@ class TwoWayPass(Pass):
             )
 
     async def _decide(self, looked: set[int]) -> None:
-        decider = Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped, remake=self.wanted.remake)
+        images = {side: image_taker(self._job.halves[side].job, self._systems[OTHER[side]]) for side in SIDES}
+        decider = Decider(
+            self._job, self._ledgers, self._put, self._guard, self._check_stopped, take_images=images, remake=self.wanted.remake
+        )  # fmt: skip
         decider.looked = None if self._both_read else looked
         decider.missed = {side: intake.missed for side, intake in self._intakes.items()}
         if self._both_read:
@@ -284,6 +292,13 @@ class TwoWayPass(Pass):
             else:
                 spelled = differs
             told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled))
+        # An undo is to know what people have filled in since.
+        images = [
+            (delivery.id, encode_json(image))
+            for delivery, _ in confirmed
+            if delivery.operation == "create" and delivery.shown is not None and (image := self._beside(side, delivery))
+        ]
+        outbox.note_before(connection, images)
         made = {target_id: delivery.id for delivery, target_id in confirmed if delivery.operation == "create"}
         alone = pairs.stand_alone(connection, self._integration, half.side, list(made)) if made else ()
         # No pair tells what such a delivery has made.
@@ -293,6 +308,12 @@ class TwoWayPass(Pass):
         ledger = self._ledgers["left"]
         staged.put(connection, self._integration, half.side, ledger.run, ledger.clock.now(), answers)
         pairs.part_from_gone(connection, self._integration, side, [target_id for _, target_id in confirmed])
+
+    def _beside(self, side: Side, made: Delivery) -> Values:
+        """Return what the answer to a creation shows in fields that the mapping does not write."""
+        job = self._job.halves[side].job
+        shown = {address: value for address in job.writable if (value := get(made.shown or {}, address)) is not ABSENT and value}
+        return {address: value for address, value in shown.items() if address not in job.mapping.writes}
 
     def _remember_undone(self, connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
         """Let what was put back stand: the pair agrees to differ, until one of its sides changes in these fields again."""

@@ -8,6 +8,7 @@ the record it came from changes in that field again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -18,11 +19,13 @@ from tieline.engine.matching import Matcher
 from tieline.engine.page import delivery_of
 from tieline.engine.passes import Way
 from tieline.mapping import nest
-from tieline.model.errors import Refused
-from tieline.model.records import Record, Values, decode_json, encode_json
+from tieline.model.errors import Refused, RemoteError
+from tieline.model.paths import get
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, outbox, runs
 from tieline.store.outbox import Delivery
+from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
 
 _TOGETHER: Final = 200
@@ -42,10 +45,12 @@ class Undoer:
         links: Sequence[Links],
         remember: Remember,
         *,
+        delete_filled: bool,
         check_stopped: Callable[[], None],
         progress: Callable[[], None],
     ) -> None:
-        """`links` are those of each way."""
+        """`links` are those of each way; with `delete_filled`, records that were created go with what people have filled in since."""
+        self._delete_filled = delete_filled
         self._ways, self._links, self._remember = ways, links, remember
         self._check_stopped, self._progress = check_stopped, progress
 
@@ -72,10 +77,59 @@ class Undoer:
                 await self._put_back(way, links, written)
                 self._check_stopped()
 
+    async def resume(self) -> bool:
+        """Send what an earlier undo has left owed, as it was meant, but not over what somebody has edited since; return whether there was any.
+
+        It is not decided anew: neither side has changed since, so that nothing would be left of it. While the destination does not answer,
+        it stays owed.
+        """
+        any_ = False
+        for way, links in zip(self._ways, self._links, strict=True):
+            after, ledger = 0, way.ledger
+            while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
+                after = chunk[-1].id
+                # Whether a creation in doubt was done is found out like any other's.
+                mine = [one for one in chunk if one.undoes is not None and not (one.operation == "create" and one.state == "unknown")]
+                with contextlib.suppress(RemoteError):
+                    any_ = await self._send_owed(way, links, mine) or any_
+                self._check_stopped()
+        return any_
+
+    async def _send_owed(self, way: Way, links: Links, owed: Sequence[Delivery]) -> bool:
+        if not owed:
+            return False
+        there = await self._there(way, [one.target_id for one in owed if one.target_id is not None])
+        entered = await self._entered_again(way, links, {one.id: one.fields for one in owed if one.operation == "create"})
+        left: list[tuple[Delivery, str]] = []
+        for one in owed:
+            record = there.get(one.target_id or "")
+            if one.id in entered:
+                left.append((one, f"there is one with its match key: {entered[one.id]}"))
+            elif one.operation != "create" and record is None:
+                left.append((one, "it is gone"))
+            elif record is not None and (edited := _edited_since(one, record)):
+                left.append((one, _told(edited)))
+        ledger, now, dropped = way.ledger, way.ledger.clock.now(), {one.id for one, _ in left}
+        events = [
+            ledger.event(one.source_id, LEFT_ALONE, delivery=one.undoes, target_id=one.target_id, why=why)._replace(at=now)
+            for one, why in left
+        ]
+
+        def unit(connection: sqlite3.Connection) -> None:
+            outbox.supersede_these(connection, list(dropped), run=ledger.run, now=now)
+            journal.note(connection, events)
+
+        if left:
+            await ledger.commit(unit)
+        still = [one for one in owed if one.id not in dropped]
+        await way.sender.put(still)
+        return bool(still)
+
     async def _put_back(self, way: Way, links: Links, written: Sequence[Delivery]) -> None:
         ledger = way.ledger
         there = await self._there(way, [d.target_id for d in written if d.target_id is not None and d.operation != "delete"])
-        entered = await self._entered_again(way, links, [d for d in written if d.operation == "delete"])
+        deleted = {d.id: decode_json(d.before) for d in written if d.operation == "delete" and d.before}
+        entered = await self._entered_again(way, links, deleted)
         opens = outbox.open_by_record(ledger.db, ledger.integration, [delivery.source_id for delivery in written])
         back: list[tuple[Delivery, Delivery, Sequence[str]]] = []
         events: list[journal.Event] = []
@@ -89,6 +143,7 @@ class Undoer:
             if why:
                 events.append(ledger.event(delivery.source_id, LEFT_ALONE, delivery=delivery.id, target_id=delivery.target_id, why=why))
             if made is not None:
+                made.undoes = delivery.id
                 back.append((delivery, made, sorted(made.fields)))
                 events.append(ledger.event(delivery.source_id, "undone", delivery=delivery.id, run=delivery.run, by=made.operation))
             elif why:
@@ -123,17 +178,25 @@ class Undoer:
                 return None, ""
             made = delivery_of(delivery.source_id, "create", None, before, {}, before)
             made.shadowed = True
-            return made, ""
+            return made, "" if features.get else "made again as far as the mapping knows it: what else it said is not known"
         id = delivery.target_id or ""
         record = there.get(id)
         if record is None:
-            return None, "it is gone"
-        says = job.project_written(record)
+            return None, "" if self._is_undone(way, delivery) else "it is gone"
+        # What archives a record need not be mapped.
+        shown = {address: value for address in delivery.fields if (value := get(record, address)) is not ABSENT}
+        says = {**job.project_written(record), **shown}
         edited = [address for address, value in delivery.fields.items() if address in says and not is_rewriting(value, says[address])]
-        why = f"edited since: {', '.join(f'`{address}`' for address in edited)}" if edited else ""
+        why = _told(edited) if edited else ""
         if delivery.operation == "create":
             if why or not features.delete:
                 return None, why or f"the connector declares no `delete` for {job.spec.target}"
+            if not self._delete_filled and (filled := _filled_since(way, delivery, record)):
+                named = ", ".join(f"`{address}`" for address in filled)
+                return (
+                    None,
+                    f"it has values in fields that tieline does not write: {named}; with `--delete-filled` it is deleted all the same",
+                )
             gone = delivery_of(delivery.source_id, "delete", id, {}, {}, {})
             gone.before, gone.shadowed = encode_json({a: v for a, v in says.items() if a in delivery.fields}), True
             return gone, ""
@@ -147,16 +210,24 @@ class Undoer:
         made.shadowed = True
         return made, why if any(address in owed for address in edited) else ""
 
-    async def _entered_again(self, way: Way, links: Links, deleted: Sequence[Delivery]) -> dict[int, str]:
-        """Return {delivery: id} of records in the destination with the match key of one that was deleted: somebody has entered it again."""
+    async def _entered_again(self, way: Way, links: Links, deleted: Mapping[int, Values]) -> dict[int, str]:
+        """Return {delivery: id} of records in the destination with the match key of one that was deleted: somebody has entered it again.
+
+        `deleted` has what each said, by delivery.
+        """
         job, by_key, searched = way.job, dict[str, int](), dict[str, Any]()
         matcher = Matcher(job, way.target, way.ledger, links=links)
-        for delivery in deleted:
-            record = nest(decode_json(delivery.before)) if delivery.before else {}
+        for delivery, said in deleted.items():
+            record = nest(said)
             if (key := job.target_key(record)) is not None:
-                by_key[key], searched[key] = delivery.id, matcher.searched_there(record)
+                by_key[key], searched[key] = delivery, matcher.searched_there(record)
         found = await matcher.candidates(searched, dict, fresh=True)
         return {by_key[key]: candidates[0].id for key, candidates in found.items() if candidates}
+
+    def _is_undone(self, way: Way, created: Delivery) -> bool:
+        """Whether an earlier undo has deleted what was created."""
+        later = outbox.of_record(way.ledger.db, way.ledger.integration, created.source_id)
+        return any(one.undoes == created.id and one.state == "delivered" for one in later)
 
     def _is_made_again(self, way: Way, deleted: Delivery) -> bool:
         """Whether a record that was deleted has been made again, or may have been, and was not deleted as well since."""
@@ -186,6 +257,38 @@ class Undoer:
         async for page in target.read(resource, None, strict=True):
             found.update((id, record) for id, record in zip(page.ids, page.records, strict=True) if id is not None and id in wanted)
         return found
+
+
+def _edited_since(owed: Delivery, record: Record) -> list[str]:
+    """Return the fields that say neither what stood there when their undoing was decided, nor what it writes."""
+    before: Values = decode_json(owed.before) if owed.before else {}
+    edited = []
+    for address, was in before.items():
+        says = get(record, address)
+        if says is not ABSENT and not is_rewriting(was, says) and not is_rewriting(owed.fields.get(address, was), says):
+            edited.append(address)
+    return edited
+
+
+def _filled_since(way: Way, created: Delivery, record: Record) -> list[str]:
+    """Return the fields that tieline has not written, and that say something now which they did not say when the record was made."""
+    at_first: Values = decode_json(created.before) if created.before else {}
+    filled = []
+    for address in way.job.writable:
+        says = get(record, address)
+        if says is ABSENT or not says or _is_written(address, created.fields):
+            continue
+        if not same(says, at_first.get(address)):
+            filled.append(address)
+    return filled
+
+
+def _is_written(address: str, fields: Values) -> bool:
+    return any(written == address or written.startswith((f"{address}.", f"{address}[")) for written in fields)
+
+
+def _told(edited: Sequence[str]) -> str:
+    return f"edited since: {', '.join(f'`{address}`' for address in edited)}"
 
 
 def left_alone(events: Sequence[journal.Event]) -> list[dict[str, Any]]:

@@ -47,6 +47,8 @@ class Delivery(msgspec.Struct, gc=False):
     settled_run: int | None = None
     call: int | None = None
     reason: bytes | str | None = None
+    undoes: int | None = None
+    """The delivery that it puts back."""
 
     agreed: bytes | None = None
     """Not stored here: the destination's shadow once this is delivered."""
@@ -78,6 +80,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: what the record says that was found in place of one that would have been made."""
     shown: dict[str, Any] | None = None
     """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
+    takes_away: bool = False
+    """Not stored: it deletes or archives the record."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -92,7 +96,7 @@ class Delivery(msgspec.Struct, gc=False):
         return decode_json(self.reason) if self.reason else {}
 
 
-_COLUMNS = "id, source_id, target_id, operation, state, run, accepted_at, changed, before, record, attempts, due_at, settled_at, settled_run, call, reason"
+_COLUMNS = "id, source_id, target_id, operation, state, run, accepted_at, changed, before, record, attempts, due_at, settled_at, settled_run, call, reason, undoes"
 
 
 def queue(connection: sqlite3.Connection, integration: int, run: int, now: float, deliveries: Sequence[Delivery]) -> None:
@@ -121,6 +125,7 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
         [(d.id, d.source_id, d.target_id, d.operation, d.changed, d.before) for d in others if d.state == "sending"],
         shared,
     )
+    connection.executemany("UPDATE delivery SET undoes = ? WHERE id = ?", [(d.undoes, d.id) for d in deliveries if d.undoes is not None])
     insert(
         connection,
         "INTO delivery (integration, run, accepted_at, settled_run, settled_at, state, id, source_id, target_id, operation, changed, record, reason)",
@@ -251,6 +256,11 @@ def open_for(connection: sqlite3.Connection, integration: int, source_id: str) -
 def name_targets(connection: sqlite3.Connection, named: Sequence[tuple[int, str]]) -> None:
     """Note (delivery, target id) of what deliveries have made, where nothing else tells it."""
     connection.executemany("UPDATE delivery SET target_id = ? WHERE id = ?", [(target_id, id) for id, target_id in named])
+
+
+def note_before(connection: sqlite3.Connection, images: Sequence[tuple[int, bytes]]) -> None:
+    """Note (delivery, JSON) of what records that were created say in fields that were not written."""
+    connection.executemany("UPDATE delivery SET before = ? WHERE id = ?", [(before, id) for id, before in images])
 
 
 def doubt_sending(connection: sqlite3.Connection, integration: int, first: int, *, run: int, now: float, why: str) -> None:

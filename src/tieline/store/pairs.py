@@ -475,12 +475,13 @@ class PairLinks:
         both = [*made, *((source_id, target_id) for source_id, target_id, _ in changed)]
         before = dict(
             connection.execute(
-                f"""SELECT {source}_id, {target}_id FROM pair
-                    WHERE integration = ? AND {target}_id IS NOT NULL AND {source}_id IN ({marks(len(both))})""",
+                f"SELECT {source}_id, {target}_id FROM pair WHERE integration = ? AND {source}_id IN ({marks(len(both))})",
                 (self._integration, *(source_id for source_id, _ in both)),
             )
         )
         for source_id, target_id in both:
+            if source_id not in before:
+                continue  # its source is gone: what stands there stands for itself
             # A record that was read before its making was confirmed stands there without a counterpart.
             alone = connection.execute(
                 f"""DELETE FROM pair WHERE integration = ? AND {target}_id = ? AND {source}_id IS NULL
@@ -494,7 +495,7 @@ class PairLinks:
                     WHERE integration = ?1 AND {source}_id = ?2""",
                 (self._integration, source_id, target_id, key, shadow, at),
             )
-            if (was := before.get(source_id)) is not None and was != target_id:
+            if (was := before[source_id]) is not None and was != target_id:
                 redirect(connection, self._integration, target, was, target_id, seen=shadow is not None)
 
     def expect_more(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:

@@ -293,5 +293,8 @@ def test_a_run_that_owes_and_has_letters_says_both(world):
 def test_deletions_are_allowed_one_integration_at_a_time(world):
     said = world.tieline("run", "--allow-deletes", "5")
 
+    cleared = world.tieline("run", NAME, "--allow-clears", "5")
+
     assert 2 == said.code
     assert "--allow-deletes needs the integration's name" in said.err
+    assert (2, True) == (cleared.code, "goes one way, where no brake is on emptied fields" in cleared.err)

@@ -278,6 +278,33 @@ def test_explain_tells_of_a_deletion_from_the_side_that_it_was_made_on(met):
     assert f"delete of {ada} confirmed" in told
 
 
+def test_each_brake_is_let_pass_by_an_option_of_its_own(met):
+    """Whoever has looked at deletions has not looked at fields that are emptied."""
+    met.declare(("conflict: hold", "conflict: hold\nbrakes: { deletes: 0, clears: 0 }"))
+    met.edit("ada", left="")
+    met.email.ask("DELETE", f"records/{met.member('jean')['id']}")
+    planned = met.tieline("plan", NAME, "--full")
+    halted = met.tieline("run", NAME, "--full")
+    deleted = met.tieline("run", NAME, "--full", "--allow-deletes", "1")
+    still = met.both("ada")
+    cleared = met.tieline("run", NAME, "--allow-clears", "1")
+
+    both = f"`tieline run {NAME} --allow-deletes 1 --allow-clears 1`"
+    assert (4, True) == (planned.code, both in planned.out)
+    assert (4, True) == (halted.code, both in halted.out)
+    assert (4, True, False) == (deleted.code, f"`tieline run {NAME} --allow-clears 1`" in deleted.out, "--allow-deletes" in deleted.out)
+    assert not any(lead["email"] == "jean@example.com" for lead in met.crm.records)
+    assert (("", "Ada"), 0, "") == (still, cleared.code, met.both("ada")[1])
+
+
+def test_options_that_have_no_place_in_a_two_way_integration_begin_no_run(met):
+    last = met.tieline("status", "--json").json[0]["last_run"]
+    refused = met.tieline("run", NAME, "--limit", "1")
+
+    assert (2, True) == (refused.code, "`--limit` has no place here" in refused.err)
+    assert last == met.tieline("status", "--json").json[0]["last_run"]
+
+
 def test_a_wrong_pair_is_taken_apart_and_put_together_again(met):
     ada, member = str(met.lead("ada")["id"]), met.member("ada")["id"]
     listed = met.tieline("links", "list", NAME, "--json").json

@@ -636,7 +636,7 @@ class TwoSided:
         for _ in range(chance.randint(3, 6) if self.rough else chance.randint(1, 4)):
             outcome = self._run(self.mortality, full=chance.random() < 0.2)
             if outcome is not None and outcome.state == "halted" and chance.random() < 0.5:
-                self._run(self.mortality, allow_deletes=1000)
+                self._run(self.mortality, allow_deletes=1000, allow_clears=1000)
             clock.advance(chance.choice([1.0, 61.0, 3600.0]))
             if self.tidying.random() < 0.25:
                 self._tidy_up()
@@ -652,7 +652,7 @@ class TwoSided:
         self.weather.calm, self.bad_disk, self.strict, world.network.doubles = True, 0.0, 0.0, 0.0
         world.network.late_ones_arrive()
         world.clock.advance(_LONG_WAIT_SECONDS + 400.0)
-        quiet, wanted = 0, {"full": True, "allow_deletes": 1000}
+        quiet, wanted = 0, {"full": True, "allow_deletes": 1000, "allow_clears": 1000}
         for _ in range(_MOST_ROUNDS):
             before = self._written()
             outcome = self._run(0.0, **wanted)

@@ -49,7 +49,14 @@ OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
 AllowDeletes = Annotated[
     int | None,
     typer.Option(
-        help="The most deletions of this run, and the most records in which one field is emptied, in place of what `brakes` allows.",
+        help="The most deletions of this run, in place of what `brakes` allows; of a two-way integration: on each side.",
+        min=0, max=MOST, show_default=False,
+    ),
+]  # fmt: skip
+AllowClears = Annotated[
+    int | None,
+    typer.Option(
+        help="Of a two-way integration: the most records of a side in which this run may empty the same field, in place of what `brakes` allows.",
         min=0, max=MOST, show_default=False,
     ),
 ]  # fmt: skip
@@ -103,11 +110,14 @@ def check(
 def plan(
     integration: OneIntegration,
     out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `run --plan`.", show_default=False)] = None,
-    limit: Annotated[int | None, typer.Option(help="Look at so many records only.", min=1, show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Look at so many records only; not of a two-way integration.", min=1, show_default=False)
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
     full: Full = False,
     moved: Moved = False,
     allow_deletes: AllowDeletes = None,
+    allow_clears: AllowClears = None,
     show: ShowWrites = 20,
     mask: Mask = False,
     log: Log = "off",
@@ -120,7 +130,7 @@ def plan(
     from tieline.engine.passes import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full, moved=moved, allow_deletes=allow_deletes)
+        wanted = Wanted(limit=limit, only=only, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
         raise SystemExit(operate.plan(project, integration, wanted, out=out, show=show, mask=mask))
 
 
@@ -130,11 +140,14 @@ def run(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Carry out a saved plan; refused when the world has changed.", show_default=False)
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Stop after so many records.", min=1, show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Stop after so many records; not of a two-way integration.", min=1, show_default=False)
+    ] = None,
     only: Annotated[str | None, typer.Option(help="Only the record with this id.", show_default=False)] = None,
     full: Full = False,
     moved: Moved = False,
     allow_deletes: AllowDeletes = None,
+    allow_clears: AllowClears = None,
     log: Log = "off",
     project: Folder = HERE,
     json: Json = False,
@@ -145,7 +158,7 @@ def run(
     from tieline.engine.passes import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full, allow_deletes=allow_deletes, moved=moved)
+        wanted = Wanted(limit=limit, only=only, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
         raise SystemExit(operate.run(project, integration, wanted, plan=plan))
 
 

@@ -15,6 +15,7 @@ from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, val
 from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print_meeting
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.engine.deletions import allowing
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.planning import PlannedWrite
 from tieline.model.errors import SpecError, TielineError
@@ -141,7 +142,7 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                     output.print("everything else would be sent")
                     output.console.print(
                         f" [dim]next[/] {'look at them above; if' if counts['delete'] else 'if'} they are meant: "
-                        f"`tieline run {escape(name)} --allow-deletes {max(brake.deletions for brake in brakes)}`"
+                        f"`tieline run {escape(name)} {allowing(brakes)}`"
                     )
                 return code
 
@@ -160,11 +161,15 @@ def run(folder: Path, name: str | None, wanted: Wanted, *, plan: Path | None) ->
             "--plan needs the integration's name, and goes with none of --limit, --only and --full",
             next_step="tieline run INTEGRATION --plan FILE",
         )
-    if wanted.allow_deletes is not None and name is None:
-        raise TielineError(
-            "--allow-deletes needs the integration's name: deletions are allowed one integration at a time",
-            next_step=f"tieline run INTEGRATION --allow-deletes {wanted.allow_deletes}",
-        )
+    for option, what, most in (
+        ("--allow-deletes", "deletions", wanted.allow_deletes),
+        ("--allow-clears", "emptied fields", wanted.allow_clears),
+    ):
+        if most is not None and name is None:
+            raise TielineError(
+                f"{option} needs the integration's name: {what} are allowed one integration at a time",
+                next_step=f"tieline run INTEGRATION {option} {most}",
+            )
     if wanted.moved and name is None:
         raise TielineError("--moved needs the integration's name", next_step="tieline run INTEGRATION --moved")
     if wanted.full and wanted.only is not None:

@@ -77,6 +77,10 @@ class Decider:
         """What the brakes kept from being decided the last time."""
         return self._reconciler.braked
 
+    def stop(self, stopped: Braked) -> None:
+        """Carry out nothing of what is more than the brakes allow."""
+        self._reconciler.stopped = stopped
+
     async def take_up(self) -> None:
         """Have decided anew, with what both sides say now, what is owed from earlier runs; not what may have made a record, that is looked for."""
         for side in SIDES:

@@ -78,6 +78,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Read the whole source, whatever was read before."""
     allow_deletes: int | None = None
     """The most deletions of this run, in place of `brakes: {deletes: N}`."""
+    allow_clears: int | None = None
+    """The most records of a side in which one field may be emptied in this run, in place of `brakes: {clears: N}`; two-way only."""
     moved: bool = False
     """The systems are those that the links are about, though they are declared otherwise now."""
     undo: int | None = None

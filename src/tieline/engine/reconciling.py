@@ -51,6 +51,8 @@ class Reconciler:
             msgspec.structs.replace(terms, left_gone=_remade(terms.left_gone), right_gone=_remade(terms.right_gone)) if remake else terms
         )
         self.braked = Braked({}, {}, {})
+        self.stopped = Braked({}, {}, {})
+        """What is more than the brakes allow, and is never carried out."""
 
     def decide(self, work: Work, links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
         """Decide about a pair whose records were read; without `braked_too`, deletions and clears are only counted."""
@@ -82,7 +84,7 @@ class Reconciler:
         decision = reconcile.reconcile(left, right, terms, rounds, rulings, mapped_anew=pair.met == pairs.MAPPED_OTHERWISE)
         if parked:
             decision = msgspec.structs.replace(decision, rounds={**rounds, **decision.rounds})
-        if not braked_too and self._brakes(decision):
+        if self._brakes(decision, holds_all=not braked_too):
             self._desk.left_waiting.discard(pair.id)
             return
         self._carry_out(work, decision, letters, links, decided)
@@ -163,21 +165,21 @@ class Reconciler:
         strands = [strand for strand in self._job.terms.strands if strand.name in why["strands"]]
         return all(same(work.says_in(strands, side), why[side]) for side in SIDES)
 
-    def _brakes(self, decision: Decision) -> bool:
-        """Count what the brakes are about; return whether there is any."""
+    def _brakes(self, decision: Decision, *, holds_all: bool) -> bool:
+        """Count what the brakes are about; return whether it is held: with `holds_all` whatever it is, otherwise what is stopped."""
         deletions, clears, remakes = self.braked
         for side in SIDES:
             if decision.deletion in (f"delete_{side}", f"archive_{side}"):
                 deletions[side] = deletions.get(side, 0) + 1
-                return True
+                return holds_all or side in self.stopped.deletions
             if self._remake and decision.deletion == f"remake_{side}":
                 remakes[side] = remakes.get(side, 0) + 1
-                return True
+                return holds_all or side in self.stopped.remakes
         cleared = [("left", address) for address in decision.clears_left] + [("right", address) for address in decision.clears_right]
         for side_, address in cleared:
             key: tuple[Side, str] = ("left" if side_ == "left" else "right", address)
             clears[key] = clears.get(key, 0) + 1
-        return bool(cleared)
+        return bool(cleared) and (holds_all or any(key in self.stopped.clears for key in cleared))
 
     def _carry_out(
         self, work: Work, decision: Decision, letters: Sequence[Delivery], links: Mapping[Side, FoundLinks], decided: Decided

@@ -97,8 +97,13 @@ class Engine:
         guard: Guard | None = None,
         progress: Callable[[Counts], None] = lambda counts: None,
     ) -> Outcome:
-        """Run an integration once. Raises `SafetyStop` when another process is running it, `StoreError` when the store can't be used."""
+        """Run an integration once.
+
+        Raises `Refused` when it can't be run so: then nothing was begun; `SafetyStop` when another process is running it; `StoreError` when
+        the store can't be used.
+        """
         job, clock, db = self._jobs[name], self._clock, self._db
+        _check_options(name, job, wanted)
         started, started_monotonic = clock.now(), clock.monotonic()
         db.check_room()
         known, longest = runs.state_of(db, name), started + LEASE_SECONDS
@@ -257,6 +262,18 @@ class Engine:
             await self._clock.sleep(LEASE_SECONDS / 4)
             with contextlib.suppress(TielineError):
                 await ledger.commit(lambda connection: None)
+
+
+def _check_options(name: str, job: CompiledIntegration | TwoWayIntegration, wanted: Wanted) -> None:
+    """Raise `Refused` when an integration can't be run with what is wanted."""
+    why = ""
+    if isinstance(job, TwoWayIntegration):
+        if wanted.limit is not None and not wanted.redrive:
+            why = "is two-way, and nothing is decided before both sides were read whole: `--limit` has no place here"
+    elif wanted.allow_clears is not None:
+        why = "goes one way, where no brake is on emptied fields: `--allow-clears` has no place here"
+    if why:
+        raise Refused(f"{name} {why}", next_step="leave it out")
 
 
 def _priority(wanted: Wanted, state: runs.State, mapping: str) -> Priority:

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tieline.dialects.dialect import System
+from tieline.engine import reconciling
 from tieline.engine.asked_again import AskedAgain
 from tieline.engine.deciding import Decider
+from tieline.engine.deletions import allowing
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.images import image_taker
@@ -116,8 +118,6 @@ class TwoWayPass(Pass):
     async def go(self) -> None:
         """Do it all."""
         ledger, wanted = self._ledgers["left"], self.wanted
-        if wanted.limit is not None and not wanted.redrive:
-            raise Refused(f"{self.name}: a two-way integration is run as a whole: `--limit` has no place here", next_step="leave it out")
         await self._check_ends(self._job.ends, linked=pairs.is_any(ledger.db, self._integration))
         await self._settle_doubts()
         undoer = Undoer(
@@ -203,24 +203,31 @@ class TwoWayPass(Pass):
         braked = decider.braked
         if not braked and not any(intake.missed for intake in self._intakes.values()):
             return
-        too_many = [self._too_many_gone(side, sorted(intake.missed)) for side, intake in self._intakes.items() if intake.missed]
-        too_many += [self._too_many_deletes(side, number) for side, number in braked.deletions.items()]
-        too_many += [self._too_many_remakes(side, number) for side, number in braked.remakes.items()]
-        too_many += [self._too_many_clears(side, field, number) for (side, field), number in braked.clears.items()]
-        stops = [stop for stop in too_many if stop is not None]
-        if stops and not self.wanted.send:
+        stopped = reconciling.Braked(
+            {side: number for side, number in braked.deletions.items() if number > self._most_deletes(side)},
+            {key: number for key, number in braked.clears.items() if number > self._most_clears(key[0])},
+            {side: number for side, number in braked.remakes.items() if number > self._most_deletes(side)},
+        )
+        stops = [self._too_many_gone(side, sorted(intake.missed)) for side, intake in self._intakes.items() if intake.missed]
+        stops += [self._too_many_deletes(side, number) for side, number in stopped.deletions.items()]
+        stops += [self._too_many_remakes(side, number) for side, number in stopped.remakes.items()]
+        stops += [self._too_many_clears(side, field, number) for (side, field), number in stopped.clears.items()]
+        if self.wanted.send:
+            decider.stop(stopped)
+        else:
             self._braked = stops
-        elif stops:
-            number = max(stop.deletions for stop in stops)
-            raise SafetyStop(
-                f"{self.name}: {'; '.join(map(str, stops))}: none of them was sent, everything else was",
-                next_step=f"find out why they are gone; if they are to be made again, `tieline verify {self.name} --repair --allow {number}`"
-                if self.wanted.remake
-                else f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} --allow-deletes {number}`; "
-                "`brakes` in the integration holds for every run",
-            )
         if braked:
             await decider.decide(braked_too=True)
+        if stops and self.wanted.send:
+            repairs, others = ([stop for stop in stops if (stop.option == "--allow") is is_repair] for is_repair in (True, False))
+            raise SafetyStop(
+                f"{self.name}: {'; '.join(map(str, stops))}: none of them was sent, everything else was",
+                next_step=f"find out why they are gone; if they are to be made again, `tieline verify {self.name} --repair {allowing(repairs)}`"
+                + (f", then `tieline run {self.name} {allowing(others)}`" if others else "")
+                if repairs
+                else f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} {allowing(stops)}`; "
+                "`brakes` in the integration holds for every run",
+            )
 
     def _most_deletes(self, side: Side) -> int:
         """Return how many records of a side may be deleted in this run, or be gone from it."""
@@ -234,28 +241,29 @@ class TwoWayPass(Pass):
             return most
         return min(most, int(share * pairs.count(self._ledgers["left"].db, self._integration, side)))
 
-    def _too_many_gone(self, side: Side, ids: list[str]) -> Braked | None:
+    def _most_clears(self, side: Side) -> int:
+        """Return in how many records of a side one field may be emptied in this run."""
+        if self.wanted.allow_clears is not None:
+            return self.wanted.allow_clears
+        brakes = self._job.spec.brakes
+        return self._limit(brakes.clears, brakes.clears_share, side)
+
+    def _too_many_gone(self, side: Side, ids: list[str]) -> Braked:
         more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
         words = f"{len(ids)} records are not shown by {self._job.halves[side].place} any more ({', '.join(ids[:_NAMED])}{more})"
         return Braked(len(ids), self._most_deletes(side), words, ids)
 
-    def _too_many_deletes(self, side: Side, number: int) -> Braked | None:
-        most = self._most_deletes(side)
+    def _too_many_deletes(self, side: Side, number: int) -> Braked:
         words = f"{number} records of {self._job.halves[side].place} would be deleted, because their counterparts were"
-        return Braked(number, most, words) if number > most else None
+        return Braked(number, self._most_deletes(side), words)
 
-    def _too_many_remakes(self, side: Side, number: int) -> Braked | None:
-        most = self._most_deletes(side)
+    def _too_many_remakes(self, side: Side, number: int) -> Braked:
         words = f"{number} records are gone from {self._job.halves[side].place}, and would be made anew"
-        return Braked(number, most, words) if number > most else None
+        return Braked(number, self._most_deletes(side), words, option="--allow")
 
-    def _too_many_clears(self, side: Side, field: str, number: int) -> Braked | None:
-        brakes = self._job.spec.brakes
-        most = self._limit(brakes.clears, brakes.clears_share, side)
-        if self.wanted.allow_deletes is not None:
-            most = self.wanted.allow_deletes
+    def _too_many_clears(self, side: Side, field: str, number: int) -> Braked:
         words = f"`{field}` would be emptied in {number} records of {self._job.halves[side].place}"
-        return Braked(number, most, words) if number > most else None
+        return Braked(number, self._most_clears(side), words, option="--allow-clears")
 
     async def _put(self, side: Side, deliveries: Sequence[Delivery]) -> None:
         if deliveries:

@@ -174,7 +174,7 @@ class Brakes(Declared):
     the smaller of both limits holds."""
     clears: NonNegativeInt = 10
     """In a two-way integration: the most records of a side in which one run may clear the same field; with more, none is sent and the run
-    halts."""
+    halts. `tieline run NAME --allow-clears N` allows more once."""
     clears_share: Share | None = None
     """In a two-way integration: the same as a share of the side's records that have a counterpart; the smaller of both limits holds."""
 

@@ -159,6 +159,26 @@ def test_a_conflict_is_looked_at_and_resolved_for_either_side(met):
     assert 0 == met.tieline("conflicts", "list").code
 
 
+def test_a_ruling_about_what_a_side_does_not_say_any_more_is_asked_again(met):
+    met.edit("ada", "Adah", "Adele")
+    met.edit("jean", "Betty", "Jeanne")
+    met.tieline("run")
+    ada, jean = met.tieline("conflicts", "list", "--json").json
+    if "Adah" not in ada["left"].values():
+        ada, jean = jean, ada
+    met.edit("ada", right="Adelaide")
+    said = met.tieline("conflicts", "resolve", str(ada["id"]), str(jean["id"]), "--keep", "left", *REASON)
+    (again,) = met.tieline("conflicts", "list", "--json").json
+    met.edit("ada", right="Adela")
+    told = met.tieline("conflicts", "resolve", str(again["id"]), "--keep", "left", *REASON, "--json")
+
+    assert (1, True) == (said.code, "1 conflict: left holds" in said.out)
+    assert f'conflict {ada["id"]} is held again, as {again["id"]}: the right said "Adele", and says "Adelaide" now' in said.out
+    assert (1, []) == (told.code, told.json["resolved"])
+    assert [(again["id"], {"merge_fields.FNAME": "Adela"})] == [(one["was"], one["now"]["right"]) for one in told.json["held_again"]]
+    assert ("Betty", "Betty") == met.both("jean")
+
+
 def test_a_ruling_outlives_an_outage(met):
     met.edit("ada", "Adah", "Adele")
     met.tieline("run")
@@ -170,6 +190,7 @@ def test_a_ruling_outlives_an_outage(met):
     again = met.tieline("run")
 
     assert (1, 0) == (down.code, again.code)
+    assert "1 conflict: left holds as soon as a run gets through" in down.out
     assert "ruled   left holds" in shown.out
     assert ("Adah", "Adah") == met.both("ada")
 
@@ -318,6 +339,8 @@ def test_a_wrong_pair_is_taken_apart_and_put_together_again(met):
     (conflict,) = met.tieline("conflicts", "list", "--json").json
 
     assert {"left_id": ada, "right_id": member, "verdict": "linked"} in listed
+    assert f"`tieline links link {NAME} {ada} {member}` puts them together again" in apart.out
+    assert f"`tieline run {NAME} --only {ada}` lets both meet" in together.out
     assert (0, 0) == (apart.code, still.code), "nobody is made, and nobody is asked"
     assert {(ada, None), (None, member)} == {(one["left_id"], one["right_id"]) for one in unlinked}
     assert (2, True) == (twice.code, "is the counterpart of" in twice.err)

@@ -40,7 +40,7 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever changes shortly after we wrote is taken for our own write."""
     stage = Intake._stage
 
-    async def deaf(self: Intake, changed: dict[str, Record], gone: Sequence[str], cursor: str | None) -> None:
+    async def deaf(self: Intake, changed: dict[str, Record], gone: Sequence[str], cursor: str | None, also: Any = None) -> None:
         ledger, side = self._ledger, self._half.side
         db = ledger.db
         sources = {pair.id_of(OTHER[side]) or "": pair for pair in pairs.every(db, self._integration) if pair.linked}
@@ -51,7 +51,7 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
             for id, pair in blocked.items()
         ]
         await ledger.commit(lambda connection: pairs.put(connection, taken))
-        await stage(self, {id: record for id, record in changed.items() if id not in blocked}, gone, cursor)
+        await stage(self, {id: record for id, record in changed.items() if id not in blocked}, gone, cursor, also)
 
     monkeypatch.setattr(Intake, "_stage", deaf)
 
@@ -96,12 +96,12 @@ def one_side_is_decided_before_the_other_is_read(monkeypatch: pytest.MonkeyPatch
         if self._half.side == "left":
             await read(self)
 
-    async def hasty(self: TwoWayPass) -> None:
-        await decide(self)
+    async def hasty(self: TwoWayPass, looked: set[int]) -> None:
+        await decide(self, looked)
         if self._both_read:
             await self._drain()
             await read(self._intakes["right"])
-            await decide(self)
+            await decide(self, looked)
 
     monkeypatch.setattr(Intake, "read", of_the_left)
     monkeypatch.setattr(TwoWayPass, "_decide", hasty)

@@ -502,13 +502,13 @@ def list_links(
 @pairs.command()
 def link(
     integration: OneIntegration,
-    source_id: Annotated[str, typer.Argument(help="The source record's id.")],
-    target_id: Annotated[str, typer.Argument(help="The id of its counterpart in the destination.")],
+    source_id: Annotated[str, typer.Argument(help="The record's id in `from`: the source, or the left side.")],
+    target_id: Annotated[str, typer.Argument(help="The id of its counterpart in `to`: the destination, or the right side.")],
     reason: Annotated[str, typer.Option(help="How you know; it stays in the record's history.")] = "",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Say which record of the destination is a source record's counterpart. The next time it is read, what differs is sent."""
+    """Say that two records are the same thing. The next run compares them: one way it sends what differs, both ways they meet as if matched."""
     output.json_mode = json
     from tieline.cli import linking
 
@@ -519,12 +519,12 @@ def link(
 @pairs.command()
 def unlink(
     integration: OneIntegration,
-    source_id: Annotated[str, typer.Argument(help="The source record's id.")],
+    source_id: Annotated[str, typer.Argument(help="The record's id in `from`: the source, or the left side.")],
     reason: Annotated[str, typer.Option(help="Why; it stays in the record's history.")] = "",
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
-    """Forget a record's counterpart; both records stay as they are. The next time it is read, it meets the destination anew."""
+    """Take two records apart; both stay as they are. One way, the source record is matched anew; both ways, each stands for itself."""
     output.json_mode = json
     from tieline.cli import linking
 

@@ -176,11 +176,24 @@ def resolve(folder: Path, chosen: Chosen, keep: Side | None, reason: str) -> int
         for portion in portions:
             for name, some in conflicts.rule(project.db, portion, keep, reason, now=project.clock.now()).items():
                 by_integration[name] = (*by_integration.get(name, ()), *some)
-        number = sum(map(len, by_integration.values()))
-        words = f"{plural(number, 'conflict')}: {keep} holds" if number else "there are none"
         wanted = {name: Wanted(redrive=some) for name, some in by_integration.items()}
-        said = {"resolved": [id for some in by_integration.values() for id in some], "keep": keep, "reason": reason}
-        return run_each(project, wanted, said, words=words)
+        said: dict[str, Any] = {"resolved": [], "keep": keep, "reason": reason}
+        ruled = [conflicts.get(project.db, id) for some in by_integration.values() for id in some]
+
+        def what_came_of_it() -> list[str]:
+            again = list(conflicts.held_again(project.db, ruled))
+            not_carried_out = {was.id for was, _ in again}
+            resolved = said["resolved"] = [one.id for one in ruled if one.id not in not_carried_out]
+            said["held_again"] = [{"was": was.id, "now": plain(now)} for was, now in again]
+            if not ruled:
+                return ["there are none"]
+            waits = sum(conflicts.get(project.db, id).state == "held" for id in resolved)
+            lines = [f"{plural(len(resolved) - waits, 'conflict')}: {keep} holds"] if len(resolved) > waits else []
+            lines += [f"{plural(waits, 'conflict')}: {keep} holds as soon as a run gets through"] if waits else []
+            lines += [f"conflict {was.id} is held again, as {now.id}: {_what_is_new(was, now)}" for was, now in again[:_SHOWN]]
+            return [*lines, *([f"… and {len(again) - _SHOWN:,} more are held again"] if len(again) > _SHOWN else [])]
+
+        return run_each(project, wanted, said, after=what_came_of_it)
 
 
 def restore(folder: Path, events: tuple[int, ...], reason: str) -> int:
@@ -195,6 +208,19 @@ def restore(folder: Path, events: tuple[int, ...], reason: str) -> int:
             project.two_way(name)
         wanted = {name: Wanted(restore=Restoring(some, reason)) for name, some in by_integration.items()}
         return run_each(project, wanted, {"restored": list(dict.fromkeys(events)), "reason": reason})
+
+
+def _what_is_new(was: Conflict, now: Conflict) -> str:
+    """Return what a side says now that it did not say when somebody was asked."""
+    told = []
+    for side in SIDES:
+        said, says = (one.left if side == "left" else one.right for one in (was, now))
+        if one_is_gone := [one for one in (was, now) if one.gone == side]:
+            if len(one_is_gone) == 1:
+                told.append(f"the {side} {'is there again' if was.gone == side else 'was deleted'}")
+        elif said != says:
+            told.append(f"the {side} said {_values(said)}, and says {_values(says)} now")
+    return "; ".join(told) or now.message
 
 
 def _portions(ids: Iterable[int]) -> Iterable[tuple[int, ...]]:

@@ -80,9 +80,12 @@ def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -
 
         async def work() -> int:
             await project.link(name, source_id, target_id, reason)
-            _say(
-                {"integration": name, "source_id": source_id, "target_id": target_id}, f"linked: {source_id} → {target_id}", name, source_id
-            )
+            between, next_step = "→", f"`tieline run {name} --only {source_id}` decides it anew at once"
+            if project.is_two_way(name):
+                only = f" --only {source_id}" if project.wanted_of_pair(name, source_id).only is not None else ""
+                between, next_step = "↔", f"`tieline run {name}{only}` lets both meet, as if they had been matched"
+            said = {"integration": name, "source_id": source_id, "target_id": target_id}
+            _say(said, f"linked: {source_id} {between} {target_id}", next_step)
             return OK
 
         return within(project, work)
@@ -93,7 +96,11 @@ def unlink(folder: Path, name: str, source_id: str, reason: str) -> int:
     reason = checked_reason(reason, "two people of one name")
     with Tieline.open(folder) as project:
         was = project.unlink(name, source_id, reason)
-        _say({"integration": name, "source_id": source_id, "was": was}, f"unlinked: {source_id}, which was {was}", name, source_id)
+        words, next_step = f"unlinked: {source_id}, which was {was}", f"`tieline run {name} --only {source_id}` decides it anew at once"
+        if project.is_two_way(name):
+            words = f"unlinked: {source_id} and {was} stand for themselves now, and are not matched again"
+            next_step = f"nothing; `tieline links link {name} {source_id} {was}` puts them together again"
+        _say({"integration": name, "source_id": source_id, "was": was}, words, next_step)
         return OK
 
 
@@ -101,9 +108,9 @@ def _verdict(link: Link) -> str:
     return "to be decided" if link.target_id is None and link.verdict == "linked" else link.verdict
 
 
-def _say(said: dict[str, str], words: str, name: str, source_id: str) -> None:
+def _say(said: dict[str, str], words: str, next_step: str) -> None:
     if output.json_mode:
         output.json(said)
         return
     output.print(words)
-    output.console.print(f" [dim]next[/] `tieline run {escape(name)} --only {escape(source_id)}` decides it anew at once")
+    output.console.print(f" [dim]next[/] {escape(next_step)}")

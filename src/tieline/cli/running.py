@@ -8,7 +8,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -191,10 +191,12 @@ def run_each(
     *,
     words: str = "",
     first: Callable[[], Awaitable[None]] | None = None,
+    after: Callable[[], Sequence[str]] | None = None,
 ) -> int:
     """Do what comes `first`, then run integrations, one after the other, as a person's decision wants it.
 
-    What was done is told in `words`, or as JSON in `said`, and how the runs ended.
+    What was done is told in `words`, or as JSON in `said`, and how the runs ended. What came of the decision is asked for `after` them: it
+    returns lines to print, and may add to `said`.
     """
     outcomes: list[Outcome] = []
 
@@ -212,9 +214,12 @@ def run_each(
         return max((code_of(outcome) for outcome in outcomes), default=OK, key=gravity)
 
     code = within(project, work)
+    lines = after() if after is not None else ()
     if output.json_mode:
         output.json({**said, "runs": [outcome_json(outcome) for outcome in outcomes]})
     else:
+        for line in lines:
+            output.print(line)
         for outcome in outcomes:
             print_outcome(outcome)
     return code

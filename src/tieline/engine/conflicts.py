@@ -109,6 +109,21 @@ def rule(db: Database, ids: Sequence[int], keep: Side, reason: str, *, now: floa
     return by_integration
 
 
+def held_again(db: Database, ruled: Sequence[Conflict]) -> Iterator[tuple[Conflict, Conflict]]:
+    """Yield those of some conflicts that were ruled, and are held under another number all the same: as ruled, and as held now."""
+    again: dict[tuple[str, str | None, str | None], list[Conflict]] = {}
+    numbers = {one.id for one in ruled}
+    for name in dict.fromkeys(one.integration for one in ruled):
+        for one in held(db, integration=name):
+            if one.id not in numbers:
+                again.setdefault((name, one.left_id, one.right_id), []).append(one)
+    for was in ruled:
+        for now in again.get((was.integration, was.left_id, was.right_id), ()):
+            if was.kind == now.kind == "deleted" or not {*was.fields}.isdisjoint(now.fields):
+                yield was, now
+                break
+
+
 def say(db: Database, found: Sequence[tuple[int, Delivery]], said: Mapping[str, Any], reason: str, *, now: float) -> None:
     """Write what a person says into letters, and into the history of their records. Raises `Refused` when one was settled meanwhile."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.world import World
+from engine.world import NAME, World
 from tieline.testing import UNANSWERED, Collection
 from tieline.testing.faults import error
 
@@ -167,3 +167,37 @@ def test_what_is_refused_is_not_tried_again_because_of_a_conflict_beside_it(new:
 
     assert {"conflict", "rejected"} == {letter.cause for letter in world.letters()}
     assert before == len(world.mail.writes)
+
+
+def test_a_time_without_an_offset_says_when_only_where_its_zone_is_declared(new: NewWorld) -> None:
+    """Two systems' clocks are compared: by a guess, the wrong side could win."""
+    world = new(left=Collection("leads", FIELDS, changed_since="time", order="changed"))
+
+    def at(tieline: Any) -> list[float | None]:
+        half = tieline.two_way(NAME).halves["left"]
+        return [half.at({"updated_at": said}) for said in ("2026-11-24T10:00:00Z", "2026-11-24T10:00:00", "2026-11-24", None)]
+
+    async def asked(tieline: Any) -> list[float | None]:
+        return at(tieline)
+
+    assert [1795514400.0, None, None, None] == world.within(asked)
+
+
+def test_a_creation_that_was_given_up_is_tried_again_once_the_record_changes(new: NewWorld) -> None:
+    world = new()
+    world.network.strike(error(422), system="mail", method="POST")
+    ann = world.leads.add(email="ann@x", name="Ann")
+    world.run()
+    (letter,) = world.letters()
+
+    async def discard(tieline: Any) -> None:
+        tieline.discard_letters([letter.id], "not now")
+
+    world.within(discard)
+    unchanged = [world.run(), world.run(full=True)]
+    before = len(world.members.records)
+    world.leads.change(ann, name="Anna")
+    world.run()
+
+    assert (["green", "green"], 0) == ([outcome.state for outcome in unchanged], before)
+    assert ["Anna"] == [member["name"] for member in world.members.records]

@@ -194,7 +194,7 @@ def test_a_field_that_the_answer_to_a_creation_shows_is_nobody_s_work(tmp_path):
     second = world.run()
     world.members.change(of(world.members, "di@x")["id"], phone="4")
     undone = world.run(undo=second.run)
-    ((record, why),) = left_alone(world, undone.run)
+    ((_, why),) = left_alone(world, undone.run)
     there = {member["email"] for member in world.members.records}
     forced = world.run(undo=second.run, delete_filled=True)
 

@@ -24,7 +24,7 @@ from tests.sync.pairs import (
 )
 
 from tieline.sync import reconcile as module
-from tieline.sync.reconcile import Side, Terms, differing, reconcile, standing
+from tieline.sync.reconcile import APART, Side, Terms, differing, reconcile, standing
 from tieline.sync.rewriting import is_rewriting
 
 ANN = {"phone": "ann"}, {"tel": "~ann"}
@@ -306,6 +306,43 @@ def test_a_deletion_does_what_the_integration_says_and_an_edit_since_is_told(gon
     assert ["phone"] == [outcome.strand for outcome in decision.outcomes]
     assert ({"tel": "~bob"} if changed in ("delete_right", "archive_right") else None) == decision.outcomes[0].lost
     assert changed == decide(None, {"tel": "~ann"}, **about, of_right={"unsettled": frozenset({"phone"})}).deletion
+
+
+def test_what_a_union_puts_back_was_taken_out_by_somebody_and_is_not_lost():
+    """Left adds an entry, right has taken one out: the union has both again, and what the right said is kept."""
+    union, before = with_(TAGS, policy="union"), ({"tags": ["ann", "bob"]}, {"labels": ["~ann", "~bob"]})
+    added, taken = {"tags": ["ann", "bob", "cy"]}, {"labels": ["~ann"]}
+    decision = decide(added, taken, before, union)
+    only_added = decide(added, {"labels": ["~ann", "~bob", "~dan"]}, before, union)
+
+    assert {"labels": ["~ann", "~bob", "~cy"]} == decision.write_right
+    assert [taken] == [outcome.lost for outcome in decision.outcomes if outcome.lost is not None]
+    assert [None, None] == [outcome.lost for outcome in only_added.outcomes]
+
+
+def test_what_both_sides_were_let_keep_is_not_lost_when_one_of_them_goes_over_it_later():
+    never = with_(PHONE, policy="never")
+    held = decide({"phone": "bob"}, {"tel": "~cy"}, ANN, never)
+    before = {"phone": "bob"}, {"tel": "~cy"}
+    later = reconcile(
+        *pair(Side({"phone": "dan"}, before[0], {}), Side(before[1], before[1], {})), Terms((never,)), apart=frozenset({"phone"})
+    )
+
+    assert [APART] == [outcome.why for outcome in held.outcomes]
+    assert ({"tel": "~dan"}, [{"tel": "~cy"}]) == (later.write_right, [outcome.lost for outcome in later.outcomes])
+
+
+def test_an_edit_of_another_field_makes_no_value_newer_that_a_person_was_to_decide():
+    """Times are of whole records."""
+    newest, held = with_(PHONE, policy="newest"), frozenset({"phone"})
+    sides = {"phone": "bob"}, {"tel": "~cy"}
+    still = decide(*sides, sides, newest, of_left={"unsettled": held, "at": 9.0}, of_right={"unsettled": held, "at": 2.0}, skew=1.0)
+    edited = decide(
+        {"phone": "dan"}, sides[1], sides, newest, of_left={"unsettled": held, "at": 9.0}, of_right={"unsettled": held, "at": 2.0}, skew=1.0
+    )
+
+    assert ["held"] == kinds(still)
+    assert {"tel": "~dan"} == edited.write_right
 
 
 def test_what_is_gone_on_both_sides_is_over_and_what_never_was_is_refused():

@@ -24,6 +24,7 @@ from tieline.sync.rewriting import FEWEST_DIGITS, SHORTEST_CUT, is_rewriting
         ("\ufb01ne", "fine"),
         ("Straße", "STRASSE"),
         ("the longest street there is", "the long"),
+        ("NSW 2000", "NSW2000"),
         (5, "5"),
         ("5.50", Decimal("5.5")),
         (0.1, Decimal("0.1")),

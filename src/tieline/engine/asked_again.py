@@ -113,5 +113,5 @@ class AskedAgain:
             {key: searched(here[id]) for key, (id, _) in keys.items()}, lambda: {key: id for key, (id, _) in keys.items()}, fresh=True
         )
         await self._read(other, list({candidate.id: None for some in found.values() for candidate in some if candidate.id not in there}))
-        self.looked.update(pair.id for _, pair in keys.values())
+        self.looked.update(pair.id for pair in alone.values())  # what has no match key, nobody can look for
         return True

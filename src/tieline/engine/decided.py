@@ -32,6 +32,8 @@ class Decided:
         """By the side whose changes they are; those of the left go to the right."""
         self.written: list[tuple[str, str]] = []
         """(Left id, strand) of what is written, and so not kept apart any more."""
+        self.let_differ: list[tuple[str, str]] = []
+        """(Left id, strand) in which both sides say different things, and are to."""
         self.superseded: list[int] = []
         """Deliveries in whose place others came."""
         self.events: list[journal.Event] = []
@@ -86,6 +88,7 @@ class Decided:
             for side in SIDES:
                 staged.take(connection, integration, side, self.taken[side])
                 staged.put(connection, integration, side, run, now, [(id, "held", None) for id in self.waits[side]])
+            links.keep(connection, integration, [(left_id, strand, None) for left_id, strand in self.let_differ])
             links.keep_no_more(connection, integration, self.written)
             outbox.supersede_these(connection, self.superseded, run=run, now=now)
             for side in SIDES:

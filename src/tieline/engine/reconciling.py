@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from tieline.engine.waiting import Waiting
 from tieline.mapping import Links as FoundLinks
 from tieline.model.errors import MappingError
 from tieline.model.records import Values, decode_json, encode_json
-from tieline.store import pairs
+from tieline.store import links, pairs
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync import reconcile
@@ -50,11 +51,12 @@ class Reconciler:
         self._terms = (
             msgspec.structs.replace(terms, left_gone=_remade(terms.left_gone), right_gone=_remade(terms.right_gone)) if remake else terms
         )
+        self._any_differ = links.keeps_any(desk.db, desk.integration)
         self.braked = Braked({}, {}, {})
         self.stopped = Braked({}, {}, {})
         """What is more than the brakes allow, and is never carried out."""
 
-    def decide(self, work: Work, links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
+    def decide(self, work: Work, found_links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
         """Decide about a pair whose records were read; without `braked_too`, deletions and clears are only counted."""
         pair = work.pair
         made: dict[Side, Values] = {"left": {}, "right": {}}
@@ -62,7 +64,7 @@ class Reconciler:
             if len(work.records) == 2:
                 half = self._desk.half(side)
                 try:
-                    values = half.made(work.records[side], links[side], pair)
+                    values = half.made(work.records[side], found_links[side], pair)
                 except MappingError as error:
                     self._waiting.mapping_failed(work, side, error, decided)
                     return
@@ -71,7 +73,7 @@ class Reconciler:
         normal: dict[Side, Values] = {"left": {}, "right": {}}
         for side in SIDES:
             if any(value != work.says[side].get(address) for address, value in made[side].items()):
-                normal[side] = self._job.normal(side, made[OTHER[side]], links[OTHER[side]])
+                normal[side] = self._job.normal(side, made[OTHER[side]], found_links[OTHER[side]])
         left, right = (self._side_of(work, side, made[side], normal[side], letters) for side in SIDES)
         rounds = decode_json(pair.rounds) if pair.rounds else {}
         rulings, terms = self._rulings(work, letters), self._terms
@@ -81,13 +83,19 @@ class Reconciler:
         parked = self._parked(work, letters)
         if parked:
             terms = msgspec.structs.replace(terms, strands=tuple(one for one in terms.strands if one.name not in parked))
-        decision = reconcile.reconcile(left, right, terms, rounds, rulings, mapped_anew=pair.met == pairs.MAPPED_OTHERWISE)
+        decision = reconcile.reconcile(
+            left, right, terms, rounds, rulings, apart=self._let_differ(pair), mapped_anew=pair.met == pairs.MAPPED_OTHERWISE
+        )
         if parked:
             decision = msgspec.structs.replace(decision, rounds={**rounds, **decision.rounds})
         if self._brakes(decision, holds_all=not braked_too):
             self._desk.left_waiting.discard(pair.id)
             return
-        self._carry_out(work, decision, letters, links, decided)
+        self._carry_out(work, decision, letters, found_links, decided)
+
+    def _let_differ(self, pair: Pair) -> AbstractSet[str]:
+        """Return the strands in which both sides were let differ, by policy or by a person."""
+        return links.kept(self._desk.db, self._desk.integration, pair.left_id or "").keys() if self._any_differ else frozenset()
 
     def _side_of(self, work: Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
         pair, half, one = work.pair, self._desk.half(side), work.staged.get(side)
@@ -182,7 +190,7 @@ class Reconciler:
         return bool(cleared) and (holds_all or any(key in self.stopped.clears for key in cleared))
 
     def _carry_out(
-        self, work: Work, decision: Decision, letters: Sequence[Delivery], links: Mapping[Side, FoundLinks], decided: Decided
+        self, work: Work, decision: Decision, letters: Sequence[Delivery], found_links: Mapping[Side, FoundLinks], decided: Decided
     ) -> None:
         pair = self._remembered(work, decision)
         held = [one for one in decision.outcomes if one.kind in ("held", "bounced")]
@@ -209,7 +217,7 @@ class Reconciler:
         if stays is not None:
             self._desk.left_waiting.add(pair.id)
         for side in SIDES:
-            if side in work.records and self._desk.half(side).lacks_links(work.records[side], links[side]):
+            if side in work.records and self._desk.half(side).lacks_links(work.records[side], found_links[side]):
                 decided.waits[side].append(pair.id_of(side) or "")
                 self._desk.left_waiting.add(pair.id)
             if side == stays and side not in work.staged:
@@ -305,6 +313,7 @@ class Reconciler:
 
     def _tell(self, work: Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:
         """Note what somebody may want back: what was overwritten although somebody had just written it."""
+        decided.let_differ += [(work.pair.left_id or "", one.strand) for one in decision.outcomes if one.why == reconcile.APART]
         decided.written += [(work.pair.left_id or "", one.strand) for one in decision.outcomes if one.kind in ("to_left", "to_right")]
         for outcome in decision.outcomes:
             if outcome.lost is None:

@@ -55,7 +55,8 @@ def _standing(pair: Pair, delivery: Delivery, told: dict[str, bytes]) -> Pair:
         return pairs.without(standing, OTHER[_side_of(delivery)])
     if pair.linked:
         return msgspec.structs.replace(standing, met=1) if told else standing
-    return standing if pair.verdict == "unknown" else msgspec.structs.replace(standing, verdict="alone")
+    # It is tried again once it changes.
+    return standing if pair.verdict == "unknown" else msgspec.structs.replace(standing, verdict="ignored")
 
 
 def _side_of(delivery: Delivery) -> Side:

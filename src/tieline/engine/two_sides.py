@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
 
 from tieline.dialects.dialect import Features
 from tieline.dialects.since import comparable
@@ -15,6 +16,7 @@ from tieline.mapping.both_ways import compile_both_ways
 from tieline.model.errors import MappingError, Undecodable
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import Fields
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule
@@ -106,11 +108,11 @@ class Half:
         value = self._get_at(record)
         if value is ABSENT or value is None:
             return None
-        with contextlib.suppress(Undecodable):
-            moment = comparable(value, self._changed, self._zone)
+        with contextlib.suppress(Undecodable, ValueError):
             if self._changed.format in ("unix", "unix_ms"):
-                return float(moment) / (1000 if self._changed.format == "unix_ms" else 1)
-            return float(moment.timestamp())
+                return float(comparable(value, self._changed)) / (1000 if self._changed.format == "unix_ms" else 1)
+            # Without an offset, and without a declared zone, it is not known when: two systems' clocks would be compared by a guess.
+            return parse_moment(value, ZoneInfo(self._zone) if self._zone else None).timestamp()
         return None
 
 

@@ -11,6 +11,7 @@ Values are in each side's own spelling; the caller maps (`made`), writes, and re
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -210,7 +211,9 @@ class _Verdict(NamedTuple):
 
 
 _NONE: Final[frozenset[str]] = frozenset()
-_KEPT: Final = _Verdict((), "kept", "each side keeps what it has")
+APART: Final = "each side keeps what it has"
+"""Why nothing is written in a strand in which both sides say different things, and are to."""
+_KEPT: Final = _Verdict((), "kept", APART)
 _TO: Final[Mapping[Way, Kind]] = {"left": "to_left", "right": "to_right"}
 _DELETE: Final[Mapping[Way, Deletion]] = {"left": "delete_left", "right": "delete_right"}
 _ARCHIVE: Final[Mapping[Way, Deletion]] = {"left": "archive_left", "right": "archive_right"}
@@ -227,9 +230,12 @@ def reconcile(
     rounds: Mapping[str, int] = {},
     rulings: Mapping[str, Way] = {},
     *,
+    apart: AbstractSet[str] = _NONE,
     mapped_anew: bool = False,
 ) -> Decision:
     """Decide about a pair. `rulings` are a person's decisions: in these strands that side wins, if anything has changed.
+
+    `apart` are the strands in which both sides were let differ: what one says there was somebody's word, however long ago.
 
     `mapped_anew`: what both agreed on, they agreed on by another mapping. Where neither has changed and they differ by this one, they meet
     anew; an edit is one all the same.
@@ -241,7 +247,7 @@ def reconcile(
         deletion, outcomes = _without(here, there, terms)
         return Decision({}, {}, here.shadow, there.shadow, here.unseen, there.unseen, outcomes, dict(rounds), deletion)
     moves = {
-        strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name), mapped_anew)
+        strand.name: _strand(strand, here, there, terms, rounds.get(strand.name, 0), rulings.get(strand.name), mapped_anew, apart)
         for strand in terms.strands
     }
     writes: dict[Way, Values] = {"left": {}, "right": {}}
@@ -296,7 +302,16 @@ def _look(way: Way, side: Side) -> _Seen:
     return _Seen(way, side, before, {**before, **now}, says, _unseen(now, sent), moved, settled, moved & sent.keys())
 
 
-def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int, ruling: Way | None, mapped_anew: bool) -> _Move:
+def _strand(
+    strand: Strand,
+    here: _Seen,
+    there: _Seen,
+    terms: Terms,
+    rounds: int,
+    ruling: Way | None,
+    mapped_anew: bool,
+    let_differ: AbstractSet[str],
+) -> _Move:
     if not rounds and _say_exactly_the_same(strand, here, there):
         # Whatever has changed, and whoever would win: there is nothing to write. Most strands of most pairs end here.
         quiet = here.moved.isdisjoint(strand.left) and there.moved.isdisjoint(strand.right)
@@ -316,14 +331,18 @@ def _strand(strand: Strand, here: _Seen, there: _Seen, terms: Terms, rounds: int
     if left.changed and right.changed and _mean_the_same(strand, left, right):
         return _Move(rounds, (Outcome(strand.name, "agreed"),))
     if ruling is not None:
-        return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right)
+        return _carry(strand, _Verdict((left if ruling == "left" else right,)), left, right, let_differ)
     waits = any(strand.name in end.seen.side.unsettled for end in (left, right))
     if rounds >= terms.most_rounds and waits and not any(end.touches(end.seen.moved) for end in (left, right)):
         return _Move(rounds, (Outcome(strand.name, "bounced", why=_spellings((left, right))),))
     verdict = _judge(strand.policy, left, right, terms.skew)
+    edited = any(end.touches(end.seen.moved) for end in (left, right))
+    if strand.policy == "newest" and not edited and all(strand.name in end.seen.side.unsettled for end in (left, right)):
+        # Another field's edit makes a record newer, and says nothing about this one, which a person was to decide.
+        verdict = _Verdict(why=f"{_BOTH}, and nobody has edited it since")
     if apart:
         verdict = verdict._replace(why=verdict.why.replace(_BOTH, "they differ since the mapping has changed"))
-    move = _carry(strand, verdict, left, right)
+    move = _carry(strand, verdict, left, right, let_differ)
     if not move.writes or not any(end.touches(end.seen.returned) for end in verdict.winners):
         return move._replace(rounds=rounds)
     # What says what it said before was most likely never taken: it must not overwrite where it came from.
@@ -420,7 +439,7 @@ def _newest(left: _End, right: _End, skew: float) -> _Verdict:
     return _Verdict((left if one > other else right,))
 
 
-def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End) -> _Move:
+def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End, let_differ: AbstractSet[str]) -> _Move:
     """Return what brings the winners' values to the other ends."""
     if not verdict.winners:
         return _Move(0, (Outcome(strand.name, verdict.kind, why=verdict.why),))
@@ -431,9 +450,11 @@ def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End) -> _Move:
         if not winner.goes:
             return _Move(0, (Outcome(strand.name, "kept", why=f"what changes on the {winner.way} does not go to the {loser.way}"),))
         if len(verdict.winners) == 2:
-            write, lost = _united(loser), None
+            write = _united(loser)
+            lost = loser.values if loser.changed and _takes_back(loser, write) else None
         else:
-            write, lost = loser.lacks, loser.values if loser.changed else None
+            write = loser.lacks
+            lost = loser.values if loser.changed or (strand.name in let_differ and not loser.empty) else None
         if not _met(left, right):
             write = {address: value for address, value in write.items() if not _is_empty(value)}
         if write:
@@ -464,10 +485,19 @@ def _united(end: _End) -> Values:
     return {address: entries + besides} if besides else {}
 
 
+def _takes_back(end: _End, write: Values) -> bool:
+    """Whether a list gets entries again that somebody has taken out of it."""
+    (address,) = end.addresses
+    before, says = end.seen.before.get(address), end.seen.says[address]
+    out = [entry for entry in before if not any(_agree(entry, other) for other in says)] if isinstance(before, list) else []
+    return any(_agree(entry, other) for entry in out for other in write.get(address, ()))
+
+
 def _spellings(ends: Iterable[_End]) -> str:
     told = [
         f"`{address}` was written as {_told(end.seen.side.sent.get(address, value))} and says {_told(end.seen.says.get(address))}"
         for end in ends
+        if end.touches(end.seen.returned)
         for address, value in end.lacks.items()
     ]
     return "; ".join([*sorted(told), "nothing more is written until somebody edits it or decides"])

@@ -87,7 +87,7 @@ def _rounds(sent: Decimal, seen: Decimal) -> bool:
 
 def _texts(sent: str, seen: str) -> bool:
     sent, seen = _folded(sent), _folded(seen)
-    return sent == seen or (len(seen) >= SHORTEST_CUT and sent.startswith(seen))
+    return sent.replace(" ", "") == seen.replace(" ", "") or (len(seen) >= SHORTEST_CUT and sent.startswith(seen))
 
 
 def _folded(text: str) -> str:

@@ -26,7 +26,7 @@ from tieline.model.errors import TielineError
 from tieline.model.records import Record, decode_json, encode_json
 from tieline.store import journal, outbox, pairs, runs
 from tieline.store.database import Database
-from tieline.testing import Collection, SimulatedDatabase
+from tieline.testing import Collection, Exchange, SimulatedDatabase
 from tieline.testing.collection import Entry
 
 FOLDER: Final = Path(__file__).parents[2] / "examples" / "two-way"
@@ -166,6 +166,7 @@ class _Vendor(Collection):
             update="put" if habits.get("replaces whole records") else "patch", normalise=normalise,
             tells="nothing" if habits.get("answers nothing") else "record", webhooks=bool(habits.get("sends webhooks")),
             gets=not habits.get("shows lists alone"), keeps_deleted=bool(habits.get("shows deleted records by id")),
+            versions="header" if habits.get("keeps versions") else None,
         )  # fmt: skip
         self._letter, self._next, self.hidden = letter, 0, False
         self.ignored = {field for field, habit in rewrites.items() if habit == "ignores"}
@@ -209,6 +210,8 @@ class _Stage:
     def __init__(self, scenario: Scenario, folder: Path, *, swap: bool) -> None:
         self.scenario, self.swap = scenario, swap
         at = {side: OTHER[side] if swap else side for side in SIDES}
+        self.edited_meanwhile = False
+        """Somebody edits a record while the next run is at it, so that it can't do what its plan says."""
         self._label = {engine: side for side, engine in at.items()}
         """What the scenario calls a side of the engine."""
         self.vendors: dict[str, _Vendor] = {}
@@ -256,6 +259,17 @@ class _Stage:
         """Return where a record is."""
         side = "left" if id[0] in _LETTERS["left"] else "right"
         return self.companies[side] if id[0] in "ck" else self.vendors[side]
+
+    def meanwhile(self, id: str, said: Mapping[str, Any]) -> None:
+        """Let somebody edit a record during the next run, just before a write to it leaves."""
+
+        def passing(exchange: Exchange) -> None:
+            if exchange.request.method in ("PATCH", "PUT", "DELETE") and exchange.request.url.endswith(f"/{id}"):
+                self.world.network.passing = lambda exchange: None
+                self.vendor(id).change(id, **said)
+
+        self.world.network.passing = passing
+        self.edited_meanwhile = True
 
     # -- what runs do
 
@@ -322,6 +336,8 @@ class _Stage:
             before = decode_json(delivery.before) if delivery.before else {}
             fields = [_change(a, before, v) for a, v in delivery.fields.items() if before.get(a) != v]
             text = f"{delivery.target_id}: {', '.join(fields) or 'nothing'}"
+        if delivery.why.get("kind") == "stale" and delivery.state == "superseded":
+            text = f"{text}; {delivery.why['message']}"
         return Line(text, text)
 
     def letter(self, engine: str, delivery: outbox.Delivery) -> Line:
@@ -451,6 +467,9 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
         case [("left" | "right") as side, what, field] if what in HABITS:
             stage.vendors[side].rewrites[field] = what
             return (yield Step(told, None))
+        case ["meanwhile", id]:
+            stage.meanwhile(id, said)
+            return (yield Step(told, None))
         case ["unlink", id]:
             _unlink(stage, id)
             return (yield Step(told, None))
@@ -465,6 +484,8 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
     planned = stage.planned(name, wanted) if not wanted.redrive else None
     refused = [line.text for line in stage.refused()]
     done = stage.run(name, wanted)
+    if stage.edited_meanwhile:
+        planned, stage.edited_meanwhile = None, False
     if planned is not None and not any(line.key == "halted" for line in planned):
         assert [line.text for line in planned] == [line.text for line in done], (
             f"{stage.scenario.name}: {told} does not do what its plan said"
@@ -604,6 +625,7 @@ GROUPS: Final = {
     "mapping": "Fields that differ",
     "vendor": "Systems with habits",
     "delete": "Deletions",
+    "race": "Edits while a run writes",
     "webhook": "Webhooks",
     "undo": "Undoing a run",
     "person": "By hand",

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from engine.books import Books, Broken
 from engine.world import NAME, World
@@ -52,6 +53,8 @@ _MOST_EDITS = 12
 """So many are made during one run."""
 _CUT = 12
 """Characters of a note that the vendors keep who keep the fewest."""
+_MOST_LATE_EDITS = 4
+"""So many are made during one run just before our write to the very record arrives."""
 _MOST_ROUNDS = 12
 """So many runs after everybody has fallen silent, nothing is left to be done."""
 
@@ -220,6 +223,8 @@ class TwoSided:
         self.told: dict[Side, dict[str, tuple[int, bool]]] = {"left": {}, "right": {}}
         """Of which version of a record its system has told by a webhook."""
         self.tidying = random.Random(f"tidying up {seed}")
+        self.late = random.Random(f"late edits {seed}")
+        """What people do between our read and our write of a record; only vendors that keep versions can tell us then."""
         self.rough = seed % 4 == 3
         chance = self.chance
         self.folder = folder
@@ -305,7 +310,7 @@ class TwoSided:
         self.bad_disk = chance.choice([0.0, 0.0, 0.0, 0.01])
         self.restless = chance.choice([0.0, 0.0, 0.2, 0.6])
         self.impatient = chance.choice([0.0, 0.0, 0.02])
-        self._edits_now = 0
+        self._edits_now = self._late_edits_now = 0
         self._stop: Callable[[], None] = lambda: None
         self._books = TwoSidedBooks()
 
@@ -316,7 +321,7 @@ class TwoSided:
             habits = {
                 k: v
                 for k, v in vars(c).items()
-                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results", "webhooks")
+                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results", "versions", "webhooks")
                 and v
             }  # fmt: skip
             system = self.world.crm if side == "left" else self.world.mail
@@ -344,6 +349,7 @@ class TwoSided:
                 record.setdefault(collection.ignores, None)  # what is not shown at all, nobody can miss
             return record
 
+        versions: Any = self.late.choice([None, None, "header", "body"])
         batch = {operation: chance.randint(2, 4) for operation in ("create", "update", "delete") if chance.random() < 0.25}
         unique = "email" if chance.random() < 0.25 else None
         collection = Watched(
@@ -357,7 +363,8 @@ class TwoSided:
             precision=chance.choice([0.001, 1.0]),
             list_lag=chance.choice([0.0, 0.0, 3.0]) if changed_since == "time" else 0.0,
             tombstones=changed_since is not None and chance.random() < 0.6,
-            gets=chance.random() < 0.7,
+            gets=chance.random() < 0.7 or versions is not None,
+            versions=versions,
             find=("email",) if chance.random() < 0.6 else (),
             find_lag=chance.choice([0.0, 0.0, 5.0]),
             update=chance.choice(["patch", "patch", "patch", "put"]),
@@ -582,7 +589,8 @@ class TwoSided:
             and any(edit.value <= one for one in (value, *self.present.get((OTHER[side], field), ())) if one is not None)
         ):
             return  # all of it stands there, or did: whoever took an entry out over there has seen it
-        if edit.at > self.began or (self.sides[side].list_lag and self._may_be_unread(side, at)):
+        conditional = self.sides[side].versions is not None  # what nobody could have read can't have been overwritten there
+        if not conditional and (edit.at > self.began or (self.sides[side].list_lag and self._may_be_unread(side, at))):
             self.raced += 1  # nobody could have read it before we wrote
             return
         self.lost.append((side, id, field, edit.value))
@@ -604,11 +612,25 @@ class TwoSided:
     def _passing(self, exchange: Exchange) -> None:
         if self.weather.calm:
             return
+        self._edit_late(exchange.system, exchange.request)
         if self._edits_now < _MOST_EDITS and self.chance.random() < self.restless:
             self._edits_now += 1
             self._edit()
         if self.chance.random() < self.impatient:
             self._stop()
+
+    def _edit_late(self, system: str, request: HttpRequest) -> None:
+        """Perhaps write into a record that we are about to write, at a vendor that keeps versions."""
+        side: Side = "left" if system == SYSTEMS["left"] else "right"
+        id = unquote(request.url.partition("?")[0].rsplit("/", 1)[-1])
+        if self.sides[side].versions is None or request.method not in ("PATCH", "PUT", "DELETE") or "/items/" not in request.url:
+            return
+        there = id in self.sides[side].entries and not self.sides[side].entries[id].deleted
+        if there and self._late_edits_now < _MOST_LATE_EDITS and self.late.random() < 0.3:
+            self._late_edits_now += 1
+            written = [field for field in decode_json(request.body) if field in _EDITED] if request.body else []
+            field = self.late.choice([*written, *_EDITED])
+            self._change(side, id, {field: self._value(field)})
 
     def _watch(self, db: SimulatedDatabase) -> None:
         self._books.watch(db)
@@ -718,7 +740,7 @@ class TwoSided:
         self._tell()
         world, chance = self.world, self.chance
         process = Process(lambda number, what: chance.random() < mortality)
-        self._edits_now = 0
+        self._edits_now = self._late_edits_now = 0
         self.runs += 1
         self.began = world.clock.elapsed_seconds
         self.deleted.clear()

@@ -197,6 +197,12 @@ def a_key_may_have_two_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meetings, "meet", blindly)
 
 
+@noticed("overwritten, and nothing tells of it", 14, 17)
+def a_condition_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody edits between our read and our write is written over, though the vendor could have told."""
+    monkeypatch.setattr(Reconciler, "_version", lambda self, *arguments: None)
+
+
 MUTATIONS: list[Mutation] = [
     an_echo_is_known_by_its_time,
     both_sides_share_a_shadow,
@@ -211,4 +217,5 @@ MUTATIONS: list[Mutation] = [
     rounds_are_not_counted,
     deletions_have_no_brake,
     a_key_may_have_two_records,
+    a_condition_is_not_sent,
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -62,6 +62,8 @@ class Item(msgspec.Struct):
     attempt: int = 1
     show: bool = False
     """Whether the receipt is to have the record as the answer shows it."""
+    version: str | None = None
+    """Of a single write that is to be made only if the record is still as it was: its version, as JSON. It is refused as `Stale` if not."""
 
 
 class Receipt(msgspec.Struct):
@@ -96,6 +98,8 @@ class Features(msgspec.Struct, frozen=True):
     """The field by which the vendor recognises the record in an update, where an upsert does it: it can't be changed."""
     batch: dict[str, int]
     """Most records of a call, by operation."""
+    conditional: Mapping[str, str] = {}
+    """Operations that can be made on condition that nobody was at the record since it was read: {operation: field that tells its version}."""
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ Writing sends once and returns a receipt; whether to try again is the engine's t
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -19,11 +20,12 @@ from tieline.dialects.reading import ListReader, Place, is_buried, kind_of, surv
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode, fill_header
 from tieline.mapping.access import compile_get
-from tieline.model.errors import NotThere, OutcomeUnknown, Rejected, RemoteError, Stale, Undecodable
+from tieline.model.errors import NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable
 from tieline.model.paths import get, put
-from tieline.model.records import ABSENT, Record, Values, encode_json
+from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import (
     Batch,
+    Change,
     Connector,
     CursorInBody,
     Find,
@@ -92,6 +94,11 @@ class RestSystem:
             whole_update=by_upsert or (r.update is not None and r.update.whole),
             update_by=upsert if by_upsert else None,
             batch=batch,
+            conditional={
+                name: declared.condition.field
+                for name in ("update", "delete")
+                if (declared := getattr(r, name)) is not None and declared.condition is not None and r.get is not None
+            },
         )
 
     def id_of(self, resource: str, record: Record | Values) -> str | None:
@@ -269,12 +276,19 @@ class RestSystem:
         if declared is None:
             return (await self.write_many(resource, operation, [item]))[0]
         call = self._call(declared)
-        body, content = self._body(declared, item, operation)
+        condition = declared.condition if isinstance(declared, Change) and item.version is not None else None
+        version = decode_json(item.version) if condition is not None and item.version is not None else None
+        body, content = self._body(declared, item, operation, {condition.body: version} if condition and condition.body else {})
         headers = {**call.headers, **content, **self._key_header(item.key)}
+        if condition is not None and condition.header is not None:
+            headers[condition.header] = fill_header(condition.value or f"{{{condition.field}}}", {condition.field: str(version)})
         fields = _fields_for(call, declared, item)
-        url = call.url({"id": item.id, **fields}, {})
+        url = call.url({"id": item.id, **fields}, {condition.param: str(version)} if condition and condition.param else {})
         purpose = Purpose(operation, resource, private=self._private(resource, {r.id: item.id, **fields}))
         response, error, journaled = await self._caller.write(declared.method, url, headers, body, declared.cost, item.attempt, purpose)
+        if condition is not None and error is not None and is_already(error, condition.stale):
+            error = error if isinstance(error, (Stale, RateLimited)) else Stale(str(error), status=error.status, text=error.text)
+            return Receipt(None, error, journaled)
         if is_already(error, declared.already):
             self._caller.amend(journaled, None, None)
             return Receipt(item.id, None, journaled, already=True)
@@ -361,8 +375,9 @@ class RestSystem:
     def _key_header(self, key: str) -> dict[str, str]:
         return {self._connector.idempotency.header: key} if self._connector.idempotency else {}
 
-    def _body(self, declared: Write, item: Item, operation: str) -> tuple[bytes | None, dict[str, str]]:
-        if operation == "delete" and not declared.constants:
+    def _body(self, declared: Write, item: Item, operation: str, more: Values) -> tuple[bytes | None, dict[str, str]]:
+        """Return the body, and the header that says what it is; `more` goes into it besides, by address."""
+        if operation == "delete" and not declared.constants and not more:
             return None, {}
         record: Any = item.record
         if declared.wrap or declared.constants:
@@ -371,6 +386,10 @@ class RestSystem:
                 put(record, declared.wrap, item.record)
             else:
                 record.update(item.record)
+        if more:
+            record = copy.deepcopy(record)  # what is retried is built anew
+            for address, value in more.items():
+                put(record, address, value)
         if declared.form:
             return urlencode({key: _form_text(value) for key, value in record.items()}, doseq=True).encode(), _FORM
         return encode_json(record), _JSON

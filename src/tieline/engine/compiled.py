@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Features
+from tieline.engine.versions import version_in
 from tieline.mapping import (
     CompiledMapping,
     compile_check,
@@ -53,6 +54,7 @@ class CompiledIntegration:
         self.source_connection, _, self.source_resource = spec.source.partition(".")
         self.target_connection, _, self.target_resource = spec.target.partition(".")
         self.target = target_features
+        self.target_version = version_in(target_features)
         since = target.list.changed_since if target.list is not None else None
         self.list_lag = since.overlap if since is not None else 0.0
         """For how many seconds a list of the destination may not show what was written."""

@@ -14,7 +14,7 @@ import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 from tieline.engine.decided import Decided
 from tieline.engine.deletions import Guard
@@ -27,9 +27,10 @@ from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.waiting import Waiting
 from tieline.store import outbox, pairs, staged
 from tieline.store.outbox import Delivery
-from tieline.store.pairs import SIDES, Side
+from tieline.store.pairs import SIDES, Pair, Side
 from tieline.store.staged import Staged
 
+_TOGETHER: Final = 500
 Send = Callable[[Side, Sequence[Delivery]], Any]
 
 
@@ -46,19 +47,23 @@ class Decider:
         *,
         take_images: Mapping[Side, TakeImages],
         remake: bool = False,
+        read_first: bool = False,
+        overtaken: Mapping[int, Side] = {},
     ) -> None:
         """`ledgers` are by the side whose changes they are about; `send` is given what is durable, by that side.
 
         `guard` looks at each delivery before its commit; it raises `SafetyStop` to refuse it. `check_stopped` raises when the run shall end.
-        `take_images` takes those of records that one side's changes delete or archive on the other. `remake`: see `Wanted`.
+        `take_images` takes those of records that one side's changes delete or archive on the other. `remake`: see `Wanted`. `read_first`: what
+        would be written without its condition is left to be read, see `take_unread`. `overtaken` are deliveries of this run that are decided
+        again, by id, each with its side.
         """
         self._ledgers, self._send, self._guard, self._check_stopped = ledgers, send, guard, check_stopped
         self._take_images = take_images
-        desk = self._desk = Desk(job, ledgers)
+        desk = self._desk = Desk(job, ledgers, overtaken)
         self._db, self._integration, self._run = desk.db, desk.integration, desk.run
         waiting = Waiting(desk)
         self._meetings = Meetings(desk, waiting)
-        self._reconciler = Reconciler(desk, self._meetings, waiting, remake=remake)
+        self._reconciler = Reconciler(desk, self._meetings, waiting, remake=remake, read_first=read_first)
 
         self.missed: Mapping[Side, frozenset[str]] = {side: frozenset() for side in SIDES}
         """Records of each side that were not shown, and that nobody believes to be gone: nothing is decided about them."""
@@ -101,17 +106,42 @@ class Decider:
         after = ("", "")
         while portion := staged.portion(self._db, self._integration, after=after):
             after = portion[-1].side, portion[-1].id
-            decided = Decided(self._ledgers)
-            await self._portion(portion, decided, braked_too=braked_too)
-            if self._guard is not None:
-                for delivery in decided.all_deliveries():
-                    self._guard(delivery)
-            for side, take in self._take_images.items():
-                await take(decided.deliveries[side])
-            ready = await decided.commit(self._integration)
-            for side in SIDES:  # both, whatever happens: what is durable as on its way must be
-                await self._send(side, ready[side])
-            self._check_stopped()
+            await self._decide_portion(portion, braked_too=braked_too)
+
+    def take_unread(self) -> dict[Side, list[str]]:
+        """Return, once, the records of each side that are to be read before they are written, by id."""
+        found, self._reconciler.unread = self._reconciler.unread, {side: [] for side in SIDES}
+        return found
+
+    async def decide_these(self, ids: Mapping[Side, Sequence[str]]) -> None:
+        """Decide what is staged of the pairs of these records; deletions and clears are only counted, with those that were counted before."""
+        found: dict[int, Pair] = {}
+        for side in SIDES:
+            for start in range(0, len(ids[side]), _TOGETHER):
+                some = pairs.of(self._db, self._integration, side, ids[side][start : start + _TOGETHER])
+                found.update((pair.id, pair) for pair in some.values())
+        self._desk.left_waiting.difference_update(found)
+        meant = list(found.values())
+        for start in range(0, len(meant), _TOGETHER):
+            portion: list[Staged] = []
+            for side in SIDES:
+                known = [id for pair in meant[start : start + _TOGETHER] if (id := pair.id_of(side)) is not None]
+                portion += staged.of(self._db, self._integration, side, known).values()
+            await self._decide_portion(portion, braked_too=False)
+
+    async def _decide_portion(self, portion: Sequence[Staged], *, braked_too: bool) -> None:
+        decided = Decided(self._ledgers)
+        await self._portion(portion, decided, braked_too=braked_too)
+        if self._guard is not None:
+            for delivery in decided.all_deliveries():
+                self._guard(delivery)
+        for side, take in self._take_images.items():
+            await take(decided.deliveries[side])
+        ready = await decided.commit(self._integration)
+        self._desk.settle_overtaken(decided.superseded)
+        for side in SIDES:  # both, whatever happens: what is durable as on its way must be
+            await self._send(side, ready[side])
+        self._check_stopped()
 
     # -- a portion
 

@@ -28,7 +28,7 @@ from tieline.engine.linked import Links, OnConfirmed
 from tieline.engine.matching import Matcher
 from tieline.engine.retrying import Retries
 from tieline.engine.sending import Calls
-from tieline.engine.settling import Confirm, Fail, Hold, Outcome, Park, Refuse, Retry, Send, Settler
+from tieline.engine.settling import Confirm, Fail, Hold, Outcome, Overtaken, Park, Refuse, Retry, Send, Settler
 from tieline.engine.unsent import Unsent
 from tieline.engine.workers import Workers
 from tieline.model.errors import CircuitOpen, NotThere, Rejected, RemoteError, Stale, TielineError
@@ -80,6 +80,8 @@ class Sender:
         self._refused_in_a_row = 0
         self.halted: TielineError | None = None
         """Why nothing more is sent in this run."""
+        self.overtaken: list[Delivery] = []
+        """What stays owed because somebody has changed its counterpart since it was read; whoever decides it again takes it out."""
         self.failed: BaseException | None = None
         """An error that is not the destination's: the store, or ours."""
         largest = max(job.target.batch.values(), default=1)
@@ -367,6 +369,10 @@ class Sender:
                 await self._refused(delivery, error)
             case Park(error):
                 await self._park(delivery, error)
+            case Overtaken(error):
+                delivery.attempts -= 1  # it was not refused, it was late
+                self.overtaken.append(delivery)
+                await self._leave_owed([delivery], error, over=False)
         return False
 
     async def _try_again(self, deliveries: Sequence[Delivery], error: RemoteError) -> None:
@@ -399,11 +405,11 @@ class Sender:
         self._resting = None
         self._wake()
 
-    async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError | None = None) -> None:
-        """Let deliveries stay owed; without a `why`, for the reason for which they have been so far."""
+    async def _leave_owed(self, deliveries: Sequence[Delivery], why: TielineError | None = None, *, over: bool = True) -> None:
+        """Let deliveries stay owed; without a `why`, for the reason for which they have been so far. `over`: nothing more of them in this run."""
         await self._unsent.leave_owed(deliveries, why)
         # What waits behind them stays owed too, and what comes later: order within a record.
-        behind = self._line.leave(deliveries, remember=self.halted is None)
+        behind = self._line.leave(deliveries, remember=over and self.halted is None)
         if behind:
             await self._leave_owed(behind, why or TielineError("an earlier change of the record is still owed"))
         self._release_puts()

@@ -60,8 +60,10 @@ class Work:
 class Desk:
     """What those who decide share. `ledgers` are by the side whose changes they are about."""
 
-    def __init__(self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger]) -> None:
+    def __init__(self, job: TwoWayIntegration, ledgers: Mapping[Side, Ledger], overtaken: Mapping[int, Side] = {}) -> None:
+        """`overtaken`: see `Decider`."""
         first = ledgers["left"]
+        self._overtaken = dict(overtaken)
         self.job, self.ledgers = job, ledgers
         self.db, self.integration, self.run = first.db, first.integration, first.run
         self.lookups = {side: Lookups(first.db, job.halves[side].job) for side in SIDES}
@@ -90,7 +92,16 @@ class Desk:
         """Whether what becomes of it is not known yet, or it is sent as it was decided: this run's own, and what an undo has left owed."""
         if letter.state == "unknown" and letter.operation == "create":
             return True
+        if letter.id in self._overtaken:
+            return False
         return letter.state == "sending" or (letter.state in OWED and (letter.run == self.run or letter.undoes is not None))
+
+    def settle_overtaken(self, superseded: Sequence[int]) -> None:
+        """Count what was decided again: it is not owed any more, another took its place."""
+        for id in superseded:
+            if (side := self._overtaken.pop(id, None)) is not None:
+                counts = self.ledgers[side].counts
+                counts.owed, counts.superseded = counts.owed - 1, counts.superseded + 1
 
     def read_records(self, work: Work) -> None:
         """Find what each side says now, as the mapping sees it: what was read, else what is remembered and was written since."""

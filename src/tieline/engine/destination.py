@@ -13,6 +13,7 @@ class Destination(Protocol):
     """Where decided deliveries go: the sender, or nowhere for a plan."""
 
     halted: TielineError | None
+    overtaken: list[Delivery]
 
     def expect(self, source_ids: Collection[str]) -> None:
         """Know of records of which something is on its way that another delivery follows: it is put once it is durable."""
@@ -37,6 +38,9 @@ class Nowhere:
     """The destination of a plan: the outbox is the end."""
 
     halted: TielineError | None = None
+
+    def __init__(self) -> None:
+        self.overtaken: list[Delivery] = []
 
     def expect(self, source_ids: Collection[str]) -> None:
         """Nothing is on its way."""

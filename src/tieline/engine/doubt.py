@@ -17,7 +17,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.linked import Links
 from tieline.engine.matching import Matcher
-from tieline.model.records import Values, decode_json
+from tieline.model.records import Record, Values, decode_json
 from tieline.store import links
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import Candidate, changed_fields
@@ -112,6 +112,11 @@ class Doubts:
             return None
         there = (await self.look(delivery)).there
         return there.values if there is not None and there.id == delivery.target_id else None
+
+    async def whole(self, delivery: Delivery) -> Record | None:
+        """Return a delivery's counterpart as it is now, by its id; None when it is not there. Raises `RemoteError`."""
+        with about(records=[delivery.source_id]):
+            return await self._target.get(self._job.target_resource, delivery.target_id or "")
 
     def still_owed(self, delivery: Delivery, there: Candidate) -> Values:
         """Return the fields that a record which is there does not have yet; none where its own values are to stay."""

@@ -112,6 +112,16 @@ class Intake:
         rows = {id: record for record in records if (id := self._system.id_of(self._half.resource, record)) is not None}
         await self._stage(rows, gone, None)
 
+    async def ask(self, ids: Sequence[str]) -> None:
+        """Ask for records by id, and stage them as they are now, or gone."""
+        gone, there = await self._asked(ids)
+        now_called = {id: self._system.id_of(self._half.resource, record) for id, record in there.items()}
+        await self._merge({id: into for id, into in now_called.items() if into is not None and into != id})
+        if there:
+            await self.stage(list(there.values()))
+        if gone:
+            await self._stage({}, gone, None)
+
     async def _idle(self) -> None:
         self._check_stopped()
 
@@ -155,6 +165,7 @@ class Intake:
         known = pairs.known(ledger.db, self._integration, half.side, list(rows)) if rows else {}
         waiting = staged.of(ledger.db, self._integration, half.side, list(rows)) if self._any_staged() else {}
         changed: dict[str, Record] = {}
+        version, moved = half.version, list[tuple[str, str | None]]()
         for id, record in rows.items():
             one = known.get(id)
             self._back_again = self._back_again or (one is not None and one.shadow is None)
@@ -167,12 +178,16 @@ class Intake:
                 # It says what it said before we wrote to it: from before our write, or somebody has set it back since.
                 if at is None or one.at is None or at > one.at:
                     changed[id] = record
+            elif version is not None and one.version != (now := version(record)):
+                moved.append((id, now))  # somebody was at it, and at no field that is mapped
         ledger.counts.pages += taken.pages
         unchanged = len(rows) - len(changed)
         ledger.counts.read += unchanged
         ledger.counts.unchanged += unchanged
         await self._merge({id: into for id, into in taken.merged.items() if id not in rows})
         gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows and id not in taken.merged]
+        if moved:
+            await ledger.commit(lambda connection: pairs.set_versions(connection, self._integration, half.side, moved))
         if changed or gone or cursor is not None or also is not None:
             await self._stage(changed, gone, cursor, also)
 
@@ -192,7 +207,7 @@ class Intake:
         rows: list[tuple[str, staged.Kind, bytes | None]] = [(id, "seen", encode_json(record)) for id, record in changed.items()]
         rows += [(id, "gone", None) for id in gone if id in known and known[id].shadow is not None]
         single = [
-            (id, half.key(record), encode_json(half.project(record)), half.at(record))
+            (id, half.key(record), encode_json(half.project(record)), half.at(record), half.version_of(record))
             for id, record in changed.items()
             if id not in known or not known[id].linked
         ]
@@ -229,13 +244,10 @@ class Intake:
         if len(missing) > self._most_gone:
             self.missed = frozenset(missing)
             return
-        gone, there = await self._asked(missing) if half.features.get else (missing, {})
-        now_called = {id: self._system.id_of(half.resource, record) for id, record in there.items()}
-        await self._merge({id: into for id, into in now_called.items() if into is not None and into != id})
-        if there:
-            await self.stage(list(there.values()))
-        if gone:
-            await self._stage({}, gone, None)
+        if half.features.get:
+            await self.ask(missing)
+        else:
+            await self._stage({}, missing, None)
 
     def _absent(self) -> Iterator[list[str]]:
         """Yield the ids of records that are known to be there, and were not shown."""

@@ -117,7 +117,7 @@ class Meetings:
             both = Work(
                 msgspec.structs.replace(
                     left, verdict="linked", met=0, right_id=right.right_id, right_key=right.right_key, right_shadow=right.right_shadow,
-                    right_at=right.right_at, right_sent=None, left_sent=None, rounds=None,
+                    right_at=right.right_at, right_version=right.right_version, right_sent=None, left_sent=None, rounds=None,
                 )
             )  # fmt: skip
             for found in (one.staged, work.staged if work is not None else {}):
@@ -218,4 +218,5 @@ class Meetings:
             return msgspec.structs.replace(one.pair, verdict=verdict)
         half = self._desk.half(side)
         told = {f"{side}_shadow": encode_json(half.project(record)), f"{side}_key": half.key(record), f"{side}_at": half.at(record)}
+        told[f"{side}_version"] = half.version_of(record)
         return msgspec.structs.replace(one.pair, verdict=verdict, **told)

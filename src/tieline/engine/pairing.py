@@ -63,7 +63,7 @@ def link(db: Database, name: str, ids: Mapping[Side, str], seen: Sequence[Seen],
 
     def unit(connection: sqlite3.Connection) -> None:
         for each in seen:
-            pairs.meet_first(connection, number, each.side, [(each.id, each.key, each.shadow, each.at)])
+            pairs.meet_first(connection, number, each.side, [(each.id, each.key, each.shadow, each.at, None)])
         for side in SIDES:
             _settle_letters(connection, numbers[side], name, side, ids[side], run, now)
         pairs.join(connection, number, ids["left"], ids["right"])

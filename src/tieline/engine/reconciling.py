@@ -43,10 +43,11 @@ class Braked(NamedTuple):
 class Reconciler:
     """Decides about pairs, in one run."""
 
-    def __init__(self, desk: Desk, meetings: Meetings, waiting: Waiting, *, remake: bool) -> None:
-        """`remake`: see `Wanted`."""
+    def __init__(self, desk: Desk, meetings: Meetings, waiting: Waiting, *, remake: bool, read_first: bool) -> None:
+        """`remake`: see `Wanted`; `read_first`: see `Decider`."""
         self._desk, self._job, self._ledgers = desk, desk.job, desk.ledgers
         self._meetings, self._waiting = meetings, waiting
+        self._read_first = read_first
         self._remake, terms = remake, desk.job.terms
         self._terms = (
             msgspec.structs.replace(terms, left_gone=_remade(terms.left_gone), right_gone=_remade(terms.right_gone)) if remake else terms
@@ -55,6 +56,8 @@ class Reconciler:
         self.braked = Braked({}, {}, {})
         self.stopped = Braked({}, {}, {})
         """What is more than the brakes allow, and is never carried out."""
+        self.unread: dict[Side, list[str]] = {side: [] for side in SIDES}
+        """Records that would be written, and of which it is not known which version of them is known: they are read first."""
 
     def decide(self, work: Work, found_links: Mapping[Side, FoundLinks], decided: Decided, *, braked_too: bool) -> None:
         """Decide about a pair whose records were read; without `braked_too`, deletions and clears are only counted."""
@@ -88,6 +91,11 @@ class Reconciler:
         )
         if parked:
             decision = msgspec.structs.replace(decision, rounds={**rounds, **decision.rounds})
+        if self._read_first and self._is_to_be_read(work, decision):
+            if not pair.met:
+                decided.pairs.append(pair)  # which record is which is known all the same
+            self._desk.left_waiting.add(pair.id)
+            return
         if self._brakes(decision, holds_all=not braked_too):
             self._desk.left_waiting.discard(pair.id)
             return
@@ -96,6 +104,35 @@ class Reconciler:
     def _let_differ(self, pair: Pair) -> AbstractSet[str]:
         """Return the strands in which both sides were let differ, by policy or by a person."""
         return links.kept(self._desk.db, self._desk.integration, pair.left_id or "").keys() if self._any_differ else frozenset()
+
+    def _is_to_be_read(self, work: Work, decision: Decision) -> bool:
+        """Whether a write would go without its condition, because the version of a record is not known. One just read has none to tell."""
+        writes: dict[Side, bool] = {"left": bool(decision.write_left), "right": bool(decision.write_right)}
+        for side in SIDES:
+            if decision.deletion in (f"delete_{side}", f"archive_{side}"):
+                writes[side] = True
+        unread = [
+            side
+            for side in SIDES
+            if writes[side]
+            and self._job.halves[side].version is not None
+            and not self._is_read(work, side)
+            and work.pair.version_of(side) is None
+        ]
+        for side in unread:
+            self.unread[side].append(work.pair.id_of(side) or "")
+        return bool(unread)
+
+    def _is_read(self, work: Work, side: Side) -> bool:
+        one = work.staged.get(side)
+        return one is not None and one.kind == "seen" and side in work.records
+
+    def _version(self, work: Work, side: Side, operation: str) -> str | None:
+        """Return the version that a record must still have to be written; None where its system knows no such condition."""
+        half = self._job.halves[side]
+        if operation not in half.features.conditional:
+            return None
+        return half.version_of(work.records[side]) if self._is_read(work, side) else work.pair.version_of(side)
 
     def _side_of(self, work: Work, side: Side, made: Values, normal: Values, letters: Sequence[Delivery]) -> reconcile.Side:
         pair, half, one = work.pair, self._desk.half(side), work.staged.get(side)
@@ -248,6 +285,7 @@ class Reconciler:
                 unshown = {} if half.mapping.reads_all else {a: v for a, v in (shadow or {}).items() if a not in projected}
                 told[f"{side}_shadow"] = encode_json({**projected, **unshown})
                 told[f"{side}_at"], told[f"{side}_key"] = half.at(record), half.key(record)
+                told[f"{side}_version"] = half.version_of(record)
         return msgspec.structs.replace(
             pair, met=1, verdict="linked", rounds=encode_json(decision.rounds) if decision.rounds else None, **told
         )
@@ -264,6 +302,7 @@ class Reconciler:
             except CannotWrite as error:
                 self._waiting.park(work, side, error.field, str(error), decided)
                 return None
+            found[side].version = self._version(work, OTHER[side], "update")
         return found
 
     def _carry_out_deletion(self, work: Work, decision: Decision, pair: Pair, decided: Decided, sent: set[Side]) -> Pair | None:
@@ -289,12 +328,14 @@ class Reconciler:
             if not values:
                 delivery.before = encode_json(before)
             delivery.shadowed = delivery.takes_away = True
+            delivery.version = self._version(work, rest, delivery.operation)
             decided.send(gone, delivery, work.opens[gone])
             sent.add(gone)
             return msgspec.structs.replace(pair, verdict="gone")
         alone = msgspec.structs.replace(
             pair, met=0, rounds=None, left_sent=None, right_sent=None,
-            **{f"{gone}_id": None, f"{gone}_key": None, f"{gone}_shadow": None, f"{gone}_at": None},
+            **{f"{gone}_id": None, f"{gone}_key": None, f"{gone}_shadow": None, f"{gone}_at": None,
+               f"{gone}_version": None},
         )  # fmt: skip
         if what == "unlink":
             decided.note(rest, rest_id or "", "its counterpart was deleted: it stands for itself now", was=gone_id)

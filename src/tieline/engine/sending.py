@@ -38,10 +38,16 @@ class Calls:
 
     def size(self, operation: str) -> int:
         """Return how many of an operation go in one call."""
+        if self._is_conditional(operation):
+            return 1
         sizes = self._job.target.batch
         if operation == "create" and self._job.upsert:
             operation = "upsert"
         return sizes.get(operation, 1)
+
+    def _is_conditional(self, operation: str) -> bool:
+        """Whether it is made on condition that nobody was at the record: then each record goes alone."""
+        return self._job.both_write and operation in self._job.target.conditional
 
     async def claim(self, chunk: Sequence[Delivery]) -> list[Delivery]:
         """Mark those that have waited as in doubt, before anything leaves; return those that a later version has replaced meanwhile."""
@@ -59,7 +65,9 @@ class Calls:
         # A creation that became an update of what was found there is another request: its key must not get the old answer.
         keyed = f"{self._store_id}-{operation}" if job.target.idempotency else None
         nest = job.nest
-        items = [Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, show) for d in group]
+        items = [
+            Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, show, d.version) for d in group
+        ]
         call = "upsert" if operation == "create" and job.upsert else operation
         if remembered is not None:
             await remembered.forget([(d.target_id, d.fields) for d in group])

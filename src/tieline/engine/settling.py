@@ -12,12 +12,14 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import RemoteError
+from tieline.model.errors import RemoteError, Stale
 from tieline.model.records import encode_json
 from tieline.store import journal
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
 
+OVERTAKEN: Final = "changed there while we were about to write"
+"""What the journal says of a write that was refused because its condition did not hold."""
 _ENOUGH: Final = 3
 """So many attempts are enough, of which the last was answered without telling anything."""
 
@@ -63,7 +65,13 @@ class Park(NamedTuple):
     error: RemoteError
 
 
-Outcome = Send | Confirm | Hold | Fail | Retry | Refuse | Park
+class Overtaken(NamedTuple):
+    """Somebody has changed the record since it was read: what is to be written is decided anew."""
+
+    error: RemoteError
+
+
+Outcome = Send | Confirm | Hold | Fail | Retry | Refuse | Park | Overtaken
 """What follows from a look."""
 
 
@@ -118,6 +126,8 @@ class Settler:
 
     async def of_stale(self, delivery: Delivery, error: RemoteError) -> Outcome:
         """Somebody else was at the record, or had made it: see what it says now, and send what it does not have."""
+        if delivery.version is not None and (overtaken := await self._if_overtaken(delivery, error)) is not None:
+            return overtaken
         if delivery.tries >= self._job.spec.retry.attempts or (delivery.operation == "create" and not self._doubts.can_look):
             return Park(error)
         try:
@@ -137,6 +147,23 @@ class Settler:
             if not self._job.target.whole_update:
                 self._narrow(delivery, self._job.whole_lists(differs, there))
         return Retry(error)
+
+    async def _if_overtaken(self, delivery: Delivery, error: RemoteError) -> Outcome | None:
+        """See whether a condition did not hold, or a write is refused for another reason: then None is returned."""
+        try:
+            record = await self._doubts.whole(delivery)
+        except RemoteError as failure:
+            return Retry(failure if isinstance(failure, PASSING) else error)
+        version_of = self._job.target_version
+        if record is not None and version_of is not None and version_of(record) == delivery.version:
+            return None
+        if record is None and delivery.operation == "delete":
+            return Confirm(delivery.target_id or "")
+        if record is not None and delivery.operation == "update" and not changed_fields(delivery.fields, self._job.project_target(record)):
+            await self._note(delivery, "looked: it says so already")
+            return Confirm(delivery.target_id or "")
+        await self._note(delivery, OVERTAKEN, target_id=delivery.target_id)
+        return Overtaken(Stale(f"{OVERTAKEN}: it is decided again", status=error.status, text=error.text))
 
     async def of_missing(self, delivery: Delivery, error: RemoteError) -> Outcome:
         """The counterpart is not there under its id: it may have been merged or made anew."""

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from tieline.dialects.dialect import Features
 from tieline.dialects.since import comparable
 from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.versions import version_in
 from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
 from tieline.model.errors import MappingError, Undecodable
@@ -39,6 +40,7 @@ class Half:
         self.key: Callable[[Record], str | None] = job.source_key
         self.project = job.project
         self.flat = job.old_values
+        self.version = version_in(features)
         self._waits = tuple(lookup for lookup in self.mapping.lookups if lookup.missing == "hold")
         self._nest = None if self.mapping.reads_all else compile_nest(job.watched)
         changed = resource.list.changed_since if resource.list is not None else None
@@ -100,6 +102,10 @@ class Half:
                 if all(same(says.get(address, ABSENT), agreed.get(address, ABSENT)) for address in self.mapping.sources[lookup.target]):
                     found[lookup.target] = lookup.integration, id
         return found
+
+    def version_of(self, record: Record) -> str | None:
+        """Return which version of a record this is, as JSON; None where its system does not tell, or no write has a condition."""
+        return self.version(record) if self.version is not None else None
 
     def at(self, record: Record) -> float | None:
         """Return when a record was last changed, in seconds, as its system tells; None where it does not, or not as a time."""

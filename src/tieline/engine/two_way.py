@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from tieline.dialects.dialect import System
 from tieline.engine import reconciling
@@ -35,6 +35,9 @@ from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
 
+_MOST_OVERTAKEN: Final = 3
+"""So often in a run a record is decided, if somebody changes it each time before it is written."""
+_ASKED_TOGETHER: Final = 500
 _NAMED: Final = 10
 """So many records are named in a message."""
 
@@ -73,6 +76,7 @@ class TwoWayPass(Pass):
         self._intakes = {side: self._intake(side) for side in SIDES}
         self._braked: Sequence[Braked] = ()
         self._both_read = False
+        self._looked: set[int] | None = None
 
     def _sender(self, side: Side, store_id: str) -> Destination:
         half, there = self._job.halves[side], OTHER[side]
@@ -160,6 +164,14 @@ class TwoWayPass(Pass):
             if isinstance(error, Incomplete):
                 ledger.counts.missing += error.missing
         self.drained = await self._drain()
+        if failure is None:
+            try:
+                await self._decide_overtaken()
+            except StoreError:
+                raise
+            except TielineError as error:
+                failure = error
+                self.drained = await self._drain()
         for way in self.ways:
             await self._check_kept(way)
         if failure is not None:
@@ -190,16 +202,18 @@ class TwoWayPass(Pass):
                 next_step=f"declare `find` for {' or '.join(self._job.spec.match)} in its connector, or `tieline run {self.name}`",
             )
 
-    async def _decide(self, looked: set[int]) -> None:
+    def _decider(self, **how: Any) -> Decider:
         images = {side: image_taker(self._job.halves[side].job, self._systems[OTHER[side]]) for side in SIDES}
-        decider = Decider(
-            self._job, self._ledgers, self._put, self._guard, self._check_stopped, take_images=images, remake=self.wanted.remake
-        )  # fmt: skip
-        decider.looked = None if self._both_read else looked
+        return Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped, take_images=images, **how)
+
+    async def _decide(self, looked: set[int]) -> None:
+        decider = self._decider(remake=self.wanted.remake, read_first=self.wanted.send)
+        decider.looked = self._looked = None if self._both_read else looked
         decider.missed = {side: intake.missed for side, intake in self._intakes.items()}
         if self._both_read:
             await decider.take_up()
         await decider.decide(braked_too=False)
+        await self._read_first(decider)
         braked = decider.braked
         if not braked and not any(intake.missed for intake in self._intakes.values()):
             return
@@ -228,6 +242,45 @@ class TwoWayPass(Pass):
                 else f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} {allowing(stops)}`; "
                 "`brakes` in the integration holds for every run",
             )
+
+    async def _read_first(self, decider: Decider) -> None:
+        """Read records that are to be written on condition that they are as they were known, and of which it is not known which version that was.
+
+        So it is after a write of ours whose answer did not tell, and until a list has shown the record. It is one call for each.
+        """
+        unread = decider.take_unread()
+        if any(unread.values()):
+            for side, ids in unread.items():
+                for start in range(0, len(ids), _ASKED_TOGETHER):
+                    await self._intakes[side].ask(ids[start : start + _ASKED_TOGETHER])
+                    self._check_stopped()
+            await decider.decide_these(unread)
+
+    async def _decide_overtaken(self) -> None:
+        """Decide again what was not written because somebody had changed the record meanwhile: both records are read, and what they say now holds.
+
+        What meets that a third time stays owed, and the next run decides it. So does what is now a deletion, or empties a field: the brakes
+        have not counted it.
+        """
+        for _ in range(_MOST_OVERTAKEN - 1):
+            meant: dict[Side, list[str]] = {side: [] for side in SIDES}
+            overtaken: dict[int, Side] = {}
+            for side in SIDES:
+                taken, self._senders[side].overtaken = self._senders[side].overtaken, []
+                overtaken |= {delivery.id: side for delivery in taken}
+                meant[side] += [delivery.source_id for delivery in taken]
+                meant[OTHER[side]] += [delivery.target_id for delivery in taken if delivery.target_id is not None]
+            if not overtaken or self.halted is not None:
+                return
+            meant = {side: list(dict.fromkeys(ids)) for side, ids in meant.items()}
+            for side, ids in meant.items():
+                if self._job.halves[side].features.get and ids:
+                    await self._intakes[side].ask(ids)
+            self.drained = False  # what is decided from here on is on its way, however this ends
+            decider = self._decider(read_first=True, overtaken=overtaken)
+            decider.looked = self._looked
+            await decider.decide_these(meant)
+            self.drained = await self._drain()
 
     def _most_deletes(self, side: Side) -> int:
         """Return how many records of a side may be deleted in this run, or be gone from it."""
@@ -274,7 +327,7 @@ class TwoWayPass(Pass):
         """Remember with the pairs what was written to the other side of `side`."""
         half = self._job.halves[OTHER[side]]
         watched, whole = {*half.job.watched}, self._job.halves[side].job.target.whole_update
-        told: list[tuple[str, Values, Values]] = []
+        told: list[tuple[str, Values, Values, str | None]] = []
         strange: list[str] = []
         answers: list[tuple[str, staged.Kind, bytes | None]] = []
         for delivery, target_id in confirmed:
@@ -299,7 +352,10 @@ class TwoWayPass(Pass):
                 spelled = {a: value for a, value in differs.items() if a not in untaken}
             else:
                 spelled = differs
-            told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled))
+            # Only of what nobody else can have touched is all known that the answer shows.
+            untouched = delivery.version is not None or delivery.operation == "create"
+            version = half.version_of(delivery.shown) if untouched and delivery.shown is not None else None
+            told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled, version))
         # An undo is to know what people have filled in since.
         images = [
             (delivery.id, encode_json(image))

@@ -410,6 +410,34 @@ class Write(Request):
     """An update sends all mapped fields, not only the changed ones: for a PUT, and where objects inside a record are replaced as a whole."""
 
 
+class Condition(Declared):
+    """How a write is made only if the record is still as it was read (RFC 9110, 13.1): what somebody has edited since is not overwritten.
+
+    Two-way integrations send it, with single writes: records are then written one by one, whatever `batch` could take together. In a
+    one-way integration the source owns its fields, and none is sent.
+    """
+
+    field: Path
+    """Field of the record that is another one after each change: a version, an ETag, a time."""
+    header: str | None = None
+    """Header that carries it, such as `If-Match`."""
+    value: str | None = None
+    """The header's value, where it is more than the field's own: `'"{last_modified}"'`; the field's address in braces stands for it."""
+    param: str | None = None
+    """Or: query parameter that carries it."""
+    body: Path | None = None
+    """Or: address in the body that carries it."""
+    stale: tuple[int | str, ...] = (409, 412)
+    """Statuses, or words in an error's text, that mean that the record has changed since. Whether it has is seen by reading it again."""
+
+
+class Change(Write):
+    """A call that changes or removes one record."""
+
+    condition: Condition | None = None
+    """How it is made only if nobody has changed the record since it was read."""
+
+
 class Upsert(Write):
     """Create or update, decided by the vendor by one field."""
 
@@ -494,11 +522,11 @@ class Resource(Declared):
     """Records by a field's value, by field."""
     create: Write | None = None
     """A new record."""
-    update: Write | None = None
+    update: Change | None = None
     """Some fields of a record."""
     upsert: Upsert | None = None
     """Create or update in one call."""
-    delete: Write | None = None
+    delete: Change | None = None
     """Remove a record."""
     batch: Batches = Batches.model_construct()
     """Writes of many records in one call."""

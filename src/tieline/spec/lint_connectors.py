@@ -137,6 +137,7 @@ class _Judge:
             if one is not None and "id" not in _filled(one):
                 hint = f"such as `path: {one.path.split('?')[0].rstrip('/')}/{{id}}`"
                 self._found.error((*at, way_name), f"never sends `{{id}}`, so it can't say which record to {way_name}", hint)
+        self._conditions(at, resource, fields)
         if resource.upsert is not None:
             self._upsert((*at, "upsert"), resource.upsert, fields)
         for way_name in ("create", "update", "upsert", "delete"):
@@ -242,6 +243,31 @@ class _Judge:
         for keys, text in _texts(write.constants):
             if gaps(text):
                 self._found.warning((*at, "constants", *keys), f"`{text}` is sent as it stands: nothing is filled in here")
+
+    def _conditions(self, at: Keys, resource: Resource, fields: Fields) -> None:
+        declared = {
+            way: write.condition for way in ("update", "delete") if (write := getattr(resource, way)) is not None and write.condition
+        }
+        for way, condition in declared.items():
+            here = (*at, way, "condition")
+            self._has((*here, "field"), condition.field, fields)
+            self.header((*here, "header"), condition.header)
+            if sum(place is not None for place in (condition.header, condition.param, condition.body)) != 1:
+                message = "is sent in a header, in a query parameter or in the body: one of `header`, `param` and `body`"
+                self._found.error(here, message, "such as `header: If-Match`")
+            if condition.value is not None and condition.header is None:
+                self._found.error((*here, "value"), "is how a header is written", "take it out: elsewhere the field's value goes as it is")
+            elif condition.value is not None and set(gaps(condition.value)) != {condition.field}:
+                hint = f"such as `value: '\"{{{condition.field}}}\"'`"
+                self._found.error(
+                    (*here, "value"), f"holds the version itself as `{{{condition.field}}}`, and nothing else in braces", hint
+                )
+            if resource.get is None:
+                hint = "declare `get`, or take the condition out"
+                self._found.error(here, "needs `get`: what was refused is read again, to see whether the record has changed", hint)
+        if len({condition.field for condition in declared.values()}) > 1:
+            message = f"is another field than `update` has, `{declared['update'].field}`: a record has one version"
+            self._found.error((*at, "delete", "condition", "field"), message, f"write `field: {declared['update'].field}`")
 
     def _upsert(self, at: Keys, upsert: Upsert, fields: Fields) -> None:
         self._has((*at, "by"), upsert.by, fields)

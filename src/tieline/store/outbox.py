@@ -78,6 +78,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: an update of what a creation of its own, whose answer was lost, has made already."""
     adopted: dict[str, Any] | None = None
     """Not stored: what the record says that was found in place of one that would have been made."""
+    version: str | None = None
+    """Not stored, because what a run leaves owed is decided anew: as JSON, the version that the counterpart must still have."""
     shown: dict[str, Any] | None = None
     """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
     takes_away: bool = False

@@ -52,6 +52,8 @@ class Pair(msgspec.Struct, gc=False):
     left_at: float | None = None
     right_at: float | None = None
     rounds: bytes | None = None
+    left_version: str | None = None
+    right_version: str | None = None
 
     def id_of(self, side: Side) -> str | None:
         """Return the id of the record on a side."""
@@ -77,6 +79,10 @@ class Pair(msgspec.Struct, gc=False):
         """Return when the version was made that the shadow is of."""
         return self.left_at if side == "left" else self.right_at
 
+    def version_of(self, side: Side) -> str | None:
+        """Return which version of the record on a side is known, as JSON; None where it is not known, or there is no telling."""
+        return self.left_version if side == "left" else self.right_version
+
     def is_read(self, side: Side) -> bool:
         """Whether the record on a side was ever seen, and not only written to."""
         return self.shadow_of(side) != _NOTHING
@@ -93,7 +99,8 @@ class Pair(msgspec.Struct, gc=False):
 
 
 _COLUMNS: Final = (
-    "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, left_at, right_at, rounds"
+    "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, left_at, right_at, rounds, "
+    "left_version, right_version"
 )
 
 
@@ -107,18 +114,23 @@ class Known(NamedTuple):
     at: float | None
     agreed: bool
     """Both sides have agreed, by today's mapping."""
+    version: str | None
+    """Which version that is; see `Pair.version_of`."""
 
 
 def known(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Known]:
     """Return what is known of the records of a side, by id."""
     other = OTHER[side]
     rows = db.read(  # a list in one parameter is taken apart in C
-        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL, pair.{side}_sent IS NOT NULL, pair.{side}_at, pair.met = 1
+        f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL, pair.{side}_sent IS NOT NULL, pair.{side}_at, pair.met = 1,
+                   pair.{side}_version
             FROM json_each(?2) AS wanted
             CROSS JOIN pair ON pair.integration = ?1 AND pair.{side}_id IS NOT NULL AND pair.{side}_id = wanted.value""",
         (integration, encode_json(ids).decode()),
     )
-    return {id: Known(shadow, bool(linked), bool(sent), at, bool(agreed)) for id, shadow, linked, sent, at, agreed in rows}
+    return {
+        id: Known(shadow, bool(linked), bool(sent), at, bool(agreed), version) for id, shadow, linked, sent, at, agreed, version in rows
+    }
 
 
 def of(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Pair]:
@@ -242,22 +254,30 @@ def counterparts(db: Database, integration: int, side: Side, ids: Sequence[str])
 
 
 def meet_first(
-    connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes, float | None]]
+    connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes, float | None, str | None]]
 ) -> None:
-    """Note (id, match key, shadow, time) of records of a side that have no counterpart: new ones, or as they are now.
+    """Note (id, match key, shadow, time, version) of records of a side that have no counterpart: new ones, or as they are now.
 
     Of one whose counterpart is being made the shadow stays what that is made of: what has changed since is still to be sent.
     """
     insert(
         connection,
-        f"INTO pair (integration, verdict, {side}_id, {side}_key, {side}_shadow, {side}_at)",
-        "(?1, 'new', {}, {}, {}, {})",
+        f"INTO pair (integration, verdict, {side}_id, {side}_key, {side}_shadow, {side}_at, {side}_version)",
+        "(?1, 'new', {}, {}, {}, {}, {})",
         seen,
         (integration,),
         f"""ON CONFLICT (integration, {side}_id) WHERE {side}_id IS NOT NULL DO UPDATE SET
             {side}_key = excluded.{side}_key,
             {side}_shadow = CASE WHEN verdict IN ('queued', 'unknown') THEN {side}_shadow ELSE excluded.{side}_shadow END,
-            {side}_at = CASE WHEN verdict IN ('queued', 'unknown') THEN {side}_at ELSE excluded.{side}_at END""",
+            {side}_at = CASE WHEN verdict IN ('queued', 'unknown') THEN {side}_at ELSE excluded.{side}_at END,
+            {side}_version = CASE WHEN verdict IN ('queued', 'unknown') THEN {side}_version ELSE excluded.{side}_version END""",
+    )
+
+
+def set_versions(connection: sqlite3.Connection, integration: int, side: Side, versions: Sequence[tuple[str, str | None]]) -> None:
+    """Note (id, version) of records of a side that have got another version, and still say what they said."""
+    connection.executemany(
+        f"UPDATE pair SET {side}_version = ?3 WHERE integration = ?1 AND {side}_id = ?2", [(integration, *each) for each in versions]
     )
 
 
@@ -265,7 +285,8 @@ def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
     """Write pairs as they are now. Raises `sqlite3.IntegrityError` when a record would be in two."""
     connection.executemany(
         """UPDATE pair SET verdict = ?2, met = ?3, left_id = ?4, right_id = ?5, left_key = ?6, right_key = ?7, left_shadow = ?8,
-           right_shadow = ?9, left_sent = ?10, right_sent = ?11, left_at = ?12, right_at = ?13, rounds = ?14 WHERE id = ?1""",
+           right_shadow = ?9, left_sent = ?10, right_sent = ?11, left_at = ?12, right_at = ?13, rounds = ?14,
+           left_version = ?15, right_version = ?16 WHERE id = ?1""",
         [msgspec.structs.astuple(row) for row in rows],
     )
 
@@ -285,7 +306,7 @@ def stand_alone(connection: sqlite3.Connection, integration: int, side: Side, ma
 
 def without(pair: Pair, side: Side) -> Pair:
     """Return a pair whose record of one side is let go: the other one stands for itself, and no counterpart is made by itself."""
-    gone: dict[str, Any] = {f"{side}_{name}": None for name in ("id", "key", "shadow", "sent", "at")}
+    gone: dict[str, Any] = {f"{side}_{name}": None for name in ("id", "key", "shadow", "sent", "at", "version")}
     return msgspec.structs.replace(pair, verdict="alone", met=0, rounds=None, **{f"{OTHER[side]}_sent": None, **gone})
 
 
@@ -299,12 +320,12 @@ def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
 def join(connection: sqlite3.Connection, integration: int, left_id: str, right_id: str) -> None:
     """Make one pair of two records that have no counterpart; it meets the next time it is decided."""
     right = connection.execute(
-        "SELECT right_key, right_shadow, right_at FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id)
+        "SELECT right_key, right_shadow, right_at, right_version FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id)
     ).fetchone()
     connection.execute("DELETE FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id))
     connection.execute(
-        """UPDATE pair SET right_id = ?, right_key = ?, right_shadow = ?, right_at = ?, left_sent = NULL, right_sent = NULL, rounds = NULL,
-           met = 0, verdict = 'linked' WHERE integration = ? AND left_id = ?""",
+        """UPDATE pair SET right_id = ?, right_key = ?, right_shadow = ?, right_at = ?, right_version = ?, left_sent = NULL, right_sent = NULL,
+           rounds = NULL, met = 0, verdict = 'linked' WHERE integration = ? AND left_id = ?""",
         (right_id, *right, integration, left_id),
     )
 
@@ -312,8 +333,8 @@ def join(connection: sqlite3.Connection, integration: int, left_id: str, right_i
 def part(connection: sqlite3.Connection, integration: int, pair: Pair) -> None:
     """Take a pair apart: each record stands for itself from now on, and none is made for it by itself."""
     connection.execute(
-        """UPDATE pair SET right_id = NULL, right_key = NULL, right_shadow = NULL, right_sent = NULL, left_sent = NULL, rounds = NULL,
-           met = 0, verdict = 'alone' WHERE id = ?""",
+        """UPDATE pair SET right_id = NULL, right_key = NULL, right_shadow = NULL, right_version = NULL, right_sent = NULL, left_sent = NULL,
+           rounds = NULL, met = 0, verdict = 'alone' WHERE id = ?""",
         (pair.id,),
     )
     connection.execute(
@@ -340,26 +361,29 @@ def forget_meetings(connection: sqlite3.Connection, integration: int, left_ids: 
     connection.executemany("UPDATE pair SET met = 0 WHERE integration = ? AND left_id = ?", [(integration, id) for id in left_ids])
 
 
-def written(connection: sqlite3.Connection, integration: int, side: Side, confirmed: Sequence[tuple[str, Values, Values]]) -> None:
-    """Note what was written to a side and confirmed: (id there, fields that are not seen there yet, fields that it spells as it does).
+def written(
+    connection: sqlite3.Connection, integration: int, side: Side, confirmed: Sequence[tuple[str, Values, Values, str | None]]
+) -> None:
+    """Note what was written to a side and confirmed: (id there, fields that are not seen there yet, fields that it spells as it does, version).
 
     The shadow stays what was read; what was sent is remembered beside it until it is seen.
     """
     rows = connection.execute(
         f"SELECT {side}_id, {side}_shadow, {side}_sent FROM pair WHERE integration = ? AND {side}_id IN ({marks(len(confirmed))})",
-        (integration, *(id for id, _, _ in confirmed)),
+        (integration, *(id for id, *_ in confirmed)),
     )
     known = {id: (shadow, sent) for id, shadow, sent in rows}
     told = []
-    for id, unseen, spelled in confirmed:
+    for id, unseen, spelled, version in confirmed:
         shadow, sent = (decode_json(raw) if raw else {} for raw in known.get(id, (None, None)))
         waits = {address: value for address, value in {**sent, **unseen}.items() if address not in spelled}
-        told.append((id, encode_json({**shadow, **spelled}), encode_json(waits) if waits else None))
+        told.append((id, encode_json({**shadow, **spelled}), encode_json(waits) if waits else None, version))
     update_from(
         connection,
-        f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, met = CASE WHEN {side}_shadow IS NULL THEN 1 ELSE met END
+        f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, {side}_version = v.column4,
+            met = CASE WHEN {side}_shadow IS NULL THEN 1 ELSE met END
             FROM ({{values}}) AS v WHERE pair.integration = ?1 AND pair.{side}_id = v.column1""",
-        3,
+        4,
         told,
         (integration,),
     )
@@ -370,7 +394,7 @@ def meet_again(connection: sqlite3.Connection, integration: int, side: Side, ids
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
         connection.execute(
-            f"""UPDATE pair SET met = 0, {side}_sent = NULL, {side}_shadow = coalesce({side}_shadow, x'7b7d')
+            f"""UPDATE pair SET met = 0, {side}_sent = NULL, {side}_version = NULL, {side}_shadow = coalesce({side}_shadow, x'7b7d')
                 WHERE integration = ? AND {side}_id IN ({marks(len(some))})""",
             (integration, *some),
         )
@@ -396,9 +420,9 @@ def merge(connection: sqlite3.Connection, integration: int, side: Side, was: str
     else:
         if survivor is not None:
             remove(connection, [survivor.id])
-        told = {f"{side}_id": into}
+        told = {f"{side}_id": into, f"{side}_version": None}
         if survivor is not None:
-            told |= {f"{side}_{name}": getattr(survivor, f"{side}_{name}") for name in ("key", "shadow", "at")}
+            told |= {f"{side}_{name}": getattr(survivor, f"{side}_{name}") for name in ("key", "shadow", "at", "version")}
         put(connection, [msgspec.structs.replace(merged, verdict="linked", **told)])
         redirect(connection, integration, side, was, into, seen=survivor is not None)
         return
@@ -429,7 +453,7 @@ def redirect(connection: sqlite3.Connection, integration: int, side: Side, was: 
 def part_from_gone(connection: sqlite3.Connection, integration: int, side: Side, counterparts: Sequence[str]) -> None:
     """Let the counterparts, by id, of records that are gone from a side stand for themselves: what their deletion asked for was done."""
     connection.execute(
-        f"""UPDATE pair SET {side}_id = NULL, {side}_key = NULL, {side}_sent = NULL, verdict = 'alone', met = 0, rounds = NULL
+        f"""UPDATE pair SET {side}_id = NULL, {side}_key = NULL, {side}_sent = NULL, {side}_version = NULL, verdict = 'alone', met = 0, rounds = NULL
             WHERE integration = ? AND {side}_id IS NOT NULL AND {side}_shadow IS NULL AND {side}_sent IS NULL
               AND {OTHER[side]}_id IN ({marks(len(counterparts))})""",
         (integration, *counterparts),
@@ -485,15 +509,16 @@ class PairLinks:
             # A record that was read before its making was confirmed stands there without a counterpart.
             alone = connection.execute(
                 f"""DELETE FROM pair WHERE integration = ? AND {target}_id = ? AND {source}_id IS NULL
-                    RETURNING {target}_key, {target}_shadow, {target}_at""",
+                    RETURNING {target}_key, {target}_shadow, {target}_at, {target}_version""",
                 (self._integration, target_id),
             ).fetchall()
-            key, shadow, at = alone[0] if alone else (None, None, None)
+            key, shadow, at, version = alone[0] if alone else (None, None, None, None)
             connection.execute(
                 f"""UPDATE pair SET {target}_id = ?3, verdict = CASE WHEN {source}_shadow IS NULL THEN verdict ELSE 'linked' END,
-                    {target}_key = coalesce(?4, {target}_key), {target}_shadow = coalesce(?5, {target}_shadow), {target}_at = coalesce(?6, {target}_at)
+                    {target}_key = coalesce(?4, {target}_key), {target}_shadow = coalesce(?5, {target}_shadow), {target}_at = coalesce(?6, {target}_at),
+                    {target}_version = CASE WHEN ?3 = {target}_id AND ?5 IS NULL THEN {target}_version ELSE ?7 END
                     WHERE integration = ?1 AND {source}_id = ?2""",
-                (self._integration, source_id, target_id, key, shadow, at),
+                (self._integration, source_id, target_id, key, shadow, at, version),
             )
             if (was := before[source_id]) is not None and was != target_id:
                 redirect(connection, self._integration, target, was, target_id, seen=shadow is not None)

@@ -84,6 +84,7 @@ class Collection:
         update: Literal["patch", "put"] | None = "patch",
         deletes: bool = True,
         upsert: str | None = None,
+        versions: Literal["header", "body"] | None = None,
         batch: Mapping[str, int] | None = None,
         results: Literal["position", "id", "none"] = "position",
         result_key: str = "",
@@ -107,6 +108,7 @@ class Collection:
         says that it is the last (`stop`). `windows`: a list can be asked for between two times or versions. `conditional`: a list can be
         asked for on condition that something has changed. `find_cache`: how long the connector lets what was found be remembered.
         `list_lag`, `find_lag`: how long a change is missing from lists and searches; `declared_find_lag` is what the connector says of it.
+        `versions`: a record tells its version, and a single change is refused that comes with another one, in `If-Match` or in the body.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
         `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
         `tells`: what the answer to a write holds. `webhooks`: it tells of changes by itself, see `FakeSystem.webhook`. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
@@ -120,7 +122,9 @@ class Collection:
         self.windows, self.conditional, self.find_cache = windows, conditional, find_cache
         self.lists, self.gets, self.find, self.find_lag = lists, gets, find, find_lag
         self.declared_find_lag = find_lag if declared_find_lag is None else declared_find_lag
-        self.creates, self.update, self.deletes, self.upsert = creates, update, deletes, upsert
+        self.creates, self.update, self.deletes, self.upsert, self.versions = creates, update, deletes, upsert, versions
+        self.stale = 0
+        """How many writes were refused because they came with another version than the record's."""
         self.batch, self.results, self.result_key = dict(batch or {}), results, result_key
         self.unique, self.already, self.tells = unique, already, tells
         self.normalise, self.refuses, self.webhooks = normalise, refuses, webhooks
@@ -230,6 +234,14 @@ class Collection:
         entry = self.entries.get(id if self.keeps_deleted else str(self.merged.get(id, id)))
         return entry if entry is not None and (self.keeps_deleted or not entry.deleted) else None
 
+    def expect(self, id: str, version: str | None) -> None:
+        """Refuse a write that was meant for another version of a record."""
+        entry = self.entries.get(id)
+        if version is None or entry is None or entry.deleted or version.strip('"') == str(entry.version):
+            return
+        self.stale += 1
+        raise Refusal(412 if self.versions == "header" else 409, f"{self.name} {id} is at version {entry.version}, not at {version}")
+
     def listed(self) -> list[Entry]:
         """Return what a list shows now, in its order."""
         visible = self._now() - self.list_lag
@@ -284,6 +296,8 @@ class Collection:
         if self.changed_since is not None:
             shown["updated_at"] = self.told_time(entry.changed_at)
             shown["version"] = entry.version
+        if self.versions is not None:
+            shown["version"] = entry.version
         if self._marks:
             shown["deleted"] = entry.deleted
             if str(entry.id) in self.merged:
@@ -303,6 +317,8 @@ class Collection:
         """Return the resource as a connector declares it."""
         items = f"/{self.name}/items/{{id}}"
         declared: dict[str, Any] = {"fields": {"id": {"type": "any", "read_only": self.ids != "given"}, **self.fields}}
+        if self.versions is not None:
+            declared["fields"]["version"] = {"type": "integer", "read_only": True}
         if self.ceiling is not None:
             declared["fields"]["made_at"] = {"type": "datetime", "read_only": True}
         if self.lists:
@@ -321,6 +337,14 @@ class Collection:
             declared["update"] = {"path": items, "method": self.update.upper(), "whole": self.update == "put"}
         if self.deletes:
             declared["delete"] = {"path": items, "method": "DELETE"}
+        if self.versions is not None:
+            told = {"header": {"header": "If-Match", "value": '"{version}"'}, "body": {"body": "version"}}[self.versions]
+            for way in ("update", "delete"):
+                if way in declared:
+                    declared[way]["condition"] = {
+                        "field": "version",
+                        **(told if way == "update" or "header" in told else {"param": "version"}),
+                    }
         if self.upsert is not None:
             declared["upsert"] = {"path": f"/{self.name}/by/{self.upsert}/{{{self.upsert}}}", "by": self.upsert, **answer}
         for operation, size in self.batch.items():

@@ -230,11 +230,14 @@ class FakeSystem:
             case "POST", []:
                 return self._stored(c, c.create(sent, key), 201)
             case (("PATCH" | "PUT"), ["items", id]):
+                in_body = sent.pop("version", None) if c.versions == "body" else None
+                c.expect(unquote(id), headers.get("If-Match") if in_body is None else str(in_body))
                 return self._stored(c, c.replace(unquote(id), sent, key, whole=method == "PUT"), 200)
             case "PUT", ["by", field, value]:
                 entry, made = c.put(field, unquote(value), sent, key)
                 return self._stored(c, entry, 201 if made else 200)
             case "DELETE", ["items", id]:
+                c.expect(unquote(id), headers.get("If-Match", query.get("version")))
                 c.delete(unquote(id), key)
                 return HttpResponse(204, Headers({}), b"")
             case "POST", ["batch", operation]:

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from engine.world import NAME, World
+from tieline.app import Tieline
+from tieline.cli.verifying import next_steps
+from tieline.engine.verifying_pairs import UNTOLD
+from tieline.model.verified import Verified
 from tieline.testing import UNANSWERED, Collection
 from tieline.testing.faults import error
 
@@ -201,3 +205,36 @@ def test_a_creation_that_was_given_up_is_tried_again_once_the_record_changes(new
 
     assert (["green", "green"], 0) == ([outcome.state for outcome in unchanged], before)
     assert ["Anna"] == [member["name"] for member in world.members.records]
+
+
+def test_an_edit_of_which_the_list_of_changes_does_not_tell_is_found_by_verify_and_by_reading_everything(new: NewWorld) -> None:
+    """Somebody edits by a bulk tool that leaves the time alone: no later run that asks for what has changed comes upon it."""
+    world = new(*(Collection(name, FIELDS, find=("email",), changed_since="time") for name in ("leads", "members")))
+    left, right = _met(world)
+    world.clock.advance(600)
+    world.leads.add(email="bob@x", name="Bob", phone="")
+    world.run()
+    world.run()
+    world.members.entries[str(right)].record["name"] = "Anne"
+
+    silent, advice = _verified(world)
+    incremental = world.run()
+    found, _ = _verified(world)
+    full = world.run(full=True)
+
+    assert ({f"differing: {UNTOLD}": 1}, 1, ["name"]) == (silent.why, silent.wrong_for_someone, [*silent.fields])
+    assert (1, True) == (len(advice), f"`tieline run {NAME} --full`" in advice[0])
+    assert (silent.why, 0) == (found.why, incremental.counts.written)
+    assert (1, "Anne") == (full.counts.updated, world.leads.record(left)["name"])
+    world.leads.change(left, name="Annie")
+    told, advice = _verified(world)
+    assert ({"differing: not read yet": 1}, 1, False) == (told.why, len(advice), "--full" in advice[0])
+
+
+def _verified(world: World) -> tuple[Verified, list[str]]:
+    async def verify(tieline: Tieline) -> Verified:
+        with await tieline.verify(NAME) as verification:
+            return verification.verified
+
+    verified = world.within(verify)
+    return verified, next_steps(verified)

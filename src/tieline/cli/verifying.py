@@ -13,15 +13,16 @@ from tieline.app import Tieline
 from tieline.cli.output import ACT, OK, OWED, age, output, plain, plural, value_text
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.engine.verifying_pairs import UNTOLD
 from tieline.model.errors import TielineError
 from tieline.model.verified import Finding, Verified
 from tieline.spec.integrations import Integration
 
 _MOST_FIELDS = 6
 _MENDED = ("differing: changed there", "differing: apart", "missing: gone there")
-_MENDED_BOTH_WAYS = (*_MENDED, "left over: gone there")
-"""What `--repair` mends."""
 _STYLES = {"differing": "yellow", "missing": "red", "left over": "magenta"}
+_MENDED_BOTH_WAYS = (*_MENDED, "left over: gone there", *(f"{kind}: {UNTOLD}" for kind in _STYLES))
+"""What `--repair` mends."""
 
 
 def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: int, mask: bool) -> int:
@@ -125,7 +126,7 @@ def _print(project: Tieline, verified: Verified, findings: list[Finding], *, rep
         output.print(f"  … and {more:,} more (--show, --json)", style="dim")
     if verified.running:
         output.print(f"  {verified.running} was running it meanwhile: what it had on its way counts as owed")
-    for line in _next_steps(verified) if not repairing else ():
+    for line in next_steps(verified) if not repairing else ():
         output.console.print(f"  [dim]next: {escape(line)}[/]")
     if not verified.wrong:
         output.print("  every record is accounted for, on both sides", style="green")
@@ -157,7 +158,8 @@ def _but(verified: Verified) -> str:
     return ", ".join(f"{number:,} {text}" for number, text in parts if number)
 
 
-def _next_steps(verified: Verified) -> list[str]:
+def next_steps(verified: Verified) -> list[str]:
+    """Return what can be done about what was found."""
     name, why = verified.integration, verified.why
     steps = []
     if why.get("differing: apart"):
@@ -176,4 +178,8 @@ def _next_steps(verified: Verified) -> list[str]:
         )
     if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("owed", "not read yet")):
         steps.append(f"`tieline run {name}` reads and sends what has not been yet")
+    if any(why.get(f"{kind}: {UNTOLD}") for kind in _STYLES):
+        steps.append(
+            f"`tieline run {name} --full` finds what the list of changes does not tell: a run that reads that list alone never does"
+        )
     return steps

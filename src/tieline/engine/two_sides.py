@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from tieline.dialects.dialect import Features
-from tieline.dialects.since import comparable
+from tieline.dialects.since import comparable, lowered_mark
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.versions import version_in
 from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key, normaliser
@@ -112,8 +112,18 @@ class Half:
         if self._changed is None or self._get_at is None or self._changed.format == "raw":
             return None
         value = self._get_at(record)
-        if value is ABSENT or value is None:
+        return self._seconds(value) if value is not ABSENT and value is not None else None
+
+    def asked_from(self, mark: str) -> float | None:
+        """Return from when on a list of changes is asked for what has changed, in seconds, once it was read up to `mark`; None as with `at`."""
+        if self._changed is None or self._changed.format == "raw":
             return None
+        with contextlib.suppress(Undecodable, ValueError, ArithmeticError):
+            return self._seconds(lowered_mark(mark, self._changed, self._zone))
+        return None
+
+    def _seconds(self, value: Any) -> float | None:
+        assert self._changed is not None
         with contextlib.suppress(Undecodable, ValueError):
             if self._changed.format in ("unix", "unix_ms"):
                 return float(comparable(value, self._changed)) / (1000 if self._changed.format == "unix_ms" else 1)

@@ -12,7 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tieline.dialects.dialect import System
+import msgspec
+
+from tieline.dialects.dialect import Since, System
 from tieline.engine.lookups import Lookups
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.verifying import Verification
@@ -35,6 +37,8 @@ _KEPT: Final = ("never", "fill_empty")
 _MEANT: Final = {"ignored": "it has no counterpart", "alone": "it stands for itself: its counterpart was deleted, or a person said so"}
 """Verdicts of records that have no counterpart on purpose."""
 APART: Final = "apart"
+UNTOLD: Final = "not in the list of changes"
+"""Its system tells of what has changed, and has not told of this, nor will: only a run that reads everything finds it."""
 
 
 async def verify_pairs(
@@ -99,10 +103,13 @@ class _Sweep:
         self._result = Verified(job.name, clock.now(), target_read=0, two_way=True)
         if known is not None and known.holder and known.lease_until > self._result.at and not has_ended(known.holder):
             self._result.running = known.holder
+        whole = known is None or known.complete_at is None or known.mapping != job.fingerprint
+        self._asked_from = {side: None if whole else self._asks_from(side) for side in SIDES}
+        """From when on the next run asks a side for what has changed, in seconds; None where it reads everything, or that can't be told."""
         self._why: Counter[str] = Counter()
         self._fields: Counter[str] = Counter()
         found.executescript(
-            """CREATE TABLE here (side TEXT, id TEXT, fields BLOB NOT NULL, seen INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, id)) WITHOUT ROWID;
+            """CREATE TABLE here (side TEXT, id TEXT, fields BLOB NOT NULL, at REAL, seen INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (side, id)) WITHOUT ROWID;
                CREATE TABLE found (number INTEGER PRIMARY KEY, kind TEXT, why TEXT, source_id TEXT, target_id TEXT, fields BLOB,
                                    record BLOB, seen BLOB, shadow BLOB);"""
         )
@@ -111,11 +118,14 @@ class _Sweep:
         half, result = self._job.halves[side], self._result
         async for page in self._systems[side].read(half.resource, None, strict=True):
             rows = [
-                (side, id, encode_json(half.project(record))) for id, record in zip(page.ids, page.records, strict=True) if id is not None
+                (side, id, encode_json(half.project(record)), half.at(record))
+                for id, record in zip(page.ids, page.records, strict=True)
+                if id is not None
             ]
             unreadable = (len(page.unreadable) + page.ids.count(None)) if not page.again else 0
             self._found.executemany(
-                "INSERT INTO here (side, id, fields) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET fields = excluded.fields", rows
+                "INSERT INTO here (side, id, fields, at) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET fields = excluded.fields, at = excluded.at",
+                rows,
             )
             if side == "left":
                 result.unreadable += unreadable
@@ -136,7 +146,8 @@ class _Sweep:
             self._compare(portion)
         for side, kind in (("left", "missing"), ("right", "left over")):
             for (id,) in self._found.execute("SELECT id FROM here WHERE side = ? AND seen = 0 ORDER BY id", (side,)).fetchall():
-                self._without("left" if side == "left" else "right", kind, "not read yet", id)
+                here: Side = "left" if side == "left" else "right"
+                self._without(here, kind, UNTOLD if self._is_untold(here, id) else "not read yet", id)
 
     def finished(self) -> Verified:
         result = self._result
@@ -218,7 +229,7 @@ class _Sweep:
             result.in_sync += 1
             result.kept += bool(kept)
             return
-        changed = any(self._changed(pair, side, here[side][pair.id_of(side) or ""]) for side in SIDES)
+        changed = [side for side in SIDES if self._changed(pair, side, here[side][pair.id_of(side) or ""])]
         if state is None and not changed and pair.met == 1:
             strands = [strand for strand in strands if not _is_respelled(strand, says, made)]
             if not strands:
@@ -227,6 +238,8 @@ class _Sweep:
                 return
         fields = {address: [made["right"].get(address), says["right"].get(address)] for strand in strands for address in strand.right}
         self._fields.update(fields.keys())
+        if state is None and pair.met == 1 and any(self._is_untold(side, pair.id_of(side) or "") for side in changed):
+            state = UNTOLD
         self._apart(pair, state or ("not read yet" if changed or pair.met == pairs.MAPPED_OTHERWISE or not pair.met else APART), fields)
 
     def _that_can_be_told(
@@ -241,6 +254,19 @@ class _Sweep:
         return [
             strand for strand in strands if not all(any(address in dangling[side] for address in getattr(strand, side)) for side in SIDES)
         ]
+
+    def _asks_from(self, side: Side) -> float | None:
+        known = runs.state_of(self._db, self._job.name if side == "left" else runs.back(self._job.name))
+        mark = msgspec.json.decode(known.cursor, type=Since).mark if known is not None and known.cursor else None
+        return self._job.halves[side].asked_from(mark) if mark is not None else None
+
+    def _is_untold(self, side: Side, id: str) -> bool:
+        """Whether a run that reads what has changed does not come upon a record as it is."""
+        since = self._asked_from[side]
+        if since is None:
+            return False
+        rows = self._found.execute("SELECT at FROM here WHERE side = ? AND id = ?", (side, id)).fetchall()
+        return bool(rows) and rows[0][0] is not None and rows[0][0] < since
 
     def _changed(self, pair: Pair, side: Side, fields: bytes) -> bool:
         """Whether a side says something that no run has read yet."""

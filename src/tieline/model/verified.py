@@ -76,7 +76,7 @@ class Finding(msgspec.Struct):
     kind: str
     """differing; missing; left over."""
     why: str
-    """changed there; gone there; owed; parked; held; not read yet."""
+    """changed there; gone there; owed; parked; held; not read yet; not in the list of changes."""
     source_id: str
     target_id: str | None
     fields: dict[str, tuple[Any, Any]] = {}

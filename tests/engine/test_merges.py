@@ -1,7 +1,6 @@
 """A record that was merged into another at the vendor: its pair goes on with the one that it is now."""
 
-from tests.engine.world import World, told
-
+from engine.world import World, told
 from tieline.testing import Collection
 
 FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}, "phone": {"type": "string"}}
@@ -56,8 +55,9 @@ def test_a_system_that_answers_with_the_survivor_redirects_the_link_as_well(tmp_
 
 def test_two_that_were_linked_both_and_are_merged_leave_one_counterpart_that_stands_for_itself(tmp_path):
     world = world_of(tmp_path, tombstones=True, changed_since="time")
-    bob = of(world.leads, "bob@x")["id"]
-    world.leads.merge(of(world.leads, "ann@x")["id"], bob)
+    bob, ann = (of(world.leads, f"{name}@x")["id"] for name in ("bob", "ann"))
+    left_over, kept = (of(world.members, f"{name}@x")["id"] for name in ("ann", "bob"))
+    world.leads.merge(ann, bob)
 
     world.run()
     world.leads.change(bob, phone="9")
@@ -66,3 +66,15 @@ def test_two_that_were_linked_both_and_are_merged_leave_one_counterpart_that_sta
 
     assert ["1", "9"] == sorted(record["phone"] for record in world.members.records)
     assert [bob] == [record["id"] for record in world.leads.records]
+    told = [told_of_merges(world, *record) for record in (("crm", "leads", ann), ("crm", "leads", bob), ("mail", "members", kept))]
+    assert [[("merged", f"into: {bob}")], *[[("merged", f"other: {ann}")]] * 2] == told
+    left = told_of_merges(world, "mail", "members", left_over)
+    assert [("its counterpart was merged: it stands for itself now", f"was: {ann}, into: {bob}")] == left
+
+
+def told_of_merges(world, connection, resource, id):
+    async def explain(tieline):
+        return tieline.explain(connection, resource, str(id))
+
+    (story,) = world.within(explain)
+    return [(moment.what, moment.text) for moment in story.moments if "merged" in moment.what]

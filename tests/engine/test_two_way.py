@@ -1,6 +1,6 @@
 """Two-way integrations: what once went wrong with two sides, each case by itself."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tieline.app import Tieline
 from tieline.cli.verifying import next_steps
 from tieline.engine.verifying_pairs import UNTOLD
 from tieline.model.verified import Verified
+from tieline.observe.explain import Story
 from tieline.testing import UNANSWERED, Collection
 from tieline.testing.faults import error
 
@@ -153,6 +154,16 @@ def test_an_archived_counterpart_is_archived_once(new: NewWorld) -> None:
 
     assert "archived" == world.members.record(right)["phone"]
     assert before == len(world.mail.writes)
+    (story,) = world.within(_explained("mail", "members", right))
+    assert {"phone": "archived"} in [moment.fields for moment in story.moments], "what was written to it is told, though the pair is gone"
+    assert f"create of {right} confirmed" in [moment.text for moment in story.moments]
+
+
+def _explained(connection: str, resource: str, id: Any) -> Callable[[Tieline], Awaitable[list[Story]]]:
+    async def explain(tieline: Tieline) -> list[Story]:
+        return tieline.explain(connection, resource, str(id))
+
+    return explain
 
 
 def test_what_is_refused_is_not_tried_again_because_of_a_conflict_beside_it(new: NewWorld) -> None:

@@ -26,6 +26,7 @@ from tieline.model.records import Record, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
+from tieline.store.pairs import OTHER
 
 _TOGETHER: Final = 500
 _UNSEEN_SECONDS: Final = 900.0
@@ -280,7 +281,7 @@ class Intake:
         if not merged:
             return
         now = ledger.clock.now()
-        events = [ledger.event(id, "merged", into=into) for id, into in merged.items()]
+        events = self._told_of_merges(merged)
 
         def unit(connection: sqlite3.Connection) -> None:
             for id, into in merged.items():
@@ -291,6 +292,19 @@ class Intake:
         if half.features.get:
             _, there = await self._asked(list(dict.fromkeys(merged.values())))
             await self.stage(list(there.values()))
+
+    def _told_of_merges(self, merged: Mapping[str, str]) -> list[journal.Event]:
+        """Return what every record concerned tells of these merges: either record, and the counterpart that is left over where both had one."""
+        ledger, side = self._ledger, self._half.side
+        found = pairs.of(ledger.db, self._integration, side, [*merged, *merged.values()])
+        events = []
+        for id, into in merged.items():
+            events += [ledger.event(id, "merged", into=into), ledger.event(into, "merged", other=id)]
+            left_over = found[id].id_of(OTHER[side]) if id in found else None
+            if left_over is not None and into in found and found[into].linked:
+                told = ledger.event(left_over, "its counterpart was merged: it stands for itself now", was=id, into=into)
+                events.append(told._replace(integration=self._written_by))
+        return events
 
     async def _asked(self, ids: Sequence[str]) -> tuple[list[str], dict[str, Record]]:
         """Ask for records by id; return the ids of those that are gone, and what comes for the others: of a merged one, that which it is now."""

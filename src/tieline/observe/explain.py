@@ -250,7 +250,7 @@ def story_of_pair(db: Database, name: str, spec: Integration, number: int, side:
     if pair is None:
         # The pair is gone, and what was done to this record, its deletion too, was owed because of the other one.
         other = pairs.OTHER[side]
-        was = outbox.last_source_of(db, numbers[other], id)
+        was = next(iter(outbox.sources_of(db, numbers[other], id)), None)
         if was is not None and was not in pairs.of(db, number, other, [was]):
             ids[other] = was
     moments: list[Moment] = []
@@ -272,6 +272,8 @@ def story_of_pair(db: Database, name: str, spec: Integration, number: int, side:
                 what = "was deleted" if one.kind == "gone" else "was read" if one.kind == "seen" else "is to be decided again"
                 some.append(Moment(one.at, "staged", f"{places[each]} {what}, and is not decided yet", one.run))
         moments += some
+        if pair is not None:
+            moments += _written_before(db, number, numbers[other], other, here, ids[other], places[each])
     if pair is None and not moments:
         return None
     put_in_order(moments)
@@ -280,6 +282,22 @@ def story_of_pair(db: Database, name: str, spec: Integration, number: int, side:
     return Story(
         name, spec.source, ids["left"] or "", spec.target, ids["right"], verdict, says["left"] or {}, says["right"], moments, two_way=True
     )
+
+
+def _written_before(
+    db: Database, number: int, outbox_number: int, side: Side, target_id: str, counterpart: str | None, place: str
+) -> list[Moment]:
+    """Return what was written to a record because of counterparts that are gone now: it is no part of any other story that is told of it."""
+    found: list[Moment] = []
+    for was in outbox.sources_of(db, outbox_number, target_id):
+        if was == counterpart or was in pairs.of(db, number, side, [was]):
+            continue
+        deliveries = outbox.of_record(db, outbox_number, was)
+        mine = [one for one, of in zip(deliveries, _targets(deliveries, None), strict=True) if of == target_id]
+        for moment in told_of(db, mine, [], [], target_id):
+            moment.to = place
+            found.append(moment)
+    return found
 
 
 _OF_BOTH = ("matched", "linked by hand", "unlinked by hand")

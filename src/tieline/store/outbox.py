@@ -302,10 +302,10 @@ def of_record(db: Database, integration: int, source_id: str) -> list[Delivery]:
     ]
 
 
-def last_source_of(db: Database, integration: int, target_id: str) -> str | None:
-    """Return which record the latest delivery to another one was about."""
-    sql = "SELECT source_id FROM delivery WHERE integration = ? AND target_id = ? ORDER BY id DESC LIMIT 1"
-    return next((str(row[0]) for row in db.read(sql, (integration, target_id))), None)
+def sources_of(db: Database, integration: int, target_id: str) -> list[str]:
+    """Return which records deliveries to another one were about, the latest first."""
+    sql = "SELECT source_id FROM delivery WHERE integration = ? AND target_id = ? GROUP BY source_id ORDER BY max(id) DESC"
+    return [str(row[0]) for row in db.read(sql, (integration, target_id))]
 
 
 def open_by_record(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, list[Delivery]]:

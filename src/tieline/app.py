@@ -60,8 +60,8 @@ from tieline.store.calls import Call, Search
 from tieline.store.database import Database, reserve
 from tieline.store.letters import Chosen
 from tieline.store.retention import Retention
+from tieline.store.runs import both_outboxes, sides, state_of
 from tieline.store.runs import names as integration_names
-from tieline.store.runs import sides, state_of
 from tieline.transport.allowance import Allowance
 from tieline.transport.breaker import Outage
 from tieline.transport.caller import READ_RETRIES, Account, Caller
@@ -191,6 +191,11 @@ class Tieline:
         """Return an integration that moves records both ways. Raises `Refused` for another."""
         job = self.compiled(self.names(name)[0])
         if not isinstance(job, TwoWayIntegration):
+            if both_outboxes(self.db, name) is not None:
+                raise Refused(
+                    f"{name} goes one way now: nothing decides what it held while it went both ways",
+                    next_step=f"`tieline dead-letters list {name}`, and `discard` gives it up; or make it `direction: two-way` again",
+                )
             raise Refused(f"{name} is no two-way integration", next_step="see `tieline dead-letters` and `tieline links`")
         return job
 
@@ -198,6 +203,11 @@ class Tieline:
         """Return whether an integration moves records both ways."""
         spec = self.project.integrations.get(name)
         return spec is not None and spec.two_way
+
+    @property
+    def one_way(self) -> set[str]:
+        """The integrations that move records one way, as they are declared now."""
+        return {name for name, spec in self.project.integrations.items() if not spec.two_way}
 
     def place_of(self, name: str, side: str) -> str:
         """Return what a side of a two-way integration is called: its `CONNECTION.RESOURCE`, or just the side while its files are wrong."""
@@ -525,7 +535,7 @@ class Tieline:
 
     def discard_letters(self, which: Sequence[int] | Chosen, reason: str, *, integration: str | None = None) -> int:
         """Give up on dead letters, by number or all that are meant; return how many. Both sides of a pair stand as they are."""
-        stand, now = Standing(self.db, lambda name: self.two_way(name) if name in self.project.integrations else None), self.clock.now()
+        stand, now = Standing(self.db, lambda name: self.two_way(name) if self.is_two_way(name) else None), self.clock.now()
         if isinstance(which, Chosen):
             return deadletters.discard_all(self.db, reason, integration=integration, chosen=which, now=now, stand=stand)
         return deadletters.discard(self.db, which, reason, now=now, stand=stand)

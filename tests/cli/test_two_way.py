@@ -217,6 +217,32 @@ def test_what_a_policy_overwrote_is_listed_and_given_back_to_both_sides(met):
     assert 0 == met.tieline("status").code
 
 
+def test_what_was_held_both_ways_is_given_up_once_it_goes_one_way(met):
+    """Nobody can decide it any more, and whoever looks at it is told what works."""
+    met.edit("ada", "Adah", "Adele")
+    met.tieline("run")
+    (one,) = met.tieline("conflicts", "list", "--json").json
+    number = str(one["id"])
+    met.declare(
+        ("direction: two-way", "direction: one-way"), ("conflict: hold\n", "conflict: target\n"), ("{ left: create, right: create }", "create"),
+        ("deletes: { left: ignore, right: delete, edited: hold }\n", ""), (", conflict: left", ""), (", only: forward", ""),
+    )  # fmt: skip
+    met.tieline("run")
+    advice = f"{NAME} goes one way now"
+    listed, letters, shown = (met.tieline(*words) for words in (("conflicts", "list"), ("dead-letters",), ("conflicts", "show", number)))
+    refused = met.tieline("conflicts", "resolve", number, "--keep", "left", *REASON)
+    status = met.tieline("status").out
+    given_up = met.tieline("dead-letters", "discard", number, *REASON)
+
+    assert (1, True, False) == (listed.code, advice in listed.out, "resolve NO" in listed.out)
+    assert f"tieline dead-letters discard --integration {NAME} --cause conflict" in letters.out
+    assert "conflicts resolve" not in letters.out
+    assert f"`tieline dead-letters discard {number} --reason" in shown.out
+    assert (2, True, True) == (refused.code, advice in refused.err, "two-way` again" in refused.err)
+    assert (False, True) == ("in sync" in status, "see `tieline dead-letters`" in status)
+    assert (0, 0) == (given_up.code, met.tieline("status").code), given_up.said
+
+
 def test_a_deletion_against_an_edit_is_decided_either_way(met):
     for name in ("ada", "jean"):
         met.edit(name, left="Somebody")

@@ -17,6 +17,7 @@ from tieline.cli.report import personal_values
 from tieline.cli.running import checked_reason, run_each
 from tieline.engine import conflicts
 from tieline.engine.conflicts import Conflict, DecidedConflict
+from tieline.engine.deadletters import of_other_direction
 from tieline.engine.passes import Restoring, Wanted
 from tieline.model.errors import TielineError
 from tieline.store.pairs import SIDES, Side
@@ -80,7 +81,10 @@ def list_conflicts(folder: Path, integration: str | None, field: str | None, *, 
             output.print(f"… and {more:,} more (--limit, --field; --json shows all)", style="dim")
         for name in dict.fromkeys(one.integration for one in shown):
             output.print(f"{name}: left is {project.place_of(name, 'left')}, right is {project.place_of(name, 'right')}", style="dim")
-        output.print("`tieline conflicts show NO`, `resolve NO --keep left (or right) --reason …`", style="dim")
+        if any(one.integration not in project.one_way for one in shown):
+            output.print("`tieline conflicts show NO`, `resolve NO --keep left (or right) --reason …`", style="dim")
+        for name in sorted({one.integration for one in shown} & project.one_way):
+            output.print(of_other_direction(name), style="dim")
         return ACT
 
 
@@ -124,6 +128,8 @@ def show_conflict(folder: Path, id: int, *, mask: bool) -> int:
     """Show one whole."""
     with opened(folder) as project:
         one = conflicts.get(project.db, id)
+        if one.state == "held" and one.integration in project.one_way:
+            one.next_step = of_other_direction(one.integration)
         if mask:
             _hide(project, ((one.integration, part) for part in (one.left, one.right)))
         ids = {"left": one.left_id, "right": one.right_id}

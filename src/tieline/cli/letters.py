@@ -85,8 +85,8 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
     with opened(folder) as project:
         if which.integration is not None:
             project.names(which.integration)
-        groups = deadletters.group_letters(project.db, integration=which.integration, chosen=which.chosen)
-        letters = deadletters.read_letters(project.db, integration=which.integration, chosen=which.chosen)
+        meant: dict[str, Any] = {"integration": which.integration, "chosen": which.chosen, "one_way": project.one_way}
+        groups, letters = deadletters.group_letters(project.db, **meant), deadletters.read_letters(project.db, **meant)
         if output.json_mode:
             output.json_list(groups if groups_only else itertools.islice(letters, which.limit))
             return ACT if groups else OK
@@ -140,7 +140,7 @@ def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:
 def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     """Show a dead letter whole."""
     with opened(folder) as project:
-        letter = deadletters.get_letter(project.db, id)
+        letter = deadletters.get_letter(project.db, id, one_way=project.one_way)
         if not deadletters.was_letter(letter):
             raise TielineError(
                 f"{id} is no dead letter, but a delivery of record {letter.source_id}: {letter.state}", next_step=_history(project, letter)

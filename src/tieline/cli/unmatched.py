@@ -16,6 +16,7 @@ from tieline.cli.output import ACT, OK, output, plural, value_text, when
 from tieline.cli.report import personal_values
 from tieline.cli.running import checked_reason, run_each
 from tieline.engine import unmatched
+from tieline.engine.deadletters import of_other_direction
 from tieline.engine.passes import Wanted
 from tieline.engine.unmatched import Unmatched
 from tieline.model.errors import TielineError
@@ -79,7 +80,10 @@ def list_unmatched(
             output.print("… and more (--limit, --side; --json shows all)", style="dim")
         if others:
             output.print(others, style="dim")
-        if code == ACT:
+        held_in = {one.integration for one in shown if one.state == "held"}
+        for name in sorted(held_in & project.one_way):
+            output.print(of_other_direction(name), style="dim")
+        if held_in - project.one_way:
             output.print("`tieline unmatched link NO ID`, `create NO`, `ignore NO`, each with --reason …", style="dim")
         if any(one.id is None for one in shown):
             output.print("those without a number wait for nobody: `create --integration NAME --side SIDE --record ID`", style="dim")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -19,6 +19,9 @@ from tieline.store import journal, letters, links, outbox, runs
 from tieline.store.database import Database
 from tieline.store.letters import ALL, STATES, Chosen
 from tieline.store.outbox import Delivery
+
+_OF_PAIRS: Final = ("conflict", "bounce", "deleted", "unmatched")
+"""What only an integration that goes both ways can settle, where it was one that set it aside."""
 
 
 class DeadLetter(msgspec.Struct):
@@ -77,8 +80,13 @@ class LetterGroup(msgspec.Struct):
     """Of a two-way integration: the side whose records they are."""
 
 
-def group_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> list[LetterGroup]:
-    """Return open dead letters in groups, the largest first. They are counted by the database; one of each group is read."""
+def group_letters(
+    db: Database, *, integration: str | None = None, chosen: Chosen = ALL, one_way: Collection[str] = ()
+) -> list[LetterGroup]:
+    """Return open dead letters in groups, the largest first. They are counted by the database; one of each group is read.
+
+    `one_way` are the integrations that go one way as they are declared now, here and below.
+    """
     found, sides = [], runs.sides(db)
     for number, name in _integrations(db, integration):
         for group in letters.groups(db, number, chosen):
@@ -88,18 +96,20 @@ def group_letters(db: Database, *, integration: str | None = None, chosen: Chose
                 found.append(
                     LetterGroup(
                         name, group.state, group.cause, group.field, group.rule, group.number, group.since,
-                        _letter(name, example[1], side), _command(name, group, side), side,
+                        _letter(name, example[1], side, one_way), _command(name, group, side, one_way), side,
                     )
                 )  # fmt: skip
     return sorted(found, key=lambda group: -group.number)
 
 
-def read_letters(db: Database, *, integration: str | None = None, chosen: Chosen = ALL) -> Iterator[DeadLetter]:
+def read_letters(
+    db: Database, *, integration: str | None = None, chosen: Chosen = ALL, one_way: Collection[str] = ()
+) -> Iterator[DeadLetter]:
     """Yield open dead letters, those of one integration after the other, oldest first. A portion is held at a time."""
     sides = runs.sides(db)
     for number, name in _integrations(db, integration):
         for delivery in letters.read(db, number, chosen):
-            yield _letter(name, delivery, sides.get(number))
+            yield _letter(name, delivery, sides.get(number), one_way)
 
 
 def list_letters(
@@ -117,13 +127,13 @@ def count_letters(db: Database, *, integration: str | None = None, chosen: Chose
     return {name: number for name, number in counts.items() if number}
 
 
-def get_letter(db: Database, id: int) -> DeadLetter:
+def get_letter(db: Database, id: int, *, one_way: Collection[str] = ()) -> DeadLetter:
     """Return one, open or settled. Raises `TielineError` when there is none."""
     found = outbox.get(db, id)
     if found is None:
         raise TielineError(f"there is no dead letter {id}", next_step="see `tieline dead-letters list`")
     number, delivery = found
-    letter = _letter(runs.names(db)[number], delivery, runs.sides(db).get(number))
+    letter = _letter(runs.names(db)[number], delivery, runs.sides(db).get(number), one_way)
     if letter.state not in STATES:
         later = next((d.id for d in outbox.of_record(db, number, delivery.source_id) if d.id > id and d.state in STATES), None)
         letter.next_step = (
@@ -217,7 +227,23 @@ def _integrations(db: Database, integration: str | None) -> list[tuple[int, str]
     return [(number, name) for number, name in known if integration in (None, name)]
 
 
-def _command(integration: str, group: letters.Group, side: str | None) -> str:
+def of_other_direction(name: str) -> str:
+    """Say what can be done about what an integration held while it went both ways, now that it goes one way."""
+    return (
+        f"{name} goes one way now, and nothing decides this any more: `tieline dead-letters discard NO --reason …` gives it up; "
+        "`direction: two-way` again decides it"
+    )
+
+
+def _is_of_other_direction(integration: str, cause: str, side: str | None, one_way: Collection[str]) -> bool:
+    """Whether only a two-way integration could settle a letter, and its own is none any more."""
+    return integration in one_way and (side == "right" or (side is not None and cause in _OF_PAIRS))
+
+
+def _command(integration: str, group: letters.Group, side: str | None, one_way: Collection[str]) -> str:
+    if _is_of_other_direction(integration, group.cause, side, one_way):
+        field = f" --field {_quoted(group.field)}" if group.field else ""
+        return f"tieline dead-letters discard --integration {integration} --cause {_quoted(group.cause)}{field} --reason …"
     if side is not None and group.cause in ("conflict", "bounce", "deleted"):
         field = f" --field {_quoted(group.field)}" if group.field else ""
         return f"tieline conflicts resolve --all --integration {integration}{field} --keep left (or right) --reason …"
@@ -248,10 +274,15 @@ def _open(db: Database, id: int) -> tuple[int, outbox.Delivery]:
     return found
 
 
-def _letter(integration: str, delivery: outbox.Delivery, side: Literal["left", "right"] | None = None) -> DeadLetter:
+def _letter(
+    integration: str, delivery: outbox.Delivery, side: Literal["left", "right"] | None = None, one_way: Collection[str] = ()
+) -> DeadLetter:
     why = delivery.why
+    next_step = str(why.get("next", ""))
+    if _is_of_other_direction(integration, str(why.get("kind")), side, one_way):
+        next_step = of_other_direction(integration)
     return DeadLetter(
         delivery.id, integration, delivery.state, delivery.source_id, delivery.target_id, delivery.operation, delivery.accepted_at,
         delivery.settled_at, delivery.attempts, str(why.get("kind", "unknown")), why.get("field"), str(why.get("message", "")),
-        str(why.get("next", "")), decode_json(delivery.record) if delivery.record else None, delivery.fields, why, delivery.call, side,
+        next_step, decode_json(delivery.record) if delivery.record else None, delivery.fields, why, delivery.call, side,
     )  # fmt: skip

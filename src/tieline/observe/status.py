@@ -158,7 +158,8 @@ def status_of(
     dead, held, delivered = open_.get("dead", 0), open_.get("held", 0), sum(outbox.delivered(db, number) for number in numbers)
     judged = delivered + dead + held
     oldest = _first(outbox.oldest_owed(db, number) for number in numbers)
-    pairs = _pairs(db, known.id, beside.id, dead, held) if beside is not None else None
+    was_two_way = beside is not None and spec is not None and not spec.two_way
+    pairs = _pairs(db, known.id, beside.id, dead, held) if beside is not None and not was_two_way else None
     staged_since = pairs.staged_since if pairs is not None else None
     watermark = _first((known.complete_at, oldest, sending_since, staged_since))
     age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
@@ -189,7 +190,7 @@ def status_of(
         last_run=run.id if run else None, last_run_at=run.started_at if run else None,
         last_run_seconds=max(0.0, run.ended_at - run.started_at) if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
-        linked=links.count_linked(db, known.id) if beside is None else pair_rows.count_linked(db, known.id), pairs=pairs, open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
+        linked=links.count_linked(db, known.id) if beside is None or was_two_way else pair_rows.count_linked(db, known.id), pairs=pairs, open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},
         watermark=watermark, freshness_age=age, freshness_promise=promise,
         waiting=waiting, advice=advice(db, known.id, sides),

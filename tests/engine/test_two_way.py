@@ -249,3 +249,27 @@ def _verified(world: World) -> tuple[Verified, list[str]]:
 
     verified = world.within(verify)
     return verified, next_steps(verified)
+
+
+def test_what_one_field_can_t_become_on_the_other_side_keeps_no_other_field_from_going(new: NewWorld) -> None:
+    """Our own check refuses the phone. The name goes over, and the other side's edit comes; the phone waits, visibly, until it is mended."""
+    checked = {**FIELDS, "phone": {"type": "string", "max_length": 20}}
+    world = new(right=Collection("members", checked, find=("email",)))
+    ann, there = _met(world)
+    world.run()
+    world.leads.change(ann, phone="+61 2 0000 0001 or at her mother's", name="Anna")
+    world.members.change(there, email="anna@x")
+    first, still = world.run(), world.run()
+    (letter,) = world.letters()
+    sent = len(world.calls(method="PATCH"))
+    world.members.change(there, name="Annabel")
+    world.run()
+    world.leads.change(ann, phone="+61 2 0000 0002")
+    mended = world.run()
+    lead, member = world.leads.record(ann), world.members.record(there)
+
+    assert ("attention", "attention", "green") == (first.state, still.state, mended.state)
+    assert ("refused by our check", "phone", 1) == (letter.cause, letter.field, sent)
+    assert ("anna@x", "Annabel", "+61 2 0000 0002") == (lead["email"], lead["name"], lead["phone"])
+    assert {k: lead[k] for k in FIELDS} == {k: member[k] for k in FIELDS}
+    assert [] == list(world.letters())

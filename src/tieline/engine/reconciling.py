@@ -86,9 +86,24 @@ class Reconciler:
         parked = self._parked(work, letters)
         if parked:
             terms = msgspec.structs.replace(terms, strands=tuple(one for one in terms.strands if one.name not in parked))
-        decision = reconcile.reconcile(
-            left, right, terms, rounds, rulings, apart=self._let_differ(pair), mapped_anew=pair.met == pairs.MAPPED_OTHERWISE
-        )
+
+        def decided_on(terms: reconcile.Terms) -> Decision:
+            return reconcile.reconcile(
+                left, right, terms, rounds, rulings, apart=self._let_differ(pair), mapped_anew=pair.met == pairs.MAPPED_OTHERWISE
+            )
+
+        decision = decided_on(terms)
+        updates, refused = self._updates(work, decision)
+        stuck: dict[Side, tuple[CannotWrite, list[str]]] = {}
+        if len(refused) == 1:
+            # What a field of one side can't become on the other keeps nothing else of the pair from being written.
+            ((side, problem),) = refused.items()
+            names = [strand.name for strand in terms.strands if not set(problem.fields).isdisjoint(getattr(strand, OTHER[side]))]
+            rest = decided_on(msgspec.structs.replace(terms, strands=tuple(one for one in terms.strands if one.name not in names)))
+            updates, refused_too = self._updates(work, rest)
+            if names and not refused_too and not any(one.kind in ("held", "bounced") for one in rest.outcomes):
+                decision, refused, stuck = rest, {}, {side: (problem, names)}
+                parked |= {*names}
         if parked:
             decision = msgspec.structs.replace(decision, rounds={**rounds, **decision.rounds})
         if self._read_first and self._is_to_be_read(work, decision):
@@ -99,7 +114,10 @@ class Reconciler:
         if self._brakes(decision, holds_all=not braked_too):
             self._desk.left_waiting.discard(pair.id)
             return
-        self._carry_out(work, decision, letters, found_links, decided)
+        for side, problem in refused.items():
+            self._waiting.park(work, side, problem.fields[0], str(problem), decided)
+            return
+        self._carry_out(work, decision, updates, stuck, letters, found_links, decided)
 
     def _let_differ(self, pair: Pair) -> AbstractSet[str]:
         """Return the strands in which both sides were let differ, by policy or by a person."""
@@ -176,7 +194,7 @@ class Reconciler:
         found: set[str] = set()
         own = {letter.id for letter in work.opens[side]}
         for letter in letters:
-            if letter.state == "held" and letter.operation == "none":
+            if letter.operation == "none" and (letter.state == "held" or letter.id in own):
                 found.update(letter.why.get("strands", ()))
             elif letter.operation == "update" and letter.id in own and (letter.state in OWED or (letter.state == "dead" and work.fresh)):
                 before = decode_json(letter.before) if letter.before else {}
@@ -227,8 +245,16 @@ class Reconciler:
         return bool(cleared) and (holds_all or any(key in self.stopped.clears for key in cleared))
 
     def _carry_out(
-        self, work: Work, decision: Decision, letters: Sequence[Delivery], found_links: Mapping[Side, FoundLinks], decided: Decided
+        self,
+        work: Work,
+        decision: Decision,
+        updates: Mapping[Side, Delivery],
+        stuck: Mapping[Side, tuple[CannotWrite, list[str]]],
+        letters: Sequence[Delivery],
+        found_links: Mapping[Side, FoundLinks],
+        decided: Decided,
     ) -> None:
+        """Carry a decision out; `stuck` are strands that one side can't bring to the other, and why."""
         pair = self._remembered(work, decision)
         held = [one for one in decision.outcomes if one.kind in ("held", "bounced")]
         sent: set[Side] = set()
@@ -236,9 +262,6 @@ class Reconciler:
             pair_kept = self._carry_out_deletion(work, decision, pair, decided, sent)
         else:
             pair_kept = pair
-            updates = self._updates(work, decision, decided)
-            if updates is None:
-                return
             for side, delivery in updates.items():
                 decided.send(side, delivery, work.opens[side])
             sent.update(updates)
@@ -248,6 +271,9 @@ class Reconciler:
         considered = [letter for letter in letters if work.fresh or letter.operation == "none"]
         if held:
             self._waiting.hold(work, decision, held, considered, decided, sent)
+            return
+        for side, (problem, names) in stuck.items():
+            self._waiting.park_strands(work, side, problem.fields[0], str(problem), names, considered, decided, sent)
             return
         decided.superseded += [letter.id for letter in considered]
         stays = {"remake_left": "right", "remake_right": "left"}.get(decision.deletion) if pair_kept is not None else None
@@ -290,20 +316,21 @@ class Reconciler:
             pair, met=1, verdict="linked", rounds=encode_json(decision.rounds) if decision.rounds else None, **told
         )
 
-    def _updates(self, work: Work, decision: Decision, decided: Decided) -> dict[Side, Delivery] | None:
-        """Return the writes that are decided, by the side whose changes they are; None, having parked the pair, if one of them can't be made."""
+    def _updates(self, work: Work, decision: Decision) -> tuple[dict[Side, Delivery], dict[Side, CannotWrite]]:
+        """Return the writes that are decided, by the side whose changes they are, and why one can't be made."""
         writes: dict[Side, Values] = {"left": decision.write_right, "right": decision.write_left}
         found: dict[Side, Delivery] = {}
+        refused: dict[Side, CannotWrite] = {}
         for side, write in writes.items():
             if not write:
                 continue
             try:
                 found[side] = update_of(self._desk.half(side), work.pair, write, work.says[OTHER[side]], work.records[side])
             except CannotWrite as error:
-                self._waiting.park(work, side, error.field, str(error), decided)
-                return None
-            found[side].version = self._version(work, OTHER[side], "update")
-        return found
+                refused[side] = error
+            else:
+                found[side].version = self._version(work, OTHER[side], "update")
+        return found, refused
 
     def _carry_out_deletion(self, work: Work, decision: Decision, pair: Pair, decided: Decided, sent: set[Side]) -> Pair | None:
         """Queue what a deletion leads to; return the pair as it is then, None when there is none any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tieline.engine.page import delivery_of
 from tieline.engine.two_sides import Half
 from tieline.model.records import Record, Values
@@ -10,10 +12,10 @@ from tieline.store.pairs import Pair
 
 
 class CannotWrite(Exception):
-    """A record that can't be written so; `field` is the first that is in the way."""
+    """A record that can't be written so; `fields` are those that are in the way."""
 
-    def __init__(self, field: str, why: str) -> None:
-        self.field = field
+    def __init__(self, fields: Sequence[str], why: str) -> None:
+        self.fields = fields
         super().__init__(why)
 
 
@@ -23,9 +25,11 @@ def update_of(half: Half, pair: Pair, write: Values, says: Values, source: Recor
     Raises `CannotWrite` where our own checks, or what the connector declares, are against it.
     """
     if problems := half.job.check(write, False):
-        raise CannotWrite(problems[0].address, "; ".join(f"`{problem.address}` {problem.text}" for problem in problems))
+        raise CannotWrite(
+            [problem.address for problem in problems], "; ".join(f"`{problem.address}` {problem.text}" for problem in problems)
+        )
     if (why := half.job.cannot_update(write, says)) is not None:
-        raise CannotWrite(next(iter(write)), why)
+        raise CannotWrite(list(write), why)
     whole = half.job.with_rest(write, says)
     delivery = delivery_of(pair.id_of(half.side) or "", "update", pair.id_of(half.other), whole, says, whole)
     delivery.shadowed, delivery.source, delivery.match_key = True, source, pair.key_of(half.side)

@@ -25,6 +25,7 @@ NEXT: Final = {
     "deleted": "`tieline conflicts resolve NO --keep left` or `--keep right`: the side that holds, deletion or edit",
     "unmatched": "`tieline unmatched link NO ID`, `create NO` or `ignore NO` says what it is; or mend the records",
 }
+REFUSED: Final = "refused by our check"
 _PARKED_NEXT: Final = "mend the rule or the record: the next run tries it again by itself"
 _SHOWN: Final = 60
 
@@ -66,27 +67,51 @@ class Waiting:
             kind, message, NEXT[kind], field=strands[0].name if strands else None, strands=[strand.name for strand in strands],
             left=says["left"], right=says["right"], left_id=pair.left_id, right_id=pair.right_id, side=side,
         )  # fmt: skip
-        id = pair.id_of(side) or ""
+        self._set_part_aside(work, side, "held", why, letters, decided, sent)
+        if decision.deletion == "held":
+            # The deletion stays known as such: nothing of the pair has been remembered.
+            gone, id = OTHER[side], pair.id_of(side) or ""
+            decided.taken[gone] = [one for one in decided.taken[gone] if one != pair.id_of(gone)]
+            decided.taken[side].remove(id)
+            decided.waits[side].remove(id)
+
+    def park_strands(
+        self, work: Work, side: Side, field: str, message: str, names: Sequence[str], letters: Sequence[Delivery], decided: Decided,
+        sent: set[Side],
+    ) -> None:  # fmt: skip
+        """Park what a side can't bring to the other in some strands; every run tries it again, and the rest of the pair goes on."""
+        strands = [strand for strand in self._job.terms.strands if strand.name in names]
+        file, line = self._job.where(field)
+        why = outbox.reason(
+            REFUSED, message, _PARKED_NEXT, field=field, rule=f"{file}:{line}" if line is not None else None, side=side,
+            strands=list(names), left=work.says_in(strands, "left"), right=work.says_in(strands, "right"),
+        )  # fmt: skip
+        self._set_part_aside(work, side, "dead", why, letters, decided, sent)
+
+    def _set_part_aside(
+        self, work: Work, side: Side, state: str, why: bytes, letters: Sequence[Delivery], decided: Decided, sent: set[Side]
+    ) -> None:
+        """Let a part of a pair have a dead letter, of one of its sides, and be looked at again by the next run."""
+        id = work.pair.id_of(side) or ""
         record = work.records.get(side)
         opens = [letter for letter in letters if letter in work.opens[side]]
         decided.superseded += [letter.id for letter in letters if letter not in opens]
         if side in sent:  # one record, one count: what is sent of it is counted when it has arrived
             counts = self._ledgers[side].counts
-            counts.read, counts.held = counts.read - 1, counts.held - 1
-        decided.set_aside(side, id, "held", why, encode_json(record) if record is not None else None, opens)
+            counts.read -= 1
+            if state == "held":
+                counts.held -= 1
+            else:
+                counts.parked -= 1
+        decided.set_aside(side, id, state, why, encode_json(record) if record is not None else None, opens)
         decided.taken[OTHER[side]] += [one.id for each, one in work.staged.items() if each != side]
         for each in work.staged:
             if each != side and each not in sent:
                 self._ledgers[each].counts.read += 1
                 self._ledgers[each].counts.unchanged += 1
-        if decision.deletion == "held":
-            # The deletion stays known as such: nothing of the pair has been remembered.
-            gone = OTHER[side]
-            decided.taken[gone] = [one for one in decided.taken[gone] if one != pair.id_of(gone)]
-        else:
-            decided.taken[side].append(id)
-            decided.waits[side].append(id)
-        self._desk.left_waiting.add(pair.id)
+        decided.taken[side].append(id)
+        decided.waits[side].append(id)
+        self._desk.left_waiting.add(work.pair.id)
 
     def mapping_failed(self, work: Work, side: Side, error: MappingError, decided: Decided) -> None:
         """Let a pair wait for the record that it refers to, or park it with what its mapping says."""
@@ -102,9 +127,7 @@ class Waiting:
             return
         self.park(work, side, error.target, str(error), decided, kind="mapping", value=error.value)
 
-    def park(
-        self, work: Work, side: Side, field: str, message: str, decided: Decided, *, kind: str = "refused by our check", value: Any = None
-    ) -> None:
+    def park(self, work: Work, side: Side, field: str, message: str, decided: Decided, *, kind: str = REFUSED, value: Any = None) -> None:
         """Park a pair of which a side can't be written as the mapping would have it."""
         file, line = self._job.where(field)
         why = outbox.reason(

@@ -48,7 +48,7 @@ class Reader:
 
         async def reading() -> None:
             nonlocal since
-            async for page in self.rest.read(self.collection.name, self.since, strict=strict):
+            async for page in self.rest.read(self.collection.name, self.since, strict=strict, deletions=True):
                 self.pages.append(page)
                 for id, record in zip(page.ids, page.records, strict=True):
                     assert id is not None
@@ -57,6 +57,9 @@ class Reader:
                 for id in page.deleted:
                     shown.append(id)
                     self.known.pop(id, None)
+                for id in page.told or {}:
+                    if id in self.known and (not self.collection.gets or await self.rest.get(self.collection.name, id) is None):
+                        self.known.pop(id)
                 since = page.since or since
 
         try:

@@ -167,6 +167,7 @@ class _Vendor(Collection):
             tells="nothing" if habits.get("answers nothing") else "record", webhooks=bool(habits.get("sends webhooks")),
             gets=not habits.get("shows lists alone"), keeps_deleted=bool(habits.get("shows deleted records by id")),
             versions="header" if habits.get("keeps versions") else None,
+            feed="time" if habits.get("tells deletions apart") else None,
         )  # fmt: skip
         self._letter, self._next, self.hidden = letter, 0, False
         self.ignored = {field for field, habit in rewrites.items() if habit == "ignores"}

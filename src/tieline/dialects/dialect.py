@@ -27,6 +27,15 @@ class Since(msgspec.Struct, frozen=True):
     """When it was first given, in seconds since 1970."""
     tag_holds: bool = False
     """Whether the list has been read since then when its index could not lag behind any more."""
+    deleted: Since | None = None
+    """The same for the feed of deletions that is read with the list."""
+    of: str | None = None
+    """In that of a feed: a fingerprint of the feed that it is a point of."""
+
+
+def anew(since: Since | None) -> Since | None:
+    """Return from where to read a list whole once more: what was deleted since the last read is told from there on all the same."""
+    return Since(deleted=since.deleted) if since is not None and since.deleted is not None else None
 
 
 class Page(msgspec.Struct):
@@ -50,6 +59,9 @@ class Page(msgspec.Struct):
     """The source said that nothing has changed; there is nothing on it."""
     merged: dict[str, str] = {}
     """Of the deleted ones, those that were merged into another record, each with its id."""
+    told: dict[str, str | None] | None = None
+    """On a page of the feed of deletions: ids of records that were deleted, each with that of the record into which it was merged, if any. They
+    may have been made again since, so the system, asked for them, has the last word."""
 
 
 class Item(msgspec.Struct):
@@ -122,10 +134,11 @@ class System(Protocol):
     def features(self, resource: str) -> Features:
         """Say what a resource can do."""
 
-    def read(self, resource: str, since: Since | None, *, strict: bool = False) -> AsyncIterator[Page]:
+    def read(self, resource: str, since: Since | None, *, strict: bool = False, deletions: bool = False) -> AsyncIterator[Page]:
         """Yield pages until the list ends. Raises `RemoteError`; never ends early without one.
 
         `strict`: something is decided by a record's absence, so that a later read can't make up for one that slipped through.
+        `deletions`: the feed of deletions is wanted as well, where there is one; its pages follow those of the list.
         """
 
     async def get(self, resource: str, id: str) -> Record | None:

@@ -30,7 +30,7 @@ from tieline.dialects.windows import ALL, Window, Windows, tells_little
 from tieline.model.errors import Incomplete, RemoteError, Undecodable, Unsettled
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
-from tieline.spec.connectors import Offset, PageNumber, Resource, Tombstone
+from tieline.spec.connectors import Deleted, List, Listing, Offset, PageNumber, Resource, Tombstone
 from tieline.transport.ports import HttpResponse
 
 _MOST_WALKS = 5
@@ -46,6 +46,9 @@ class Place(msgspec.Struct, frozen=True):
     name: str
     """`CONNECTION.RESOURCE`, for messages."""
     resource: Resource
+    listing: Listing
+    declared: str
+    """Under what it is declared: `list`, `deleted`."""
     key: str
     """What it is that is asked for: the list's address, with all that is filled in, and its headers."""
     ask: Callable[[int, Step, dict[str, str], dict[str, str]], Awaitable[tuple[str, HttpResponse]]]
@@ -85,8 +88,7 @@ class ListReader:
 
     def __init__(self, place: Place, since: Since | None, *, strict: bool) -> None:
         """`strict`: nothing may be missing even if the next read would find it, because something is decided by its absence."""
-        listing = place.resource.list
-        assert listing is not None
+        listing = place.listing
         self._place, self._listing, self._since = place, listing, since
         changed = self._changed = listing.changed_since
         declared = place.resource.fields.get(changed.field) if changed is not None and changed.field is not None else None
@@ -97,7 +99,7 @@ class ListReader:
         shifts = listing.shifts if listing.shifts is not None else isinstance(listing.paging, PageNumber | Offset)
         self._shifts = shifts and listing.paging is not None
         self._proves = self._shifts and (strict or changed is not None)
-        self._windows = Windows(place.name, place.resource, listing.ceiling) if listing.ceiling is not None else None
+        self._windows = Windows(place.name, place.resource, listing, listing.ceiling) if listing.ceiling is not None else None
         self._mark_comes_last = self._shifts or self._windows is not None or listing.total is not None
         """Whether only the end of the list tells whether it was whole."""
         self._number = 0
@@ -257,7 +259,17 @@ class ListReader:
         deleted: list[str] = []
         merged: dict[str, str] = {}
         last, last_id = (records[-1], ids[-1]) if ids else (None, None)
-        if (gone := listing.tombstone) is not None:
+        told: dict[str, str | None] | None = None
+        gone = listing.tombstone if isinstance(listing, List) else None
+        if isinstance(listing, Deleted):
+            told = {id: _into(record, listing.into) for id, record in zip(ids, records, strict=True) if id is not None}
+            bad += [
+                unreadable(record, f"it has no id that can be used at `{listing.id or self._place.resource.id}`")
+                for id, record in zip(ids, records, strict=True)
+                if id is None
+            ]
+            records, ids = [], []
+        elif gone is not None:
             buried = [is_buried(record, gone) for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
             if gone.into is not None:
@@ -269,9 +281,13 @@ class ListReader:
             why = (
                 f"{self._place.name}: no entry of page {number} is a record: of the first, {bad[0].problem}; it begins {bad[0].text[:80]!r}"
             )
-            next_step = "correct `list.records` or `list.record` in the connector"
+            addresses = " or ".join(
+                f"`{self._place.declared}.{name}`" for name in ("records", "record", *(("id",) if told is not None else ()))
+            )
+            next_step = f"correct {addresses} in the connector"
             raise self._place.misread(response, Undecodable(why, next_step=next_step))
-        return Page(number, records, ids, deleted, merged=merged, again=self._again, unreadable=bad), digest, last, last_id
+        page = Page(number, records, ids, deleted, merged=merged, again=self._again, unreadable=bad, told=told)
+        return page, digest, last, last_id
 
     # -- marks and conditions
 
@@ -323,7 +339,11 @@ def is_buried(record: Record, tombstone: Tombstone | None) -> bool:
 
 def survivor_of(record: Record, tombstone: Tombstone | None) -> str | None:
     """Return the id of the record into which a deleted one was merged; None where it was merged into none."""
-    return text_id(get(record, tombstone.into)) if tombstone is not None and tombstone.into is not None else None
+    return _into(record, tombstone.into if tombstone is not None else None)
+
+
+def _into(record: Record, address: str | None) -> str | None:
+    return text_id(get(record, address)) if address is not None else None
 
 
 def kind_of(value: Any) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
+from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.reading import ListReader, Place, is_buried, kind_of, survivor_of, text_id
@@ -28,9 +29,10 @@ from tieline.spec.connectors import (
     Change,
     Connector,
     CursorInBody,
+    Deleted,
     Find,
     LinkHeader,
-    List,
+    Listing,
     NextUrl,
     Request,
     Resource,
@@ -68,6 +70,7 @@ class RestSystem:
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
         }
         self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
+        self._deleted_id_at = {name: compile_get(r.deleted.id or r.id) for name, r in connector.resources.items() if r.deleted is not None}
         self._tombstones = {name: r.list.tombstone if r.list is not None else None for name, r in connector.resources.items()}
 
     @property
@@ -107,15 +110,21 @@ class RestSystem:
 
     # -- reading
 
-    async def read(self, resource: str, since: Since | None, *, strict: bool = False) -> AsyncIterator[Page]:
-        """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
-        async for page in ListReader(self._place(resource), since, strict=strict).pages():
+    async def read(self, resource: str, since: Since | None, *, strict: bool = False, deletions: bool = False) -> AsyncIterator[Page]:
+        """Yield pages until the list ends, and the feed of deletions where it is wanted. Raises `RemoteError`; never ends early without one."""
+        r = self._resources[resource]
+        assert r.list is not None
+        place = self._place(resource, r.list, "list")
+        if r.deleted is None or not deletions:
+            pages = ListReader(place, since, strict=strict).pages()
+        else:
+            feed = self._place(resource, r.deleted, "deleted")
+            pages = read_with_deleted(place, feed, since, strict=strict, asked=r.get is not None)
+        async for page in pages:
             yield page
 
-    def _place(self, resource: str) -> Place:
+    def _place(self, resource: str, listing: Listing, declared: str) -> Place:
         r = self._resources[resource]
-        listing = r.list
-        assert listing is not None
         call = self._call(listing)
         body = encode_json(listing.body) if listing.body is not None else None
         headers = {**call.headers, **_JSON} if body else call.headers
@@ -130,12 +139,14 @@ class RestSystem:
             return url, await caller.read(listing.method, url, headers, body, listing.cost, purpose=purpose)
 
         key = f"{call.url({}, {})} {headers} {body!r}"
+        apart = isinstance(listing, Deleted)
         return Place(
-            f"{self.name}.{resource}", r, key, ask, lambda response, what: self._list_of(response, listing, what),
-            self._id_at[resource], self._clock.now, caller.misread,
+            f"{self.name}.{resource}{' (deleted)' if apart else ''}", r, listing, declared, key, ask,
+            lambda response, what: self._list_of(response, listing, what),
+            self._deleted_id_at[resource] if apart else self._id_at[resource], self._clock.now, caller.misread,
         )  # fmt: skip
 
-    def _list_of(self, response: HttpResponse, listing: List, what: str) -> tuple[Any, list[Any]]:
+    def _list_of(self, response: HttpResponse, listing: Listing, what: str) -> tuple[Any, list[Any]]:
         try:
             answer = self._decode(response, what)
         except Undecodable:
@@ -470,7 +481,7 @@ class RestSystem:
             why = self._caller.account.mask(f"{self.name}: {what} is {shape} ({error}); it begins {start!r}")
             raise self._caller.misread(response, Undecodable(why, status=response.status)) from None
 
-    def _entries(self, answer: Any, declared: List | Find, what: str, response: HttpResponse) -> list[Any]:
+    def _entries(self, answer: Any, declared: Listing | Find, what: str, response: HttpResponse) -> list[Any]:
         found = get(answer, declared.records) if declared.records else answer
         if isinstance(found, list):
             return found

@@ -15,7 +15,7 @@ from tieline.dialects.since import comparable
 from tieline.model.errors import Incomplete, Undecodable
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
-from tieline.spec.connectors import ChangedSince, Resource
+from tieline.spec.connectors import ChangedSince, Listing, Resource
 from tieline.spec.lists import Ceiling, TimeFormat
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -35,10 +35,8 @@ ALL = Window()
 class Windows:
     """The windows of one list."""
 
-    def __init__(self, what: str, resource: Resource, ceiling: Ceiling) -> None:
+    def __init__(self, what: str, resource: Resource, listing: Listing, ceiling: Ceiling) -> None:
         """`what` names the list in errors."""
-        listing = resource.list
-        assert listing is not None
         changed = listing.changed_since
         if changed is not None and ceiling.field not in (None, changed.field):
             changed = None  # it speaks of another field

@@ -16,10 +16,11 @@ from typing import Final
 
 import msgspec
 
-from tieline.dialects.dialect import Page, Since, System
+from tieline.dialects.dialect import Page, Since, System, anew
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, about, tell_set_aside
 from tieline.engine.reading import Taken, ahead
+from tieline.engine.told import Told
 from tieline.engine.two_sides import Half
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record, encode_json
@@ -59,13 +60,15 @@ class Intake:
         """
         self._written_by = written_by
         self._name, self._half, self._system, self._ledger, self._integration = name, half, system, ledger, integration
-        self._since = msgspec.json.decode(cursor, type=Since) if cursor and not whole else None
+        since = msgspec.json.decode(cursor, type=Since) if cursor else None
+        self._since = anew(since) if whole else since
         self._whole = self._since is None or self._since.mark is None
         self._approved, self._most_gone, self._check_stopped, self._progress = approved, most_gone, check_stopped, progress
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._hints = Hints(ledger, half.connection, half.resource)
+        self._told = Told(system, half.resource)
         self._listed = 0
         """How many records a whole list has shown."""
         self._unreadable = self._back_again = False
@@ -82,13 +85,15 @@ class Intake:
     async def read(self) -> None:
         """Read what has changed, or everything. Raises `RemoteError` when the side can't be read to the end."""
         last: Since | None = None
+        listed: Since | None = None
         self._hints.begin()
-        self._reading = ahead(self._system.read(self._half.resource, self._since, strict=self._whole), self._idle)
+        self._reading = ahead(self._system.read(self._half.resource, self._since, strict=self._whole, deletions=True), self._idle)
         async for pages in self._reading:
             first, again = Taken(), Taken()
             for page in pages:
                 (again if page.again else first).add(page)
                 last = page.since or last
+                listed = listed if page.told is not None else last  # that of the feed moves at the end, with what was told
                 self._ledger.counts.not_modified += page.not_modified
                 if page.total is not None:
                     self._ledger.counts.total += page.total
@@ -96,13 +101,16 @@ class Intake:
                 self._whole = False  # nothing was shown, so nothing is missed
             for taken in (first, again) if again.pages else (first,):
                 moves = taken is again or not again.pages
-                await self._take(taken, _encoded(last) if last is not None and moves and not self._whole else None)
+                await self._take(taken, _encoded(listed) if listed is not None and moves and not self._whole else None)
+                self._note_told(taken)
             self._progress()
             self._check_stopped()
         self._listed = self._count_present()
         for portion in self._hints.portions():
             await self._take_hints(portion)
             self._check_stopped()
+        for ids in self._told.ids():
+            await self._take_told(ids)
         await self._find_gone()
         if last is not None:
             cursor = _encoded(last)
@@ -154,6 +162,18 @@ class Intake:
             inbox.move(connection, ledger.integration, portion.upto)
 
         await self._take(taken, None, unit)
+
+    def _note_told(self, taken: Taken) -> None:
+        if taken.told:
+            known = pairs.known(self._ledger.db, self._integration, self._half.side, list(taken.told))
+            self._told.note(taken.told, (id for id, one in known.items() if one.shadow is not None))
+
+    async def _take_told(self, ids: list[str]) -> None:
+        """Stage what a feed of deletions has told of, where it is so."""
+        found = await self._told.ask(ids, self._check_stopped)
+        await self._merge(found.merged)
+        if gone := [id for id in found.gone if id not in found.merged]:
+            await self._stage({}, gone, None)
 
     async def _take(self, taken: Taken, cursor: str | None, also: Callable[[sqlite3.Connection], None] | None = None) -> None:
         half, ledger = self._half, self._ledger

@@ -22,6 +22,8 @@ class Taken:
         self.ids: list[str | None] = []
         self.deleted: list[str] = []
         self.merged: dict[str, str] = {}
+        self.told: dict[str, str | None] = {}
+        """What a feed of deletions has told of."""
         self.unreadable: list[Unreadable] = []
 
     def add(self, page: Page) -> None:
@@ -34,6 +36,7 @@ class Taken:
         self.deleted += page.deleted
         self.merged |= page.merged
         self.unreadable += page.unreadable
+        self.told |= page.told or {}
 
 
 async def ahead(pages: AsyncIterator[Page], idle: Callable[[], Awaitable[None]]) -> AsyncGenerator[list[Page], None]:

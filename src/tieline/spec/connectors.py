@@ -322,8 +322,8 @@ class Request(Declared):
     """What the call takes from the limits."""
 
 
-class List(Request):
-    """All records, page by page."""
+class Listing(Request):
+    """Entries, page by page."""
 
     records: Path = ""
     """Where the records are in the answer; empty when the answer is the list itself."""
@@ -350,8 +350,22 @@ class List(Request):
     """How the vendor says that nothing has changed."""
     changed_since: ChangedSince | None = None
     """How to ask for changes only."""
+
+
+class List(Listing):
+    """All records, page by page."""
+
     tombstone: Tombstone | None = None
     """How a deleted record looks, in the list and elsewhere."""
+
+
+class Deleted(Listing):
+    """The records that were deleted, page by page, where the vendor lists them apart from the others: a feed of deletions."""
+
+    id: Path | None = None
+    """Where an entry names the record that was deleted; unless stated, where a record has its id."""
+    into: Path | None = None
+    """Where an entry names the record into which it was merged. Null, blank or absent: it was not merged."""
 
 
 class Get(Request):
@@ -516,6 +530,8 @@ class Resource(Declared):
     """The fields by address: `email`, `company.name`."""
     list: List | None = None
     """All records, page by page."""
+    deleted: Deleted | None = None
+    """The records that were deleted, where the vendor lists them apart."""
     get: Get | None = None
     """One record by id."""
     find: dict[str, Find] = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tieline.model.errors import Complaint
-from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, List, NextUrl, Request, Resource, Upsert, Write
+from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, Listing, NextUrl, Request, Resource, Upsert, Write
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
@@ -130,6 +130,7 @@ class _Judge:
             if isinstance(request, Write):
                 self._write((*at, *way), request)
         self._list(at, resource, fields)
+        self._deleted(at, resource)
         for field_name, find in resource.find.items():
             self._find((*at, "find", field_name), field_name, find, fields)
         for way_name in ("get", "update", "delete"):
@@ -178,6 +179,27 @@ class _Judge:
         if listing is None:
             return
         at = (*at, "list")
+        self._listing(at, listing, fields)
+        if listing.tombstone is not None:
+            self._has((*at, "tombstone", "field"), listing.tombstone.field, fields)
+            if listing.tombstone.into is not None:
+                self._has((*at, "tombstone", "into"), listing.tombstone.into, fields)
+
+    def _deleted(self, at: Keys, resource: Resource) -> None:
+        """Judge a feed of deletions. Its entries are no records, so nothing is known of their fields."""
+        feed = resource.deleted
+        if feed is None:
+            return
+        at = (*at, "deleted")
+        self._listing(at, feed, None)
+        if resource.list is None:
+            self._found.error(at, "is read with the list, and there is none", "declare `list`")
+        elif resource.get is None and resource.list.changed_since is not None:
+            message = "tells again of records that have been made again since, and nobody can be asked whether they are there"
+            self._found.error(at, message, "declare `get`, or take `changed_since` out of `list`, so that it is read whole")
+
+    def _listing(self, at: Keys, listing: Listing, fields: Fields | None) -> None:
+        """Judge a list of entries; `fields` are those that they have, if they are known."""
         if isinstance(listing.paging, NextUrl) and (listing.paging.at is None) == (listing.paging.header is None):
             message = "the next address is in the body or in a header: one of `at` and `header`"
             self._found.error((*at, "paging"), message)
@@ -190,10 +212,6 @@ class _Judge:
             elif changed.header is None:
                 message = "from where does the next read start? one of `field` and `header` is needed"
                 self._found.error((*at, "changed_since"), message, "such as `field: updated_at`")
-        if listing.tombstone is not None:
-            self._has((*at, "tombstone", "field"), listing.tombstone.field, fields)
-            if listing.tombstone.into is not None:
-                self._has((*at, "tombstone", "into"), listing.tombstone.into, fields)
         self._ceiling((*at, "ceiling"), listing, fields)
         conditional = listing.conditional
         if conditional is not None:
@@ -211,7 +229,7 @@ class _Judge:
         if listing.body is not None and listing.method == "GET":
             self._found.error((*at, "body"), "a GET has no body", "write `method: POST`")
 
-    def _ceiling(self, at: Keys, listing: List, fields: Fields) -> None:
+    def _ceiling(self, at: Keys, listing: Listing, fields: Fields | None) -> None:
         ceiling, changed = listing.ceiling, listing.changed_since
         if ceiling is None:
             return
@@ -346,15 +364,15 @@ class _Judge:
         version = {"version"} if self._connector.version is not None else set()
         return frozenset(self._connector.variables) | version
 
-    def _has(self, at: Keys, address: str, fields: Fields) -> None:
-        if problem := fields.problem(address):
+    def _has(self, at: Keys, address: str, fields: Fields | None) -> None:
+        if fields is not None and (problem := fields.problem(address)):
             self._found.error(at, *problem)
 
 
 def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str]]]:
     """Yield every call, where it stands, and what it can fill in besides variables."""
     known = {"get": "id", "update": "id", "delete": "id"}
-    for way in ("list", "get", "create", "update", "upsert", "delete"):
+    for way in ("list", "deleted", "get", "create", "update", "upsert", "delete"):
         if (request := getattr(resource, way)) is not None:
             yield (way,), request, frozenset({known[way]}) if way in known else frozenset()
     for field, find in resource.find.items():

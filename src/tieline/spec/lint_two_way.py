@@ -199,9 +199,9 @@ def _deletions(project: Project, found: Findings, integration: Integration, side
         return
     keys = ("deletes", side.word)
     told = tell_of_deletions(project.connections[side.place.partition(".")[0]], side.resource)
-    if side.resource.list is not None and side.resource.list.tombstone is None and not told:
+    if side.resource.list is not None and side.resource.list.tombstone is None and side.resource.deleted is None and not told:
         message = f"the list of `{side.place}` never says that a record was deleted: it is found out when all records are read"
-        found.warning(keys, message, "declare `list.tombstone` in the connector if it does")
+        found.warning(keys, message, "declare `list.tombstone` in the connector if it does, or `deleted` if that is told apart")
     deletion(found, keys, policy, other.place, other.resource)
 
 

@@ -50,6 +50,15 @@ class Entry(msgspec.Struct):
     deleted: bool = False
 
 
+class Burial(msgspec.Struct):
+    """A deletion, as a feed of them tells it."""
+
+    id: Any
+    at: float
+    version: int
+    into: Any = None
+
+
 class Collection:
     """Records of one kind. Every keyword is a habit; the defaults are a vendor that one would wish for."""
 
@@ -68,6 +77,8 @@ class Collection:
         list_lag: float = 0.0,
         tombstones: bool = False,
         keeps_deleted: bool = False,
+        feed: Literal["time", "version", "whole"] | None = None,
+        feed_lag: float = 0.0,
         total: Literal["all", "asked"] | None = None,
         counted_marks: bool = False,
         ceiling: int | None = None,
@@ -101,7 +112,8 @@ class Collection:
         `order`: a list comes in the order in which records were made, or were last changed. `changed_since`: it can be asked for what
         changed after a time, a version, or the mark that the first page's `ETag` gave. `times`: how it writes times; `precision`: the finest step of those that it tells.
         `tombstones`: a list shows what is left of deleted records. `keeps_deleted`: they keep their fields, and whoever asks for one by id,
-        or searches, is shown it, marked as deleted.
+        or searches, is shown it, marked as deleted. `feed`: deletions are listed apart, for good, also of records that were made again; it can be
+        asked for what was deleted after a time or a version, or only as a whole. `feed_lag`: how long a deletion can be missing from it; some are for less.
         `total`: the connector says that a list tells how many records there are: `all`, or what was `asked` for. `counted_marks`: marks and
         addresses of next pages stand for a number of records, so that records slip when others come or go. `ceiling`: no more records are
         shown of one list; `at_ceiling` is what comes instead: an `error`, the last page again (`repeat`), an `empty` page, or a page that
@@ -116,7 +128,7 @@ class Collection:
         self.name, self.fields = name, dict(fields or {})
         self.ids, self.paging, self.page_size, self.order = ids, paging, page_size, order
         self.changed_since, self.list_lag, self.tombstones = changed_since, list_lag, tombstones
-        self.keeps_deleted = keeps_deleted
+        self.keeps_deleted, self.feed, self.feed_lag = keeps_deleted, feed, feed_lag
         self.times, self.precision = times, 86400.0 if times == "date" else precision
         self.total, self.counted_marks, self.ceiling, self.at_ceiling = total, counted_marks, ceiling, at_ceiling
         self.windows, self.conditional, self.find_cache = windows, conditional, find_cache
@@ -131,6 +143,8 @@ class Collection:
         self.entries: dict[str, Entry] = {}
         self.merged: dict[str, Any] = {}
         """By id: into which record one was merged."""
+        self.buried: list[Burial] = []
+        """All deletions, in order."""
         self.written: list[Written] = []
         """What the API was asked to write and carried out, in order; what people did is not among it."""
         self.now: Callable[[], float] | None = None
@@ -242,6 +256,30 @@ class Collection:
         self.stale += 1
         raise Refusal(412 if self.versions == "header" else 409, f"{self.name} {id} is at version {entry.version}, not at {version}")
 
+    def told(self, since: str | None, after: int | None, size: int) -> dict[str, Any]:
+        """Return a page of the feed of deletions, by version or in no order of time; `after` is the version of the last one shown."""
+        shown = [one for one in self.buried if one.at + self.feed_lag * (one.version % 3) / 2 <= self._now()]
+        if since is not None:
+            by_time = self.feed == "time"
+            shown = [one for one in shown if (self.cut(one.at) >= self.moment(since) if by_time else one.version > int(since))]
+
+        def place(one: Burial) -> tuple[Any, ...]:
+            return (one.version,) if self.feed == "version" else (str(one.id), one.version)
+
+        last = next((one for one in self.buried if one.version == after), None)
+        shown = sorted((one for one in shown if last is None or place(one) > place(last)), key=place)
+        page = shown[:size]
+        entries = [
+            {
+                "item": one.id,
+                "at": self.told_time(one.at),
+                "version": one.version,
+                **({"merged_into": one.into} if one.into is not None else {}),
+            }
+            for one in page
+        ]
+        return {"deleted": entries, "next": str(page[-1].version) if len(shown) > size else None}
+
     def listed(self) -> list[Entry]:
         """Return what a list shows now, in its order."""
         visible = self._now() - self.list_lag
@@ -323,6 +361,8 @@ class Collection:
             declared["fields"]["made_at"] = {"type": "datetime", "read_only": True}
         if self.lists:
             declared["list"] = self._list_declaration()
+        if self.feed is not None:
+            declared["deleted"] = self._feed_declaration()
         if self.gets:
             declared["get"] = {"path": items}
         for field in self.find:
@@ -406,6 +446,18 @@ class Collection:
             declared["conditional"] = {"by": self.conditional, "of": "answer" if self.paging is None else "collection"}
         return declared
 
+    def _feed_declaration(self) -> dict[str, Any]:
+        declared: dict[str, Any] = {"path": f"/{self.name}/deleted", "records": "deleted", "id": "item", "into": "merged_into"}
+        declared["paging"] = {"style": "cursor", "at": "next", "param": "after", "size": self.page_size, "size_param": "limit"}
+        if self.feed == "time":
+            overlap = f"{self.feed_lag:g}s"
+            declared["changed_since"] = {
+                "param": "since", "field": "at", "format": self.times, "overlap": overlap, "precision": f"{self.precision:g}s",
+            }  # fmt: skip
+        elif self.feed == "version":
+            declared["changed_since"] = {"param": "since", "field": "version", "format": "raw", "sorted": True}
+        return declared
+
     def _batch_declaration(self, operation: str, size: int) -> dict[str, Any]:
         declared: dict[str, Any] = {"path": f"/{self.name}/batch/{operation}", "size": size, "wrap": "items"}
         if self.results != "none":
@@ -445,6 +497,7 @@ class Collection:
 
     def _drop(self, entry: Entry) -> None:
         self.changed_at = self._now()
+        self.buried.append(Burial(entry.id, self._now(), self._version + 1, self.merged.get(str(entry.id))))
         if not self._marks:
             self._version += 1
             del self.entries[str(entry.id)]

@@ -222,6 +222,8 @@ class FakeSystem:
         match method, path:
             case "GET", []:
                 return self._list(c, query, headers)
+            case "GET", ["deleted"] if c.feed is not None:
+                return answer(200, c.told(query.get("since"), int(query["after"]) if "after" in query else None, int(query["limit"])))
             case "GET", ["search"]:
                 return answer(200, {"data": [c.shown(entry) for entry in c.found(query["field"], query["value"])]})
             case "GET", ["items", id]:

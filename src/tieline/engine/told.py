@@ -1,0 +1,69 @@
+"""What a feed of deletions has told of, in one run: noted as it comes, and dealt with once the list is read.
+
+A feed tells of what happened, and tells it again: the record may be there, under the same id or as the one into which it was merged. So the
+system is asked for each that is known to be there, and what it answers counts. The mark of the feed moves after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from tieline.dialects.dialect import System
+from tieline.engine.ledger import about
+from tieline.model.records import Record
+from tieline.model.tasks import side_by_side
+
+_TOGETHER: Final = 200
+
+
+class Portion(NamedTuple):
+    """Some of the records that were told of, and what became of them."""
+
+    gone: list[str]
+    """Ids of those that are not there."""
+    merged: dict[str, str]
+    """By id, of those that were merged into another record: the id of that one."""
+    survivors: dict[str, Record]
+    """What the system has shown of records into which others were merged, by their own ids."""
+
+
+class Told:
+    """The deletions that a feed has told of."""
+
+    def __init__(self, system: System, resource: str) -> None:
+        self._system, self._resource = system, resource
+        self._noted: dict[str, str | None] = {}
+
+    def note(self, told: Mapping[str, str | None], there: Iterable[str]) -> None:
+        """Note those that are known to be there, each with the id of the record into which it was merged, if any."""
+        self._noted |= {id: told[id] for id in there}
+
+    def ids(self) -> Iterator[list[str]]:
+        """Yield the ids of what was noted, some at a time."""
+        ids = list(self._noted)
+        for first in range(0, len(ids), _TOGETHER):
+            yield ids[first : first + _TOGETHER]
+
+    async def ask(self, ids: list[str], check_stopped: Callable[[], None]) -> Portion:
+        """Say what became of these; where the system can't be asked for one record, the feed is believed. Raises `RemoteError`."""
+        answers: list[Record | None] = [None] * len(ids)
+        if self._system.features(self._resource).get:
+            gate = asyncio.Semaphore(self._system.concurrency)
+
+            async def ask(id: str) -> Record | None:
+                async with gate:
+                    with about(records=[id]):
+                        return await self._system.get(self._resource, id)
+
+            answers = await side_by_side(ask(id) for id in ids)
+        check_stopped()
+        found = Portion([id for id, record in zip(ids, answers, strict=True) if record is None], {}, {})
+        for id, record in zip(ids, answers, strict=True):
+            now_called = self._system.id_of(self._resource, record) if record is not None else self._noted[id]
+            if now_called is not None and now_called != id:
+                found.merged[id] = now_called
+                if record is not None:
+                    found.survivors[now_called] = record
+        return found

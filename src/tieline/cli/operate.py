@@ -15,7 +15,7 @@ from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, val
 from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print_meeting
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
-from tieline.engine.deletions import allowing
+from tieline.engine.brakes import allowing
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.planning import PlannedWrite
 from tieline.model.errors import SpecError, TielineError

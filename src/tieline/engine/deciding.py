@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from tieline.engine.brakes import Counted
 from tieline.engine.decided import Decided
 from tieline.engine.deletions import Guard
 from tieline.engine.desk import OWED, Desk, Work
 from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger
 from tieline.engine.meetings import Meetings
-from tieline.engine.reconciling import Braked, Reconciler
+from tieline.engine.reconciling import Reconciler
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.waiting import Waiting
 from tieline.store import outbox, pairs, staged
@@ -78,11 +79,11 @@ class Decider:
         self._desk.looked = ids
 
     @property
-    def braked(self) -> Braked:
+    def braked(self) -> Counted:
         """What the brakes kept from being decided the last time."""
         return self._reconciler.braked
 
-    def stop(self, stopped: Braked) -> None:
+    def stop(self, stopped: Counted) -> None:
         """Carry out nothing of what is more than the brakes allow."""
         self._reconciler.stopped = stopped
 
@@ -102,7 +103,7 @@ class Decider:
 
     async def decide(self, *, braked_too: bool) -> None:
         """Decide all that is staged; with `braked_too`, also deletions and clears, which are only counted otherwise."""
-        self._reconciler.braked = Braked({}, {}, {})
+        self._reconciler.braked = Counted({}, {}, {})
         after = ("", "")
         while portion := staged.portion(self._db, self._integration, after=after):
             after = portion[-1].side, portion[-1].id

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Sequence
 
-import msgspec
-
+from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
 from tieline.engine.images import TakeImages
@@ -21,31 +19,6 @@ from tieline.store.outbox import Delivery
 Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
 _DELETIONS_TOGETHER = 1000
-
-
-class Braked(msgspec.Struct, frozen=True):
-    """More deletions, or records in which one field is emptied, than a run may send."""
-
-    deletions: int
-    """How many records."""
-    allowed: int
-    what: str = ""
-    records: list[str] = []
-    """Of records that a list does not show any more: their ids, as nothing that would be written tells them."""
-    option: Literal["--allow-deletes", "--allow-clears", "--allow"] = "--allow-deletes"
-    """What allows them once: an option of `tieline run`, or of `tieline verify --repair`."""
-
-    def __str__(self) -> str:
-        what = self.what or f"{self.deletions} records were deleted in the source"
-        return f"{what}, more than the {self.allowed} that the brake {'allows' if self.what else 'on deletions allows'}"
-
-
-def allowing(brakes: Iterable[Braked]) -> str:
-    """Return the options that let pass, once, what these brakes hold: `--allow-deletes 4 --allow-clears 5`."""
-    most: dict[str, int] = {}
-    for brake in brakes:
-        most[brake.option] = max(brake.deletions, most.get(brake.option, 0))
-    return " ".join(f"{option} {number}" for option, number in most.items())
 
 
 class Deletions:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import msgspec
 
 from tieline.dialects.dialect import Page, Since, System
+from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
@@ -18,7 +19,7 @@ from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
 from tieline.engine.mending import Mender
 from tieline.engine.passes import Pass, Wanted, Way
-from tieline.engine.pipeline import Braked, Guard, Pipeline
+from tieline.engine.pipeline import Guard, Pipeline
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
 from tieline.engine.undoing import Undoer

@@ -9,12 +9,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tieline.dialects.dialect import System, Waiting
+from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
 from tieline.engine.failures import needs_a_person
 from tieline.engine.ledger import Counts, Ledger
 from tieline.engine.mending import Mending
-from tieline.engine.pipeline import Braked
 from tieline.engine.redriving import Settlement
 from tieline.model.errors import RemoteError, SafetyStop, TielineError
 from tieline.store import outbox, runs

@@ -16,8 +16,9 @@ import msgspec
 
 from tieline.dialects.decoding import Unreadable
 from tieline.dialects.dialect import System
+from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.deletions import Braked, Deletions, Guard
+from tieline.engine.deletions import Deletions, Guard
 from tieline.engine.destination import Destination
 from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
@@ -34,7 +35,7 @@ from tieline.store.database import Database
 from tieline.store.links import Link
 from tieline.sync.decide import Candidate, changed_fields, identify, meet
 
-__all__ = ["Braked", "Guard", "Pipeline"]
+__all__ = ["Guard", "Pipeline"]
 
 _AT_REST = ("linked", "noted")
 """Verdicts of records that have no delivery on its way, and no doubt about one. An earlier version of any other may be."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from tieline.engine.brakes import Counted
 from tieline.engine.decided import Decided
 from tieline.engine.desk import OWED, Desk, Work
 from tieline.engine.meetings import Meetings
@@ -26,20 +27,6 @@ from tieline.sync.reconcile import Decision
 from tieline.sync.rewriting import is_rewriting
 
 
-class Braked(NamedTuple):
-    """What the brakes kept from being decided."""
-
-    deletions: dict[Side, int]
-    """By the side on which records would be deleted."""
-    clears: dict[tuple[Side, str], int]
-    """By side and field: in how many records it would be emptied."""
-    remakes: dict[Side, int]
-    """By the side on which records would be made anew, in a repair."""
-
-    def __bool__(self) -> bool:
-        return bool(self.deletions or self.clears or self.remakes)
-
-
 class Reconciler:
     """Decides about pairs, in one run."""
 
@@ -53,8 +40,8 @@ class Reconciler:
             msgspec.structs.replace(terms, left_gone=_remade(terms.left_gone), right_gone=_remade(terms.right_gone)) if remake else terms
         )
         self._any_differ = links.keeps_any(desk.db, desk.integration)
-        self.braked = Braked({}, {}, {})
-        self.stopped = Braked({}, {}, {})
+        self.braked = Counted({}, {}, {})
+        self.stopped = Counted({}, {}, {})
         """What is more than the brakes allow, and is never carried out."""
         self.unread: dict[Side, list[str]] = {side: [] for side in SIDES}
         """Records that would be written, and of which it is not known which version of them is known: they are read first."""

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tieline.dialects.dialect import System
-from tieline.engine import reconciling
 from tieline.engine.asked_again import AskedAgain
+from tieline.engine.brakes import Braked, Brakes
 from tieline.engine.deciding import Decider
-from tieline.engine.deletions import allowing
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.images import image_taker
@@ -21,11 +20,11 @@ from tieline.engine.intake import Intake
 from tieline.engine.ledger import Counts, Ledger, LedgerBeside, about
 from tieline.engine.matching import Matcher
 from tieline.engine.passes import Pass, Wanted, Way
-from tieline.engine.pipeline import Braked, Guard
+from tieline.engine.pipeline import Guard
 from tieline.engine.restoring import Restorer
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import Undoer
-from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
+from tieline.model.errors import Incomplete, Refused, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
@@ -38,8 +37,6 @@ from tieline.sync.rewriting import is_rewriting
 _MOST_OVERTAKEN: Final = 3
 """So often in a run a record is decided, if somebody changes it each time before it is written."""
 _ASKED_TOGETHER: Final = 500
-_NAMED: Final = 10
-"""So many records are named in a message."""
 
 
 class TwoWayPass(Pass):
@@ -72,6 +69,7 @@ class TwoWayPass(Pass):
         self._senders = {side: self._sender(side, store_id) if wanted.send else Nowhere() for side in SIDES}
         """By the side whose changes they send to the other."""
         self.ways = tuple(Way(job.halves[side].job, systems[OTHER[side]], self._ledgers[side], self._senders[side]) for side in SIDES)
+        self._brakes = Brakes(job, db, self._integration, allow_deletes=wanted.allow_deletes, allow_clears=wanted.allow_clears)
         self._mapped_anew = state.mapping is not None and state.mapping != job.fingerprint
         self._intakes = {side: self._intake(side) for side in SIDES}
         self._braked: Sequence[Braked] = ()
@@ -94,7 +92,7 @@ class TwoWayPass(Pass):
         return Intake(
             self.name, self._job.halves[side], self._systems[side], self._ledgers[side], self._integration, self._cursors[side],
             whole=self.wanted.full or self._mapped_anew or self._state.complete_at is None,
-            most_gone=self._most_deletes(side), approved=self.wanted.allow_deletes is not None, written_by=self._ledgers[OTHER[side]].integration, check_stopped=self._check_stopped, progress=self._progress,
+            most_gone=self._brakes.most_deletes(side), approved=self.wanted.allow_deletes is not None, written_by=self._ledgers[OTHER[side]].integration, check_stopped=self._check_stopped, progress=self._progress,
         )  # fmt: skip
 
     @property
@@ -217,15 +215,8 @@ class TwoWayPass(Pass):
         braked = decider.braked
         if not braked and not any(intake.missed for intake in self._intakes.values()):
             return
-        stopped = reconciling.Braked(
-            {side: number for side, number in braked.deletions.items() if number > self._most_deletes(side)},
-            {key: number for key, number in braked.clears.items() if number > self._most_clears(key[0])},
-            {side: number for side, number in braked.remakes.items() if number > self._most_deletes(side)},
-        )
-        stops = [self._too_many_gone(side, sorted(intake.missed)) for side, intake in self._intakes.items() if intake.missed]
-        stops += [self._too_many_deletes(side, number) for side, number in stopped.deletions.items()]
-        stops += [self._too_many_remakes(side, number) for side, number in stopped.remakes.items()]
-        stops += [self._too_many_clears(side, field, number) for (side, field), number in stopped.clears.items()]
+        stopped = self._brakes.more_than_allowed(braked)
+        stops = self._brakes.told(stopped, decider.missed)
         if self.wanted.send:
             decider.stop(stopped)
         else:
@@ -233,15 +224,7 @@ class TwoWayPass(Pass):
         if braked:
             await decider.decide(braked_too=True)
         if stops and self.wanted.send:
-            repairs, others = ([stop for stop in stops if (stop.option == "--allow") is is_repair] for is_repair in (True, False))
-            raise SafetyStop(
-                f"{self.name}: {'; '.join(map(str, stops))}: none of them was sent, everything else was",
-                next_step=f"find out why they are gone; if they are to be made again, `tieline verify {self.name} --repair {allowing(repairs)}`"
-                + (f", then `tieline run {self.name} {allowing(others)}`" if others else "")
-                if repairs
-                else f"look at them with `tieline plan {self.name}`; if they are meant, `tieline run {self.name} {allowing(stops)}`; "
-                "`brakes` in the integration holds for every run",
-            )
+            raise self._brakes.stop(stops)
 
     async def _read_first(self, decider: Decider) -> None:
         """Read records that are to be written on condition that they are as they were known, and of which it is not known which version that was.
@@ -281,42 +264,6 @@ class TwoWayPass(Pass):
             decider.looked = self._looked
             await decider.decide_these(meant)
             self.drained = await self._drain()
-
-    def _most_deletes(self, side: Side) -> int:
-        """Return how many records of a side may be deleted in this run, or be gone from it."""
-        if self.wanted.allow_deletes is not None:
-            return self.wanted.allow_deletes
-        brakes = self._job.spec.brakes
-        return self._limit(brakes.deletes, brakes.deletes_share, side)
-
-    def _limit(self, most: int, share: float | None, side: Side) -> int:
-        if share is None:
-            return most
-        return min(most, int(share * pairs.count(self._ledgers["left"].db, self._integration, side)))
-
-    def _most_clears(self, side: Side) -> int:
-        """Return in how many records of a side one field may be emptied in this run."""
-        if self.wanted.allow_clears is not None:
-            return self.wanted.allow_clears
-        brakes = self._job.spec.brakes
-        return self._limit(brakes.clears, brakes.clears_share, side)
-
-    def _too_many_gone(self, side: Side, ids: list[str]) -> Braked:
-        more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-        words = f"{len(ids)} records are not shown by {self._job.halves[side].place} any more ({', '.join(ids[:_NAMED])}{more})"
-        return Braked(len(ids), self._most_deletes(side), words, ids)
-
-    def _too_many_deletes(self, side: Side, number: int) -> Braked:
-        words = f"{number} records of {self._job.halves[side].place} would be deleted, because their counterparts were"
-        return Braked(number, self._most_deletes(side), words)
-
-    def _too_many_remakes(self, side: Side, number: int) -> Braked:
-        words = f"{number} records are gone from {self._job.halves[side].place}, and would be made anew"
-        return Braked(number, self._most_deletes(side), words, option="--allow")
-
-    def _too_many_clears(self, side: Side, field: str, number: int) -> Braked:
-        words = f"`{field}` would be emptied in {number} records of {self._job.halves[side].place}"
-        return Braked(number, self._most_clears(side), words, option="--allow-clears")
 
     async def _put(self, side: Side, deliveries: Sequence[Delivery]) -> None:
         if deliveries:

@@ -294,7 +294,9 @@ def test_deletions_are_allowed_one_integration_at_a_time(world):
     said = world.tieline("run", "--allow-deletes", "5")
 
     cleared = world.tieline("run", NAME, "--allow-clears", "5")
+    sided = world.tieline("run", NAME, "--only", "1", "--side", "right")
 
     assert 2 == said.code
     assert "--allow-deletes needs the integration's name" in said.err
+    assert (2, True) == (sided.code, "goes one way, and is run for records of its source" in sided.err)
     assert (2, True) == (cleared.code, "goes one way, where no brake is on emptied fields" in cleared.err)

@@ -348,7 +348,10 @@ def test_options_that_have_no_place_in_a_two_way_integration_begin_no_run(met):
     last = met.tieline("status", "--json").json[0]["last_run"]
     refused = met.tieline("run", NAME, "--limit", "1")
 
+    alone = met.tieline("run", NAME, "--side", "right")
+
     assert (2, True) == (refused.code, "`--limit` has no place here" in refused.err)
+    assert (2, True) == (alone.code, "--side goes with --only" in alone.err)
     assert last == met.tieline("status", "--json").json[0]["last_run"]
 
 

@@ -218,6 +218,27 @@ def test_a_creation_that_was_given_up_is_tried_again_once_the_record_changes(new
     assert ["Anna"] == [member["name"] for member in world.members.records]
 
 
+def test_one_record_of_either_side_is_run_by_itself(new: NewWorld) -> None:
+    """Both systems number from 1: the side says whose number is meant."""
+    world = new(*(Collection(name, FIELDS, ids="number", find=("email",)) for name in ("leads", "members")))
+    for name in ("ann", "bob"):
+        world.members.add(email=f"{name}@x", name=name, phone="")
+    for name in ("bob", "ann"):
+        world.leads.add(email=f"{name}@x", name=name, phone="")
+    world.run()
+    for member in list(world.members.records):
+        world.members.change(member["id"], phone=f"of {member['name']}")
+    (ann,) = world.members.where("email", "ann@x")
+    new_one = world.members.add(email="cy@x", name="cy", phone="")
+
+    of_right, entered = (world.run(only=str(id), side="right") for id in (ann["id"], new_one))
+    wrong = world.run(only="99", side="right")
+
+    assert {"ann@x": "of ann", "bob@x": "", "cy@x": ""} == {lead["email"]: lead["phone"] for lead in world.leads.records}
+    assert (1, 1) == (of_right.counts.updated, entered.counts.created)
+    assert ("failed", "mail.members has no record 99") == (wrong.state, wrong.error)
+
+
 def test_an_edit_of_which_the_list_of_changes_does_not_tell_is_found_by_verify_and_by_reading_everything(new: NewWorld) -> None:
     """Somebody edits by a bulk tool that leaves the time alone: no later run that asks for what has changed comes upon it."""
     world = new(*(Collection(name, FIELDS, find=("email",), changed_since="time") for name in ("leads", "members")))

@@ -46,6 +46,10 @@ Folder = Annotated[
 ]
 Integration = Annotated[str | None, typer.Argument(help="The integration; all of them without it.", show_default=False)]
 OneIntegration = Annotated[str, typer.Argument(help="The integration.")]
+OnlySide = Annotated[
+    Literal["left", "right"] | None,
+    typer.Option("--side", help="With --only, of a two-way integration: the side of that record; left by default.", show_default=False),
+]
 AllowDeletes = Annotated[
     int | None,
     typer.Option(
@@ -114,6 +118,7 @@ def plan(
         int | None, typer.Option(help="Look at so many records only; not of a two-way integration.", min=1, show_default=False)
     ] = None,
     only: Annotated[str | None, typer.Option(help="Look at the record with this id only.", show_default=False)] = None,
+    side: OnlySide = None,
     full: Full = False,
     moved: Moved = False,
     allow_deletes: AllowDeletes = None,
@@ -130,7 +135,7 @@ def plan(
     from tieline.engine.passes import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
+        wanted = Wanted(limit=limit, only=only, side=side, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
         raise SystemExit(operate.plan(project, integration, wanted, out=out, show=show, mask=mask))
 
 
@@ -144,6 +149,7 @@ def run(
         int | None, typer.Option(help="Stop after so many records; not of a two-way integration.", min=1, show_default=False)
     ] = None,
     only: Annotated[str | None, typer.Option(help="Only the record with this id.", show_default=False)] = None,
+    side: OnlySide = None,
     full: Full = False,
     moved: Moved = False,
     allow_deletes: AllowDeletes = None,
@@ -158,7 +164,7 @@ def run(
     from tieline.engine.passes import Wanted
 
     with spoken_errors():
-        wanted = Wanted(limit=limit, only=only, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
+        wanted = Wanted(limit=limit, only=only, side=side, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
         raise SystemExit(operate.run(project, integration, wanted, plan=plan))
 
 

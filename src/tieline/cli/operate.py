@@ -87,6 +87,7 @@ async def _ping(project: Tieline) -> list[dict[str, Any]]:
 
 def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int, mask: bool) -> int:
     """Show what a run would write. Returns 4 when a brake would hold it."""
+    _check_side(wanted)
     if out is not None and (wanted.limit is not None or wanted.only is not None):
         raise TielineError("a part of a plan can't be carried out by itself: --out goes with neither --limit nor --only")
     with Tieline.open(folder, in_part=True) as project:
@@ -149,6 +150,11 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
         return within(project, work)
 
 
+def _check_side(wanted: Wanted) -> None:
+    if wanted.side is not None and wanted.only is None:
+        raise TielineError("--side goes with --only: a whole run reads both sides", next_step=f"--only ID --side {wanted.side}")
+
+
 def planned_owed(project: Tieline, name: str) -> int:
     """Return how many deliveries of earlier runs a run would send first."""
     return next((status.owed for status in project.status() if status.integration == name), 0)
@@ -156,6 +162,7 @@ def planned_owed(project: Tieline, name: str) -> int:
 
 def run(folder: Path, name: str | None, wanted: Wanted, *, plan: Path | None) -> int:
     """Run one integration, or all of them one after the other; a failure of one does not stop the others."""
+    _check_side(wanted)
     if plan is not None and (name is None or wanted.limit is not None or wanted.only is not None or wanted.full):
         raise TielineError(
             "--plan needs the integration's name, and goes with none of --limit, --only and --full",

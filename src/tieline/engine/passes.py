@@ -20,6 +20,7 @@ from tieline.model.errors import RemoteError, SafetyStop, TielineError
 from tieline.store import outbox, runs
 from tieline.store import state as shared
 from tieline.store.letters import Chosen
+from tieline.store.pairs import Side
 
 PATIENCE_SECONDS: Final = 10.0
 """What a sender gets to end what is under way once a run is to end."""
@@ -66,6 +67,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """Stop after so many records; the cursor stays."""
     only: str | None = None
     """Only the record with this id; the cursor stays."""
+    side: Side | None = None
+    """Of a two-way integration: the side that `only` is a record of; the left one when None."""
     redrive: tuple[int, ...] | Chosen = ()
     """Decide these dead letters again, and read nothing; `limit` is of them then."""
     pace: float | None = None

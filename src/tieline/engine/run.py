@@ -270,6 +270,8 @@ def _check_options(name: str, job: CompiledIntegration | TwoWayIntegration, want
     if isinstance(job, TwoWayIntegration):
         if wanted.limit is not None and not wanted.redrive:
             why = "is two-way, and nothing is decided before both sides were read whole: `--limit` has no place here"
+    elif wanted.side is not None:
+        why = "goes one way, and is run for records of its source: `--side` has no place here"
     elif wanted.allow_clears is not None:
         why = "goes one way, where no brake is on emptied fields: `--allow-clears` has no place here"
     if why:

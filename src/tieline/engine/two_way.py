@@ -139,7 +139,7 @@ class TwoWayPass(Pass):
             restorer = Restorer(self._job, self._ledgers, self._put, wanted.restore) if wanted.restore is not None else None
             again = AskedAgain(self._job, self._ledgers, self._systems, self._intakes, self._check_stopped)
             if wanted.only is not None:
-                await self._read_one(wanted.only, again)
+                await self._read_one(wanted.side or "left", wanted.only, again)
             elif wanted.undo is not None:
                 await undoer.undo(wanted.undo)
             else:
@@ -183,20 +183,23 @@ class TwoWayPass(Pass):
             if any_:
                 await way.sender.drain()
 
-    async def _read_one(self, id: str, again: AskedAgain) -> None:
-        """Read one record of the left side, and its counterpart, or look for one."""
+    async def _read_one(self, side: Side, id: str, again: AskedAgain) -> None:
+        """Read one record of a side, and its counterpart, or look for one."""
         for half in self._job.halves.values():
             if not half.features.get:
                 raise Refused(
                     f"{half.place} can't be asked for one record", next_step="declare `get` for it in the connector, or run it whole"
                 )
-        half = self._job.left
+        half, there = self._job.halves[side], self._job.halves[OTHER[side]]
         with about(records=[id]):
-            if await self._systems["left"].get(half.resource, id) is None:
-                raise TielineError(f"{half.place} has no record {id}", next_step="check the id; a whole run finds what is gone")
-        if not await again.read([("left", id)]):
+            if await self._systems[side].get(half.resource, id) is None:
+                raise TielineError(
+                    f"{half.place} has no record {id}",
+                    next_step=f"check the id (of {there.place}: `--side {there.side}`); a whole run finds what is gone",
+                )
+        if not await again.read([(side, id)]):
             raise Refused(
-                f"{self._job.right.place} can't be searched by a match key: whether {id} has a counterpart there, only a whole run can tell",
+                f"{there.place} can't be searched by a match key: whether {id} has a counterpart there, only a whole run can tell",
                 next_step=f"declare `find` for {' or '.join(self._job.spec.match)} in its connector, or `tieline run {self.name}`",
             )
 

@@ -6,7 +6,7 @@ from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
 from tieline.mapping.inverses import BACK
 from tieline.mapping.keys import normalise_key, normaliser
-from tieline.mapping.laws import Broken, broken_laws
+from tieline.mapping.laws import Broken, broken_laws, written
 from tieline.mapping.when import CompiledWhen, compile_projection, compile_when
 from tieline.model.paths import flatten, format_path, get, nest, parse_path, put
 
@@ -41,4 +41,5 @@ __all__ = [
     "parse_path",
     "problems",
     "put",
+    "written",
 ]

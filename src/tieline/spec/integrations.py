@@ -143,6 +143,10 @@ class Example(Declared):
     """The destination's fields, as the mapping must make them; fields that are not named are not compared."""
     parked: str | None = None
     """Or: a part of the reason for which the record is parked."""
+    edited: dict[str, Any] | None = None
+    """Of a two-way integration: what somebody then makes of fields on the right, by address; the others say what `given` has made of them."""
+    becomes: dict[str, Any] | None = None
+    """With `edited`: the fields of the left, as the way back must make them then; fields that are not named are not compared."""
 
 
 class Unavailable(Declared):

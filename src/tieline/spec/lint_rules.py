@@ -19,9 +19,10 @@ from tieline.mapping import (
     get,
     nest,
     problems,
+    written,
 )
 from tieline.model.errors import Complaint, MappingError, SpecError
-from tieline.model.records import ABSENT, encode_json
+from tieline.model.records import ABSENT, Record, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import Fields, covers, with_declared_zones
 from tieline.spec.findings import Findings
@@ -183,10 +184,10 @@ class _Judge:
                 (self._resource, self._integration.target, forward, unmatched.left),
                 (self._left, self._integration.source, tuple(self._back), unmatched.right),
             ]
-        for resource, place, written, unmatched_there in sides:
+        for resource, place, given, unmatched_there in sides:
             if resource is not None and unmatched_there in ("create", None):
                 for address, field in resource.fields.items():
-                    if field.required and not covers(written, address):
+                    if field.required and not covers(given, address):
                         self._found.error(("map",), f"`{place}` requires `{address}`, and no rule gives it", self._giving(address, place))
 
     def _giving(self, address: str, place: str) -> str:
@@ -237,6 +238,8 @@ class _Judge:
         if (example.expect is None) == (example.parked is None):
             self._found.error(at, "what must come out? one of `expect` and `parked`")
             return
+        if not self._is_way_back_whole(at, example):
+            return
         rules = {target: rule for target, rule in self._rules.items() if not _asks_store(rule)}
         both = self._both_ways(rules) if self._integration.two_way else None
         mapping = both.forward if both is not None else compile_mapping(rules, functions=self._functions)
@@ -252,9 +255,48 @@ class _Judge:
         elif reasons:
             self._found.error((*at, "expect"), f"the record would be parked: {'; '.join(reasons)}")
         else:
-            self._compare((*at, "expect"), example.expect or {}, values)
+            self._compare((*at, "expect"), example.expect or {}, values, self._integration.map)
             if both is not None:
+                known = len(self._found.complaints)
                 self._laws((*at, "given"), both, example.given)
+                if example.edited is not None and example.becomes is not None and len(self._found.complaints) == known:
+                    self._edited(at, both, nest(dict(values)), example.edited, example.becomes)
+
+    def _is_way_back_whole(self, at: tuple[Key, ...], example: Example) -> bool:
+        """Complain of an example whose way back can't be tried; return whether it can, or none is asked for."""
+        named = [name for name in ("edited", "becomes") if getattr(example, name) is not None]
+        if not named:
+            return True
+        if not self._integration.two_way:
+            self._found.error((*at, named[0]), f"`{named[0]}` is for two-way integrations", "take it out")
+        elif example.parked is not None:
+            self._found.error(
+                (*at, named[0]), f"`{named[0]}` goes with `expect`: what is parked is not on the right", "take one of them out"
+            )
+        elif named == ["edited"]:
+            self._found.error((*at, "edited"), "what must the left get? `becomes` is missing", "add `becomes: {FIELD: VALUE}`")
+        elif named == ["becomes"]:
+            self._found.error((*at, "becomes"), "what does the right say then? `edited` is missing", "add `edited: {FIELD: VALUE}`")
+        else:
+            return True
+        return False
+
+    def _edited(self, at: tuple[Key, ...], both: BothWays, right: Record, edited: Mapping[str, Any], becomes: Mapping[str, Any]) -> None:
+        """Run the way back of an example, and say where what came out differs."""
+        known = len(self._found.complaints)
+        for address in edited:
+            self._read(self._target, self._integration.target, (*at, "edited", address), address)
+        if len(self._found.complaints) > known:
+            return
+        try:
+            values = both.back(written(right, dict(edited)))
+        except MappingError as error:
+            self._found.error((*at, "edited"), f"can't go back: {error}")
+            return
+        if reasons := self._refused(self._left, values, create=False):
+            self._found.error((*at, "becomes"), f"the left would refuse it: {'; '.join(reasons)}")
+        else:
+            self._compare((*at, "becomes"), becomes, values, both.rules_back)
 
     def _both_ways(self, rules: Mapping[str, str | Rule]) -> BothWays:
         left, right = (resource.fields if resource is not None else {} for resource in (self._left, self._resource))
@@ -281,7 +323,9 @@ class _Judge:
         elif not any(expected in reason for reason in reasons):
             self._found.error((*at, "parked"), f"expected {shown(expected)}, but it is parked with: {'; '.join(reasons)}")
 
-    def _compare(self, at: tuple[Key, ...], expected: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    def _compare(
+        self, at: tuple[Key, ...], expected: Mapping[str, Any], values: Mapping[str, Any], rules: Mapping[str, str | Rule]
+    ) -> None:
         record = nest(dict(values))
         for address, value in expected.items():
             keys = (*at, address)
@@ -290,11 +334,11 @@ class _Judge:
             except ValueError as error:
                 self._found.error(keys, str(error))
                 continue
-            rule = self._integration.map.get(address)
+            rule = rules.get(address, self._back.get(address) if rules is not self._integration.map else None)
             if rule is not None and _asks_store(rule):
                 self._found.warning(keys, "comes from another integration's links, so an example can't show it", "take it out")
             elif actual is ABSENT:
-                hint = "" if rule is not None else nearest(address, self._integration.map)
+                hint = "" if rule is not None else nearest(address, rules)
                 self._found.error(keys, f"expected {literal(value)}, but the field is not written", hint)
             elif not _same(value, actual):
                 self._found.error(keys, f"expected {literal(value)}, but it becomes {literal(actual)}")

@@ -42,7 +42,7 @@ def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: in
                     output.hide(personal_values(project, name, [side for finding in findings for side in finding.sides]))
                 code = code_of_verified(verified)
                 if not output.json_mode:
-                    _print(project, verified, findings, repairing=repair)
+                    print_verified(project, verified, findings, repairing=repair)
                 if not repair:
                     if output.json_mode:
                         output.json({**plain(verified), "findings": plain(findings)})
@@ -84,7 +84,8 @@ def _progress_of(name: str) -> Iterator[Callable[[Verified], None]]:
         yield progress
 
 
-def _print(project: Tieline, verified: Verified, findings: list[Finding], *, repairing: bool) -> None:
+def print_verified(project: Tieline, verified: Verified, findings: list[Finding], *, repairing: bool) -> None:
+    """Print what was found, and what can be done about it; with `repairing` it is being done."""
     spec = project.project.integrations[verified.integration]
     output.console.print(f"[bold]{escape(verified.integration)}[/]: both systems read in {age(verified.seconds)}")
     output.print(f"  {verified.source_read:,} in {spec.source}")

@@ -159,6 +159,24 @@ def test_a_conflict_is_looked_at_and_resolved_for_either_side(met):
     assert 0 == met.tieline("conflicts", "list").code
 
 
+def test_the_counts_of_a_plan_add_up_whatever_is_held(met):
+    """Ada has a conflict, and another field that goes over; Mary had one before."""
+    met.edit("mary", "Maria", "Marie")
+    met.tieline("run")
+    met.edit("mary", left="Smith", field="last_name")
+    met.edit("ada", "Adah", "Adele")
+    met.edit("ada", left="King", field="last_name")
+    met.edit("jean", "Jane", "Jeanne")
+    planned = met.tieline("plan", NAME, "--full").out
+    counts = re.search(
+        r"(\d+) read: (\d+) to create, (\d+) to update, (\d+) to delete .*?\), (\d+) unchanged, (\d+) filtered, (\d+) to hold", planned
+    )
+    read, *parts = map(int, counts.groups())
+
+    assert read == sum(parts), planned
+    assert "1 to hold, and 1 of those to write in a part" in planned, "Mary is held already, and counted as written"
+
+
 def test_a_ruling_about_what_a_side_does_not_say_any_more_is_asked_again(met):
     met.edit("ada", "Adah", "Adele")
     met.edit("jean", "Betty", "Jeanne")
@@ -203,6 +221,7 @@ def test_what_a_policy_overwrote_is_listed_and_given_back_to_both_sides(met):
     restored = met.tieline("conflicts", "restore", str(one["event"]), *REASON)
     met.tieline("run")
     met.tieline("run", "--full")
+    twice = met.tieline("conflicts", "restore", str(one["event"]), *REASON)
     (after,) = met.tieline("conflicts", "list", "--decided", "--json").json
     told = met.tieline("explain", *RIGHT.split(), one["record"]).out
     mirrored = met.tieline("explain", *LEFT.split(), str(met.lead("ada")["id"])).out
@@ -212,6 +231,8 @@ def test_what_a_policy_overwrote_is_listed_and_given_back_to_both_sides(met):
     assert 0 == restored.code
     assert ("King", "King") == (met.lead("ada")["last_name"], met.member("ada")["merge_fields"]["LNAME"])
     assert after["restored_at"] is not None
+    assert (2, True) == (twice.code, "say that already" in twice.err)
+    assert 1 == told.count("restored by hand")
     assert told == mirrored
     assert re.search(r"conflict decided .*restored by hand .*→ crm.leads.*→ email.members", told, re.DOTALL)
     assert 0 == met.tieline("status").code
@@ -396,6 +417,7 @@ def test_status_counts_pairs_and_says_what_waits_while_a_system_is_down(met):
     }
     assert down["watermark"] < down["pairs"]["staged_since"]
     assert "3 in sync, 0 excluded, 1 held, 0 failing" in shown
+    assert "100.0% of what could be sent arrived" in shown
     assert "1 change read and not decided yet" in shown
     assert "staged  crm.leads was read, and is not decided yet" in told
     assert (4, 0) == (up["pairs"]["in_sync"], up["pairs"]["staged"])

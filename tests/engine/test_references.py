@@ -2,6 +2,7 @@
 
 from tests.engine.world import NAME, World, told
 
+from tieline.engine import unmatched
 from tieline.testing import Collection
 
 PEOPLE = {"email": {"type": "string"}, "name": {"type": "string"}, "org": {"type": "string"}}
@@ -44,11 +45,14 @@ def test_a_child_waits_visibly_for_its_parent_and_goes_on_when_it_appears_whiche
 
     first = world.run()
     waiting = world.letters()
+    with world.store() as db:
+        alone, settled = [(one.state, one.why) for one in unmatched.every(db)], unmatched.count_settled(db)
     world.run("orgs")
     second = world.run()
 
     assert {"attention": 2, "held": 2} == told(first)
     assert ["waiting", "waiting"] == [letter.cause for letter in waiting]
+    assert ([("waiting", letter.message) for letter in waiting], 0) == (alone, settled), "they do not wait for nobody"
     assert {"green": 2, "created": 2} == told(second)
     assert of(world.firms, "code", "acme")["id"] == of(world.members, "email", "ann@x")["org"]
     assert of(world.orgs, "code", "best")["id"] == of(world.leads, "email", "bob@x")["org"]

@@ -294,3 +294,18 @@ def test_what_one_field_can_t_become_on_the_other_side_keeps_no_other_field_from
     assert ("anna@x", "Annabel", "+61 2 0000 0002") == (lead["email"], lead["name"], lead["phone"])
     assert {k: lead[k] for k in FIELDS} == {k: member[k] for k in FIELDS}
     assert [] == list(world.letters())
+
+
+def test_what_arrives_of_another_field_resolves_no_conflict_in_the_story(new: NewWorld) -> None:
+    """The conflict is asked again, because a side was edited since; the telephone number went over."""
+    world = new()
+    left, right = _met(world)
+    world.leads.change(left, name="Anna")
+    world.members.change(right, name="Anne")
+    world.run()
+    world.leads.change(left, name="Annie", phone="1")
+    world.run()
+
+    assert "1" == world.members.record(right)["phone"]
+    assert ["conflict"] == [letter.cause for letter in world.letters()]
+    assert "resolved" not in [moment.what for moment in world.story(left).moments]

@@ -17,7 +17,7 @@ from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine.brakes import allowing
 from tieline.engine.passes import Outcome, Wanted
-from tieline.engine.planning import PlannedWrite
+from tieline.engine.planning import Plan, PlannedWrite
 from tieline.model.errors import SpecError, TielineError
 from tieline.spec.reader import find_project_folder, read_project_in_part, read_project_with_complaints
 
@@ -123,13 +123,14 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                 if total:
                     output.print()
                 owed = planned_owed(project, name)
-                ways = ""
+                ways, held, parked = "", f"{counts['held']} to hold", counts["dead"]
                 if project.is_two_way(name):
+                    held, parked = _held_text(made), planned.parked
                     sides = {project.place_of(name, side): number for side, number in made.writes_to().items()}
                     ways = " (" + "; ".join(f"{place}: {in_words(number)}" for place, number in sides.items()) + ")"
                 output.console.print(
                     f"[bold]{escape(name)}[/]: {planned.read} read: {counts['create']} to create, {counts['update']} to update, {counts['delete']} to delete{escape(ways)}, "
-                    f"{planned.unchanged} unchanged, {planned.filtered} filtered, {counts['held']} to hold, {counts['dead']} to park"
+                    f"{planned.unchanged} unchanged, {planned.filtered} filtered, {held}, {parked} to park"
                     + (f"; {plural(planned.webhooks, 'webhook')} looked into" if planned.webhooks else "")
                     + (f"; {owed} owed from earlier runs" if owed else "")
                 )
@@ -153,6 +154,13 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
 def _check_side(wanted: Wanted) -> None:
     if wanted.side is not None and wanted.only is None:
         raise TielineError("--side goes with --only: a whole run reads both sides", next_step=f"--only ID --side {wanted.side}")
+
+
+def _held_text(made: Plan) -> str:
+    """Return how many records of a two-way integration would be held, or are; a record of which a part is written is counted as written."""
+    already = made.outcome.counts.held + made.held_besides - made.counts()["held"]
+    besides = f", and {made.held_besides} of those to write in a part" if made.held_besides else ""
+    return f"{made.outcome.counts.held} to hold{f' ({already} are held already)' if already > 0 else ''}{besides}"
 
 
 def planned_owed(project: Tieline, name: str) -> int:

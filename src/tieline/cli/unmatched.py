@@ -85,7 +85,7 @@ def list_unmatched(
             output.print(of_other_direction(name), style="dim")
         if held_in - project.one_way:
             output.print("`tieline unmatched link NO ID`, `create NO`, `ignore NO`, each with --reason …", style="dim")
-        if any(one.id is None for one in shown):
+        if any(one.id is None and one.state != "waiting" for one in shown):
             output.print("those without a number wait for nobody: `create --integration NAME --side SIDE --record ID`", style="dim")
         return code
 

@@ -78,6 +78,13 @@ class Plan:
             counts[operation if state == "sending" else state] += number
         return counts
 
+    @property
+    def held_besides(self) -> int:
+        """How many of the records of which something would be written would also have a field held: they are counted once, as written."""
+        sql = """SELECT count(*) FROM (SELECT 1 FROM delivery WHERE run = ? AND state IN ('held', 'sending')
+                 GROUP BY integration, source_id HAVING count(DISTINCT state) = 2)"""
+        return int(self._db.read(sql, (self.outcome.run,))[0][0])
+
     def writes_to(self) -> dict[Side, dict[str, int]]:
         """Return how many records would be created, updated and deleted on each side of a two-way integration."""
         sides, found = runs.sides(self._db), {side: {"create": 0, "update": 0, "delete": 0} for side in SIDES}

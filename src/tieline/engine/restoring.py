@@ -96,6 +96,11 @@ class Restorer:
                 if a in made and a not in half.job.only_create and not same(made[a], other.get(a, ABSENT))
             },
         }
+        if not any(writes.values()):
+            raise Refused(
+                f"{half.place} {one.record} and its counterpart say that already, in `{one.field}`; nothing was given back",
+                next_step=f"`tieline explain {half.place.replace('.', ' ')} {one.record}` tells what was written, and when",
+            )
         for side, before, counterpart in ((half.side, says, source), (there.side, other, record)):
             if writes[side]:
                 decided.send(OTHER[side], self._delivery(side, pair, writes[side], before, counterpart))

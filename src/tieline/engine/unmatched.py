@@ -6,6 +6,7 @@ What a person says is written into the letter that holds the record; the next de
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
@@ -24,6 +25,8 @@ from tieline.store.pairs import SIDES, Pair, Side
 
 KIND: Final = "unmatched"
 _ALONE: Final = ("ignored", "alone", "new")
+_WAITING: Final = "waiting"
+_TOGETHER: Final = 500
 
 
 class Candidate(msgspec.Struct):
@@ -45,7 +48,7 @@ class Unmatched(msgspec.Struct):
     record: str
     state: str
     """held: it waits for a person; ignored: by the integration's `unmatched`; alone: its counterpart was deleted, they were unlinked, or a
-    person ignores it; new: not decided yet."""
+    person ignores it; new: not decided yet; waiting: for the counterpart of a record that it refers to, and it goes on by itself then."""
     key: str
     says: Values
     """What it says, as the mapping reads it."""
@@ -72,7 +75,8 @@ def every(db: Database, *, integration: str | None = None, side: Side | None = N
         for each in SIDES if settled else ():
             if side in (None, each):
                 where = f"verdict IN {_ALONE} AND {each}_id IS NOT NULL AND {pairs.OTHER[each]}_id IS NULL"
-                yield from (_alone(name, each, pair) for pair in pairs.every(db, number, where))
+                waiting = dict(_waiting(db, number, numbers[each], each))
+                yield from (_alone(name, each, pair, waiting.get(pair.id_of(each) or "")) for pair in pairs.every(db, number, where))
 
 
 def count_settled(db: Database, *, integration: str | None = None, side: Side | None = None) -> int:
@@ -84,7 +88,21 @@ def count_settled(db: Database, *, integration: str | None = None, side: Side | 
             for (verdict, left, right), pairs_ in pairs.counts(db, number).items():
                 alone: Side = "left" if left else "right"
                 found += pairs_ if verdict in _ALONE and left != right and side in (None, alone) else 0
+            for other, each in sides.items():
+                if names[other] == name and side in (None, each):
+                    found -= sum(1 for _ in _waiting(db, number, other, each))
     return found
+
+
+def _waiting(db: Database, number: int, outbox_number: int, side: Side) -> Iterator[tuple[str, Delivery]]:
+    """Yield the records without a counterpart that wait for another one, to which they refer, to get its own; each with its letter."""
+    rest = letters.read(db, outbox_number, Chosen(_WAITING))
+    while portion := list(itertools.islice(rest, _TOGETHER)):
+        known = pairs.of(db, number, side, [letter.source_id for letter in portion])
+        for letter in portion:
+            pair = known.get(letter.source_id)
+            if pair is not None and not pair.linked and pair.verdict in _ALONE:
+                yield letter.source_id, letter
 
 
 def rule(db: Database, ids: Sequence[int], ruling: Literal["create", "ignore"], reason: str, *, now: float) -> dict[str, tuple[int, ...]]:
@@ -160,6 +178,9 @@ def _held(db: Database, name: str, number: int, side: Side, delivery: Delivery) 
     )  # fmt: skip
 
 
-def _alone(name: str, side: Side, pair: Pair) -> Unmatched:
+def _alone(name: str, side: Side, pair: Pair, letter: Delivery | None) -> Unmatched:
     says = decode_json(pair.shadow_of(side) or b"{}")
+    if letter is not None:
+        message = str(letter.why.get("message", ""))
+        return Unmatched(None, name, side, letter.source_id, "waiting", pair.shown_key(side), says, message, [], letter.accepted_at, None)
     return Unmatched(None, name, side, pair.id_of(side) or "", pair.verdict, pair.shown_key(side), says, "", [], None, None)

@@ -150,12 +150,18 @@ def _resolved(deliveries: Sequence[outbox.Delivery]) -> list[Moment]:
     for delivery in deliveries:
         if delivery.state == "superseded" and letters.was_letter(delivery.state, delivery.why):
             before.append(delivery)
-        elif delivery.state == "delivered" and before:
-            numbers = ", ".join(str(letter.id) for letter in before)
+        elif delivery.state == "delivered" and (settled := [letter for letter in before if _settles(delivery, letter)]):
+            numbers = ", ".join(str(letter.id) for letter in settled)
             text = f"dead letter {numbers}: a later version of it arrived"
-            found.append(Moment(delivery.settled_at or delivery.accepted_at, "resolved", text, delivery.settled_run, before[-1].id))
-            before = []
+            found.append(Moment(delivery.settled_at or delivery.accepted_at, "resolved", text, delivery.settled_run, settled[-1].id))
+            before = [letter for letter in before if letter not in settled]
     return found
+
+
+def _settles(delivery: outbox.Delivery, letter: outbox.Delivery) -> bool:
+    """Whether what arrived is of what a letter was about: of a conflict, of the fields that both sides disagreed in."""
+    fields = {*(letter.why.get("left") or ()), *(letter.why.get("right") or ())}
+    return delivery.operation != "update" or not fields or not fields.isdisjoint(delivery.fields)
 
 
 def _moments(

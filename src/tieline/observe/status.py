@@ -86,7 +86,7 @@ class IntegrationStatus(msgspec.Struct):
     delivered: int
     """Deliveries that ever arrived."""
     success_rate: float | None
-    """Delivered, as a share of what was delivered and what is parked or held."""
+    """Delivered, as a share of what was delivered and what is parked; what is held nobody could send yet."""
     calls: dict[str, Any]
     watermark: float | None
     """Up to when everything is settled."""
@@ -156,7 +156,7 @@ def status_of(
         open_["sending"] = sending
     owed = open_.get("owed", 0) + open_.get("unknown", 0) + sending
     dead, held, delivered = open_.get("dead", 0), open_.get("held", 0), sum(outbox.delivered(db, number) for number in numbers)
-    judged = delivered + dead + held
+    judged = delivered + dead
     oldest = _first(outbox.oldest_owed(db, number) for number in numbers)
     was_two_way = beside is not None and spec is not None and not spec.two_way
     pairs = _pairs(db, known.id, beside.id, dead, held) if beside is not None and not was_two_way else None

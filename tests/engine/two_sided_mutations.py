@@ -11,6 +11,7 @@ import pytest
 
 from engine import mutations
 from tieline.engine import meetings
+from tieline.engine.brakes import Brakes
 from tieline.engine.decided import Decided
 from tieline.engine.intake import Intake
 from tieline.engine.reconciling import Reconciler
@@ -183,7 +184,7 @@ def rounds_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 @noticed("are deleted in one run, and the brake allows", 50, 76)
 def deletions_have_no_brake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is gone on one side is deleted on the other, however much it is."""
-    monkeypatch.setattr(TwoWayPass, "_most_deletes", lambda self, side: 1000)
+    monkeypatch.setattr(Brakes, "most_deletes", lambda self, side: 1000)
 
 
 @noticed("is there already|was made on the .* times", 53, 114)

@@ -53,6 +53,7 @@ class Simulation:
         self.target, mail = self._target()
         if self.source.tombstones:
             self.deletes = chance.choice(["ignore", "delete", "archive"])
+        self._apart()
         self.when = "new.status == 'open'" if chance.random() < 0.25 else None
         matched = bool(self.target.find or self.target.lists) and (not mail["idempotency"] or chance.random() < 0.8)
         if not matched and not self.target.upsert and self.target.tells == "nothing":
@@ -117,7 +118,7 @@ class Simulation:
             k: v
             for k, v in vars(self.source).items()
             if k in ("paging", "page_size", "order", "changed_since", "tombstones", "list_lag", "ids")
-            or (k in ("total", "counted_marks", "ceiling", "at_ceiling", "windows", "conditional", "precision") and v)
+            or (k in ("feed", "feed_lag", "total", "counted_marks", "ceiling", "at_ceiling", "windows", "conditional", "precision") and v)
         }
         there = {
             k: v
@@ -168,6 +169,15 @@ class Simulation:
             tombstones=changed_since is not None and chance.random() < 0.6,
             **more,
         )
+
+    def _apart(self) -> None:
+        """Let some of the sources that do not tell of deletions in their list tell of them apart."""
+        chance = random.Random(f"apart {self.seed}")
+        if self.source.tombstones or chance.random() < 0.5:
+            return
+        self.source.feed = chance.choice(["time", "version", "whole"])
+        self.source.feed_lag = chance.choice([0.0, 3.0]) if self.source.feed == "time" else 0.0
+        self.deletes = chance.choice(["ignore", "delete", "archive"])
 
     def _target(self) -> tuple[Collection, dict[str, Any]]:
         chance = self.chance
@@ -236,7 +246,7 @@ class Simulation:
             leads.add(email=email, name=self._name(), rev=1, tag=chance.choice("ab"), status=chance.choice(["open", "lost"]))
             return
         id = chance.choice(ids)
-        if what < 0.4 and self.source.tombstones:
+        if what < 0.4 and (self.source.tombstones or self.source.feed):
             leads.remove(id)
             self.gone.add(str(id))
             return

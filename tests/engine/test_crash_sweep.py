@@ -19,6 +19,7 @@ from engine.world import World, leads, members
 from tieline.engine.passes import Outcome
 from tieline.model.errors import StoreError
 from tieline.testing import LOST, REFUSED, UNANSWERED, Crash, Fault, Process, SimulatedDatabase, answering, error, garbled, slow, throttled
+from tieline.testing.collection import Burial
 
 BAD = "refuse me"
 
@@ -89,6 +90,24 @@ class Told(Scenario):
         new = world.leads.add(email="new@example.com", name="New", rev=1)
         for kind, id in (("deleted", ids[0]), ("changed", ids[1]), ("changed", new), ("deleted", 4711), ("changed", 4712)):
             world.webhook("leads", kind, id)
+
+
+class ToldApart(Scenario):
+    """The list hides what was deleted; a feed tells of it, in two pages, and of one that is there all the same."""
+
+    source: ClassVar[Mapping[str, Any]] = {"changed_since": "time", "order": "changed", "feed": "time", "page_size": 2}
+    integration: ClassVar[Mapping[str, Any]] = {"deletes": "delete"}
+
+    def before(self, world: World) -> None:
+        """All but the new one are linked."""
+        ids = people(world, 5)
+        world.run()
+        world.clock.advance(61)
+        world.leads.change(ids[0], name="Changed", rev=2)
+        for id in ids[1:4]:
+            world.leads.remove(id)
+        world.leads.buried.append(Burial(ids[4], world.crm.now(), 0))
+        world.leads.add(email="new@example.com", name="New", rev=1)
 
 
 class Batches(Scenario):
@@ -201,7 +220,7 @@ class AnEarlierDoubt(Scenario):
 
 
 SCENARIOS = [
-    FirstMeeting, Changes, Told, Batches, AllOrNothing, KeysOnly, SearchThatLags, IdsThatAreNotTold, Upserts, Neither, Redrive, AfterAnOutage,
+    FirstMeeting, Changes, Told, ToldApart, Batches, AllOrNothing, KeysOnly, SearchThatLags, IdsThatAreNotTold, Upserts, Neither, Redrive, AfterAnOutage,
     AnEarlierDoubt,
 ]  # fmt: skip
 PAGE = answering(200, b"<html><body>Please log in</body></html>", {"Content-Type": "text/html"})

@@ -13,7 +13,7 @@ from tieline.testing.collection import Burial
 FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}}
 
 
-@pytest.fixture(params=["two-way"])
+@pytest.fixture(params=["one-way", "two-way"])
 def world(request, tmp_path) -> World:
     """Four records are linked."""
     more: dict[str, Any] = {"direction": "two-way", "conflict": "left", "deletes": {"left": "delete", "right": "ignore"}}

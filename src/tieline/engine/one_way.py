@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
 import msgspec
 
-from tieline.dialects.dialect import Page, Since, System
+from tieline.dialects.dialect import Page, Since, System, anew
 from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
@@ -22,6 +22,7 @@ from tieline.engine.passes import Pass, Wanted, Way
 from tieline.engine.pipeline import Guard, Pipeline
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
+from tieline.engine.told import Told
 from tieline.engine.undoing import Undoer
 from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.records import Record, encode_json
@@ -150,9 +151,9 @@ class OneWayPass(Pass):
         if wanted.only is not None:
             await self._read_one(wanted.only)
             return
-        since = None
-        if self._state.cursor and not wanted.full and not self._pipeline.compare_all and job.fingerprint == self._state.mapping:
-            since = msgspec.json.decode(self._state.cursor, type=Since)
+        since = msgspec.json.decode(self._state.cursor, type=Since) if self._state.cursor else None
+        if wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping:
+            since = anew(since)
         deletes = job.spec.deletes != "ignore"
         self._pipeline.look_again = since is None or since.mark is None
         left = wanted.limit
@@ -160,7 +161,9 @@ class OneWayPass(Pass):
         may_move = left is None and not deletes and job.fingerprint == self._state.mapping
         if left is None:
             self._hints.begin()
-        self._reading = ahead(self._source.read(job.source_resource, since), self._while_waiting)
+        told = Told(self._source, job.source_resource)
+        pages_of = self._source.read(job.source_resource, since, deletions=left is None)
+        self._reading = ahead(pages_of, self._while_waiting)
         async for pages in self._reading:
             cursor: str | None = None
             first, again = Taken(), Taken()
@@ -168,7 +171,8 @@ class OneWayPass(Pass):
                 (again if page.again else first).add(page)
                 if page.since is not None:
                     last_since = page.since
-                    cursor = _encoded(page.since) if may_move else None
+                    if page.told is None:  # that of a feed of deletions moves at the end, with what was told
+                        cursor = _encoded(page.since) if may_move else None
                 if page.total is not None:
                     ledger.counts.total = page.total
                 ledger.counts.not_modified += page.not_modified
@@ -180,6 +184,9 @@ class OneWayPass(Pass):
                 )  # fmt: skip
                 if taken.deleted and left is None:
                     await self._pipeline.take_deletions(taken.deleted, repeated=taken is again)
+                if taken.told:
+                    await self._pipeline.settle()  # a record that was taken just now is known by then
+                    told.note(taken.told, self._there(taken.told))
             self._progress()
             self._check_stopped()
             if isinstance(self.sender.halted, Unauthorized):
@@ -191,9 +198,19 @@ class OneWayPass(Pass):
         if left is not None:
             return
         heard = await self._take_hints()
+        for ids in told.ids():
+            found = await told.ask(ids, self._check_stopped)
+            await self._pipeline.take(list(found.survivors.values()), list(found.survivors), pages=0)
+            if gone := list(dict.fromkeys([*found.gone, *found.merged])):
+                await self._pipeline.take_deletions(gone)
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
         await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None, heard)
         self.complete = True
+
+    def _there(self, ids: Collection[str]) -> set[str]:
+        """Return which of these records are known to be there."""
+        found = links.of_sources(self._ledger.db, self._ledger.integration, list(ids))
+        return {id for id, link in found.items() if link.verdict != "deleted"}
 
     async def _take_hints(self) -> int | None:
         """Take what webhooks have told of, where it is so; return up to where the inbox is taken up once deletions are settled, if there are any."""
@@ -201,8 +218,7 @@ class OneWayPass(Pass):
         deleted, upto = False, None
         for portion in self._hints.portions():
             await self._pipeline.settle()
-            found = links.of_sources(ledger.db, ledger.integration, [hint.id for hint in portion.hints])
-            there = {id for id, link in found.items() if link.verdict != "deleted"}
+            there = self._there([hint.id for hint in portion.hints])
             answers = NO_ANSWERS
             if source.features(resource).get:
                 answers = await self._hints.ask(source, wanted(portion.hints, there))

@@ -92,13 +92,13 @@ def questions(project: Project, found: Findings, integration: Integration) -> No
 
 
 def _source(project: Project, found: Findings, integration: Integration, source: Resource) -> None:
-    if integration.deletes != "ignore" and source.list is not None and source.list.tombstone is None:
+    if integration.deletes != "ignore" and source.list is not None and source.list.tombstone is None and source.deleted is None:
         message = f"the list of `{integration.source}` never says that a record was deleted"
         if tell_of_deletions(project.connections[integration.source.partition(".")[0]], source):
-            hint = "declare `list.tombstone` in the connector if it does; `tieline verify` finds what was missed"
+            hint = "declare `list.tombstone` in the connector if it does, or `deleted` if that is told apart; `tieline verify` finds what was missed"
             found.warning(("deletes",), f"{message}: only webhooks do, and nothing makes up for one that never comes", hint)
         else:
-            hint = "declare `list.tombstone` in the connector if it does, or webhooks that do, or write `deletes: ignore`"
+            hint = "declare `list.tombstone` in the connector if it does, or `deleted` if that is told apart, or webhooks, or write `deletes: ignore`"
             found.error(("deletes",), message, hint)
     if source.list is None:
         found.error(("from",), f"`{integration.source}` can't be read: the connector declares no `list` for it")

@@ -20,6 +20,7 @@ from integration.kinto import content
 from integration.parties import to_parties
 from integration.projects import ROOT, Project, told
 from integration.shop import shop
+from tieline.transport.http import HttpRequest
 
 KILLS = 6
 
@@ -47,6 +48,20 @@ def with_customers(folder: Path, collection: Collection, organizer: Organizer, *
         "map": {"email": {"from": "email", "as": "email"}, "name_parts.full_name": "name", "notes": "note"},
     }
     return shop(folder, organizer, collection, **{**both_ways, **integration})
+
+
+def just_before(*edits: tuple[str, str, Callable[[], Any]]) -> Callable[[list[HttpRequest]], None]:
+    """Return what makes each of these edits once, just before the first request of its method to an address that ends so."""
+    left = list(edits)
+
+    def before_each(requests: list[HttpRequest]) -> None:
+        for edit in left:
+            if requests[-1].method == edit[0] and requests[-1].url.endswith(edit[1]):
+                left.remove(edit)
+                edit[2]()
+                return
+
+    return before_each
 
 
 def verified(project: Project, name: str) -> Any:
@@ -132,6 +147,30 @@ class TestParties:
         assert ["c"] == [record["id"] for record in collection.records()]
         assert [parties.code("c")] == [party["code"] for party in parties.all("code")]
 
+    def test_what_is_edited_while_we_write_is_not_overwritten_and_not_deleted(
+        self, tmp_path: Path, collection: Collection, parties: Parties
+    ) -> None:
+        """Kinto refuses a write that was meant for an older version (412): the pair is decided again, by what it says now."""
+        for suffix in ("a", "b"):
+            collection.put(suffix, note=parties.code(suffix), name=suffix)
+        project = with_parties(tmp_path / "p", collection, parties)
+        project.run("parties")
+        brought_to_rest(project, "parties")
+        ours = {party["code"]: party["id"] for party in parties.all("code")}
+        parties.change(ours[parties.code("a")], name="Ann Tryton")
+        parties.delete(ours[parties.code("b")])
+        project.before_each = just_before(("PATCH", "/a", lambda: collection.patch("a", name="Ann Kinto")),
+                                          ("DELETE", "/b", lambda: collection.patch("b", name="Bob Kinto")))  # fmt: skip
+        outcome = project.run("parties")
+
+        assert ("attention", 2) == (outcome.state, outcome.counts.superseded)
+        assert {"a": "Ann Kinto", "b": "Bob Kinto"} == {record["id"]: record["name"] for record in collection.records()}
+        assert ["Ann Kinto"] == [party["name"] for party in parties.all("name")], "the left wins"
+        assert ["deleted"] == [letter.cause for letter in project.letters()], "an edit against a deletion waits for somebody"
+        whats = [moment.what for moment in project.explain("crm", "contacts", "a")[0].moments]
+        assert "changed there while we were about to write" in whats
+        assert "conflict decided" in whats
+
     def test_killed_at_any_moment_while_both_sides_are_edited_nothing_is_lost_or_doubled(
         self, tmp_path: Path, collection: Collection, parties: Parties
     ) -> None:
@@ -203,6 +242,23 @@ class TestCustomers:
         assert "green" == project.run("copy").state
         found, findings = verified(project, "copy")
         assert (2, 0, []) == (found.in_sync, found.wrong, findings)
+
+    def test_an_edit_of_another_field_while_we_write_goes_over_in_the_same_run(
+        self, tmp_path: Path, collection: Collection, organizer: Organizer
+    ) -> None:
+        collection.put("a", email="ann@example.com", name="Ann", note="vip")
+        project = with_customers(tmp_path / "p", collection, organizer)
+        project.run("copy")
+        brought_to_rest(project, "copy")
+        (ann,) = organizer.customers()
+        organizer.call("PATCH", f"{organizer.path}/customers/{ann['identifier']}/", {"notes": "vip, since May"}).expect(200)
+        project.before_each = just_before(("PATCH", "/a", lambda: collection.patch("a", name="Anna")))
+        outcome = project.run("copy")
+
+        assert ("green", 2, 1) == (outcome.state, outcome.counts.updated, outcome.counts.superseded)
+        assert ("Anna", "vip, since May") == (collection.records()[0]["name"], collection.records()[0]["note"])
+        assert [("Anna", "vip, since May")] == [(each["name"], each["notes"]) for each in organizer.customers()]
+        assert 0 == brought_to_rest(project, "copy").counts.written
 
     def test_killed_at_any_moment_while_both_sides_are_edited_nothing_is_lost_or_doubled(
         self, tmp_path: Path, collection: Collection, organizer: Organizer

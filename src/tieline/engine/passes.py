@@ -92,7 +92,7 @@ class Wanted(msgspec.Struct, frozen=True):
     restore: Restoring | None = None
     """Give back what decided conflicts have overwritten, of a two-way integration."""
     remake: bool = False
-    """Of a two-way integration: make anew what was deleted on one side, where `deletes` would have the other deleted or archived."""
+    """Of a two-way integration: make anew what was deleted on one side, whatever `deletes` says."""
     mend: Mending | None = None
     """Send again what a verification found to have gone astray, and read nothing."""
 

@@ -36,9 +36,7 @@ class Reconciler:
         self._meetings, self._waiting = meetings, waiting
         self._read_first = read_first
         self._remake, terms = remake, desk.job.terms
-        self._terms = (
-            msgspec.structs.replace(terms, left_gone=_remade(terms.left_gone), right_gone=_remade(terms.right_gone)) if remake else terms
-        )
+        self._terms = msgspec.structs.replace(terms, left_gone="remake", right_gone="remake") if remake else terms
         self._any_differ = links.keeps_any(desk.db, desk.integration)
         self.braked = Counted({}, {}, {})
         self.stopped = Counted({}, {}, {})
@@ -381,7 +379,3 @@ class Reconciler:
             decided.note(
                 loser, id, "conflict decided", field=outcome.strand, kept=OTHER[loser], lost=outcome.lost, why=outcome.why or None, by=by
             )
-
-
-def _remade(gone: reconcile.Gone) -> reconcile.Gone:
-    return "remake" if gone in ("delete", "archive") else gone

@@ -2,7 +2,7 @@
 
 It spells what it gets in its own way: addresses in lower case, telephone numbers without spaces, names without white space at their ends.
 It does not mind two customers with one address. Lists are read page by page, changes by `modified_since`; only such a list tells what was
-deleted.
+deleted. A customer's `modified_at` guards an update or a deletion with `If-Match`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Ledgerly(Vendor):
 
     def seed(self) -> None:
         """Fill in customers whom the CRM of the same seed knows as leads, and at the end two whom it doesn't."""
-        known = (lead for lead in make_leads(self._count * 5, self._seed) if lead["status"] == "qualified" and lead.get("phone"))
+        known = (lead for lead in make_leads(self._count * 5, self._seed) if lead["status"] in ("qualified", "new") and lead.get("phone"))
         for lead in islice(known, max(0, self._count - 2)):
             company = lead.get("company") or {}
             self.add(
@@ -157,11 +157,17 @@ class Ledgerly(Vendor):
     async def _update(self, request: web.Request) -> web.Response:
         fields = await read_object(request)
         _check(fields)
-        return answer(self.edit(self._find(request)["number"], fields))
+        return answer(self.edit(self._guarded(request)["number"], fields))
 
     async def _delete(self, request: web.Request) -> web.Response:
-        self.remove(self._find(request)["number"])
+        self.remove(self._guarded(request)["number"])
         return web.Response(status=204)
+
+    def _guarded(self, request: web.Request) -> Record:
+        customer = self._find(request)
+        if request.headers.get(hdrs.IF_MATCH, "*") not in ("*", f'"{customer["modified_at"]}"'):
+            raise Refusal(412, "changed", f"customer {customer['number']} was changed at {customer['modified_at']}")
+        return customer
 
     def _find(self, request: web.Request) -> Record:
         number = request.match_info["number"]

@@ -10,17 +10,16 @@ Receiving them is `engine.receiving`. The place in the inbox moves in the commit
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tieline.dialects.dialect import System
-from tieline.engine.ledger import Ledger, about
-from tieline.model.errors import Forbidden, Rejected
+from tieline.engine.asking import ask_for
+from tieline.engine.ledger import Ledger
+from tieline.model.errors import Forbidden, Rejected, RemoteError
 from tieline.model.records import Record, encode_json
-from tieline.model.tasks import side_by_side
 from tieline.store import inbox
 from tieline.store.journal import Event
 
@@ -131,21 +130,17 @@ class Hints:
 
     async def ask(self, system: System, hints: Sequence[Hint]) -> Answers:
         """Ask for records, some at the same time. Raises `RemoteError` where a later question may be answered."""
-        gate = asyncio.Semaphore(system.concurrency)
         refused: dict[str, str] = {}
 
-        async def ask(id: str) -> Record | None:
-            async with gate:
-                with about(records=[id]):
-                    try:
-                        return await system.get(self._resource, id)
-                    except (Rejected, Forbidden) as error:  # it would be no other the next time, and must not stop all that comes after it
-                        refused[id] = str(error)
-                        return None
+        def passes(id: str, error: RemoteError) -> bool:
+            """It would be no other the next time, and must not stop all that comes after it."""
+            if isinstance(error, (Rejected, Forbidden)):
+                refused[id] = str(error)
+            return id in refused
 
-        answers = await side_by_side(ask(hint.id) for hint in hints)
-        there = {hint.id: record for hint, record in zip(hints, answers, strict=True) if record is not None}
-        return Answers(there, [hint.id for hint in hints if hint.id not in there and hint.id not in refused], refused)
+        answers = await ask_for(system, self._resource, [hint.id for hint in hints], passes=passes)
+        there = {id: record for id, record in answers.items() if record is not None}
+        return Answers(there, [id for id in answers if id not in there and id not in refused], refused)
 
     def events(self, hints: Sequence[Hint], known: Collection[str], answers: Answers) -> list[Event]:
         """Return what the journal keeps: of records that anybody knows, or that are there."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from tieline.dialects.dialect import System
+from tieline.engine.asking import ask_for
 from tieline.engine.compiled import CompiledIntegration
-from tieline.engine.ledger import about
 from tieline.mapping import compile_projection
-from tieline.model.records import Record, Values, decode_json, encode_json
-from tieline.model.tasks import side_by_side
+from tieline.model.records import Values, decode_json, encode_json
 from tieline.store.outbox import Delivery
 
 TakeImages = Callable[[Sequence[Delivery]], Awaitable[None]]
@@ -23,20 +21,14 @@ def image_taker(job: CompiledIntegration, target: System) -> TakeImages:
     Raises `RemoteError` when it does not answer: what it says must be known before it is gone.
     """
     image, resource = compile_projection(job.writable), job.target_resource
-    gate = asyncio.Semaphore(target.concurrency)
-
-    async def ask(id: str) -> Record | None:
-        async with gate:
-            with about(records=[id]):
-                return await target.get(resource, id)
 
     async def take(deliveries: Sequence[Delivery]) -> None:
         meant = [delivery for delivery in deliveries if delivery.takes_away and delivery.target_id is not None]
         if not meant or not job.target.get:
             return
-        records = await side_by_side(ask(delivery.target_id or "") for delivery in meant)
-        for delivery, record in zip(meant, records, strict=True):
-            if record is not None:
+        records = await ask_for(target, resource, [delivery.target_id or "" for delivery in meant])
+        for delivery in meant:
+            if (record := records[delivery.target_id or ""]) is not None:
                 before: Values = decode_json(delivery.before) if delivery.before else {}
                 delivery.before = encode_json({**before, **_said(image(record), delivery)})
 

@@ -7,7 +7,6 @@ does not show is asked for by id where the system can be asked, and believed to 
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import hashlib
 import sqlite3
@@ -17,14 +16,14 @@ from typing import Final
 import msgspec
 
 from tieline.dialects.dialect import Page, Since, System, anew
+from tieline.engine.asking import ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
-from tieline.engine.ledger import Ledger, about, tell_set_aside
+from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.told import Told
 from tieline.engine.two_sides import Half
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record, encode_json
-from tieline.model.tasks import side_by_side
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
@@ -328,16 +327,9 @@ class Intake:
 
     async def _asked(self, ids: Sequence[str]) -> tuple[list[str], dict[str, Record]]:
         """Ask for records by id; return the ids of those that are gone, and what comes for the others: of a merged one, that which it is now."""
-        gate = asyncio.Semaphore(self._system.concurrency)
-
-        async def ask(id: str) -> Record | None:
-            async with gate:
-                with about(records=[id]):
-                    return await self._system.get(self._half.resource, id)
-
-        answers = await side_by_side(ask(id) for id in ids)
-        gone = [id for id, record in zip(ids, answers, strict=True) if record is None]
-        return gone, {id: record for id, record in zip(ids, answers, strict=True) if record is not None}
+        answers = await ask_for(self._system, self._half.resource, ids)
+        gone = [id for id, record in answers.items() if record is None]
+        return gone, {id: record for id, record in answers.items() if record is not None}
 
     async def _park_unreadable(self, taken: Taken) -> None:
         """Park what can't be told from others by an id, named by its content, so that the next run meets the same dead letter."""

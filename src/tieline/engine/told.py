@@ -6,14 +6,12 @@ system is asked for each that is known to be there, and what it answers counts. 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from tieline.dialects.dialect import System
-from tieline.engine.ledger import about
+from tieline.engine.asking import ask_for
 from tieline.model.records import Record
-from tieline.model.tasks import side_by_side
 
 _TOGETHER: Final = 200
 
@@ -48,19 +46,12 @@ class Told:
 
     async def ask(self, ids: list[str], check_stopped: Callable[[], None]) -> Portion:
         """Say what became of these; where the system can't be asked for one record, the feed is believed. Raises `RemoteError`."""
-        answers: list[Record | None] = [None] * len(ids)
+        answers: dict[str, Record | None] = dict.fromkeys(ids)
         if self._system.features(self._resource).get:
-            gate = asyncio.Semaphore(self._system.concurrency)
-
-            async def ask(id: str) -> Record | None:
-                async with gate:
-                    with about(records=[id]):
-                        return await self._system.get(self._resource, id)
-
-            answers = await side_by_side(ask(id) for id in ids)
+            answers = await ask_for(self._system, self._resource, ids)
         check_stopped()
-        found = Portion([id for id, record in zip(ids, answers, strict=True) if record is None], {}, {})
-        for id, record in zip(ids, answers, strict=True):
+        found = Portion([id for id, record in answers.items() if record is None], {}, {})
+        for id, record in answers.items():
             now_called = self._system.id_of(self._resource, record) if record is not None else self._noted[id]
             if now_called is not None and now_called != id:
                 found.merged[id] = now_called

@@ -7,13 +7,12 @@ the record it came from changes in that field again.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tieline.engine.ledger import about
+from tieline.engine.asking import ask_for
 from tieline.engine.linked import Links
 from tieline.engine.matching import Matcher
 from tieline.engine.page import delivery_of
@@ -22,7 +21,6 @@ from tieline.mapping import nest
 from tieline.model.errors import Refused, RemoteError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
-from tieline.model.tasks import side_by_side
 from tieline.store import journal, outbox, runs
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import same
@@ -244,15 +242,8 @@ class Undoer:
         target, resource = way.target, way.job.target_resource
         wanted = dict.fromkeys(ids)
         if way.job.target.get:
-            gate = asyncio.Semaphore(target.concurrency)
-
-            async def ask(id: str) -> Record | None:
-                async with gate:
-                    with about(records=[id]):
-                        return await target.get(resource, id)
-
-            answers = await side_by_side(ask(id) for id in wanted)
-            return {id: record for id, record in zip(wanted, answers, strict=True) if record is not None}
+            answers = await ask_for(target, resource, wanted)
+            return {id: record for id, record in answers.items() if record is not None}
         found: dict[str, Record] = {}
         async for page in target.read(resource, None, strict=True):
             found.update((id, record) for id, record in zip(page.ids, page.records, strict=True) if id is not None and id in wanted)

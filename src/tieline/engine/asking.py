@@ -1,0 +1,38 @@
+"""Asking a system for records by their ids, as many at a time as it takes; the journal knows which call was about which record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from tieline.dialects.dialect import System
+from tieline.engine.ledger import about
+from tieline.model.errors import RemoteError
+from tieline.model.records import Record
+from tieline.model.tasks import side_by_side
+
+
+def _none_pass(id: str, error: RemoteError) -> bool:
+    return False
+
+
+async def ask_for(
+    system: System, resource: str, ids: Iterable[str], *, passes: Callable[[str, RemoteError], bool] = _none_pass
+) -> dict[str, Record | None]:
+    """Return what is there, by the id that was asked for: of a record that was merged into another, that one; None where there is none.
+
+    Raises `RemoteError`, but for one that `passes`: that counts as None.
+    """
+    gate, wanted = asyncio.Semaphore(system.concurrency), list(dict.fromkeys(ids))
+
+    async def ask(id: str) -> Record | None:
+        async with gate:
+            with about(records=[id]):
+                try:
+                    return await system.get(resource, id)
+                except RemoteError as error:
+                    if not passes(id, error):
+                        raise
+                    return None
+
+    return dict(zip(wanted, await side_by_side(map(ask, wanted)), strict=True))

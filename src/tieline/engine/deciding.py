@@ -94,7 +94,14 @@ class Decider:
             while chunk := outbox.open_of(self._db, ledger.integration, OWED, after=after):
                 after = chunk[-1].id
                 mine = [one for one in chunk if one.operation != "none" and not self._desk.is_on_its_way(one)]
-                await ledger.commit(functools.partial(self._stage_again, side=side, deliveries=mine))
+                known = pairs.known(self._db, self._integration, side, [one.source_id for one in mine]) if mine else {}
+                await ledger.commit(
+                    functools.partial(self._stage_again, side=side, deliveries=[one for one in mine if one.source_id in known])
+                )
+                # Its record has another id by now, under which the pair is decided.
+                adrift = [one.id for one in mine if one.source_id not in known]
+                if adrift:
+                    await ledger.commit(functools.partial(outbox.supersede_these, ids=adrift, run=self._run, now=ledger.clock.now()))
 
     def _stage_again(self, connection: sqlite3.Connection, side: Side, deliveries: Sequence[Delivery]) -> None:
         rows: list[tuple[str, staged.Kind, bytes | None]] = [(one.source_id, "again", None) for one in deliveries]

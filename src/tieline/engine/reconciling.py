@@ -182,9 +182,7 @@ class Reconciler:
             if letter.operation == "none" and (letter.state == "held" or letter.id in own):
                 found.update(letter.why.get("strands", ()))
             elif letter.operation == "update" and letter.id in own and (letter.state in OWED or (letter.state == "dead" and work.fresh)):
-                before = decode_json(letter.before) if letter.before else {}
-                arrived = self._arrived(work, OTHER[side])
-                written = {a for a, value in letter.fields.items() if a not in arrived and not (a in before and same(before[a], value))}
+                written = _news(letter).keys() - self._arrived(work, OTHER[side]).keys()
                 there = "right" if side == "left" else "left"
                 found.update(strand.name for strand in self._job.terms.strands if not written.isdisjoint(getattr(strand, there)))
         return frozenset(found)
@@ -196,7 +194,7 @@ class Reconciler:
         if not letters or one is None or one.kind != "seen" or side not in work.records:
             return {}
         now = work.says[side]
-        written = {address: value for letter in letters for address, value in letter.fields.items()}
+        written = {address: value for letter in letters for address, value in _news(letter).items()}
         return {address: value for address, value in written.items() if address in now and is_rewriting(value, now[address])}
 
     def _rulings(self, work: Work, letters: Sequence[Delivery]) -> dict[str, Side]:
@@ -379,3 +377,9 @@ class Reconciler:
             decided.note(
                 loser, id, "conflict decided", field=outcome.strand, kept=OTHER[loser], lost=outcome.lost, why=outcome.why or None, by=by
             )
+
+
+def _news(letter: Delivery) -> Values:
+    """Return what a write changes, without what stood there already and is sent along with the whole record."""
+    before: Values = decode_json(letter.before) if letter.before else {}
+    return {address: value for address, value in letter.fields.items() if not (address in before and same(before[address], value))}

@@ -171,7 +171,8 @@ class Reconciler:
             for letter in letters
             if letter.state == "dead" and letter.operation == "update"
             for strand in self._job.terms.strands
-            if not letter.fields.keys().isdisjoint(getattr(strand, OTHER[own[letter.id]]))
+            # What only went along with the whole record was not refused; a conflict about it may be held.
+            if not _news(letter).keys().isdisjoint(getattr(strand, OTHER[own[letter.id]]))
         }
 
     def _unsettled(self, work: Work, side: Side, letters: Sequence[Delivery]) -> frozenset[str]:

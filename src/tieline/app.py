@@ -38,6 +38,7 @@ from tieline.engine.verifying_pairs import apart, meet_anew, verify_pairs
 from tieline.mapping import compile_mapping
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
+from tieline.model.ends import End, end_at
 from tieline.model.errors import Refused, SpecError, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, encode_json
@@ -662,14 +663,25 @@ class Tieline:
                     )
         return notices
 
-    def _end(self, place: str) -> str:
-        """Say which records are meant, as the files do: whoever changes one of these words means other records, as a rule."""
+    def _end(self, place: str) -> End:
+        """Say which records are meant, with every reference resolved: another address, path or variable means other records, as a rule."""
         connection, _, resource = place.partition(".")
         declared = self.project.connections[connection]
-        host = urlsplit(self.project.connectors[declared.connector].environments[declared.environment]).hostname or ""
-        variables = "".join(f", {name} {value}" for name, value in sorted(declared.variables.items()))
+        connector, r = self.project.connectors[declared.connector], self._resource(place)
+        written = connector.environments[declared.environment]
+        variables = {name: value for name, value in self._variables(declared, connector).items() if name != "version"}
+        url = resolve(written, self.project.folder, self._environ)
+        path = next((call.path for call in (r.list, r.create, r.get) if call is not None), "")
+        secret = frozenset(name for name, value in declared.variables.items() if "${" in value)
+        for name, value in variables.items():
+            url, path = url.replace("{" + name + "}", value), path.replace("{" + name + "}", value)
+        hidden = "${" in written or any("{" + name + "}" in written + path for name in secret)
+        host = urlsplit(written).hostname or ""
         at = "" if not host or "{" in host or is_loopback(host) else f" at {host}"
-        return f"{declared.connector}.{resource} of `{declared.environment}`{at}{variables}"
+        told = "".join(f", {name} {value}" for name, value in sorted(declared.variables.items()))
+        name = f"{declared.connector}.{resource}"
+        before = f"{name} of `{declared.environment}`{at}{told}"
+        return end_at(name, declared.environment, url, path, variables, hidden=hidden, secret=secret, before=before)
 
     def _resource(self, place: str) -> Resource:
         connection, _, resource = place.partition(".")

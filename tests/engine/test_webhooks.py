@@ -10,7 +10,7 @@ import pytest
 
 from engine.world import World
 from tieline.app import Tieline
-from tieline.dialects.webhooks import Unverified
+from tieline.dialects.webhooks import Incoming, Unverified
 from tieline.engine import planning
 from tieline.observe.status import IntegrationStatus
 from tieline.store import inbox, retention, runs
@@ -106,6 +106,22 @@ def test_many_webhooks_about_one_record_cost_one_question_in_any_order(make: Any
         ends.append((names(world), sorted(asked(world)), outcome.counts.webhooks, outcome.counts.balances))
 
     assert [({"b@x": "Bea", "c@x": "C"}, ["a", "b"], 10, True)] * len(ends) == ends
+
+
+@BOTH
+def test_an_id_that_a_vendor_uses_for_several_events_drops_none(make: Any, tmp_path: Path) -> None:
+    """Vendors give one id to the change and the deletion of a record, or to events about two records."""
+    world = make(tmp_path / "w")
+
+    async def receive(tieline: Tieline) -> list[int]:
+        accepted = []
+        for kind, id in [("changed", "a"), ("deleted", "a"), ("changed", "b"), ("changed", "b")]:
+            world.crm._told_of = 41
+            received = await tieline.receiving()["crm"].receive(Incoming(*world.crm.webhook("leads", kind, id)))
+            accepted.append(received.accepted)
+        return accepted
+
+    assert [1, 1, 1, 0] == world.within(receive)
 
 
 @BOTH

@@ -20,6 +20,7 @@ from tieline.mapping import (
     normaliser,
 )
 from tieline.mapping.checks import Problem
+from tieline.model.ends import NOWHERE, End
 from tieline.model.paths import parse_path
 from tieline.model.records import Record, Values, encode_json
 from tieline.model.times import parse_moment
@@ -42,7 +43,7 @@ class CompiledIntegration:
         functions: Mapping[str, Callable[..., Any]],
         where: Callable[[str], tuple[str, int | None]],
         functions_text: str = "",
-        ends: tuple[str, str] = ("", ""),
+        ends: tuple[End, End] = (NOWHERE, NOWHERE),
         also: Sequence[str] = (),
     ) -> None:
         """`where` gives file and line of the rule of a destination field; `functions_text` is what the functions look like.

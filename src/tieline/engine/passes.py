@@ -16,6 +16,7 @@ from tieline.engine.failures import needs_a_person
 from tieline.engine.ledger import Counts, Ledger
 from tieline.engine.mending import Mending
 from tieline.engine.redriving import Settlement
+from tieline.model.ends import End, Known
 from tieline.model.errors import RemoteError, SafetyStop, TielineError
 from tieline.store import outbox, runs
 from tieline.store import state as shared
@@ -26,6 +27,7 @@ PATIENCE_SECONDS: Final = 10.0
 """What a sender gets to end what is under way once a run is to end."""
 GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
 _ENDS: Final = "ends"
+_PLACES: Final = "places"
 
 
 class Outcome(msgspec.Struct):
@@ -256,13 +258,21 @@ class Pass(ABC):
             self._check_stopped()
         return any_
 
-    async def _check_ends(self, ends: Sequence[str], *, linked: bool) -> None:
+    async def _check_ends(self, ends: Sequence[End], *, linked: bool) -> None:
         """Raise `SafetyStop` when the links are about another system: ids of a sandbox mean other records in production, or none."""
         ledger, name = self.ways[0].ledger, self.name
-        known, now = shared.peek(ledger.db, _ENDS, name, list[str]), list(ends)
-        if known == now:
+        known, now = shared.peek(ledger.db, _PLACES, name, list[Known]), [Known(end.text, end.mark) for end in ends]
+        if known is None and (before := shared.peek(ledger.db, _ENDS, name, list[str])) is not None:
+            # An earlier version kept words alone. What they don't tell apart is learned now; what they do is compared by them.
+            known = [
+                Known(end.text, end.mark) if end.before == text else Known(text, other.mark if other.before == text else "")
+                for text, end, other in zip(before, ends, ends[::-1], strict=True)
+            ]
+        if known is not None and [one.mark for one in known] == [one.mark for one in now]:
+            if known != now or shared.peek(ledger.db, _PLACES, name, list[Known]) is None:
+                await ledger.commit(lambda connection: shared.put(connection, _PLACES, name, now))
             return
-        if known is not None and linked and known == now[::-1]:
+        if known is not None and linked and [one.mark for one in known] == [one.mark for one in now][::-1]:
             raise SafetyStop(
                 f"{name}: `from` and `to` were swapped: what is linked would be taken for the other system's, and records written over others",
                 next_step="swap them back, and turn the mapping round where that was meant; or give the integration another name: "
@@ -270,14 +280,16 @@ class Pass(ABC):
             )
         if known is not None and not self.wanted.moved and linked:
             changed = "; ".join(
-                f"`{key}` was {old}, and is {new}" for key, old, new in zip(("from", "to"), known, now, strict=True) if old != new
+                f"`{key}` was {old.text}, and is {new.text}"
+                for key, old, new in zip(("from", "to"), known, now, strict=True)
+                if old.mark != new.mark
             )
             raise SafetyStop(
                 f"{name}: what is linked was linked elsewhere: {changed}",
                 next_step="another system needs a store of its own (`store` in tieline.yaml) or an integration of another name; "
                 f"if it is the same one, which has moved: `tieline run {name} --moved`",
             )
-        await ledger.commit(lambda connection: shared.put(connection, _ENDS, name, now))
+        await ledger.commit(lambda connection: shared.put(connection, _PLACES, name, now))
 
     async def _check_kept(self, way: Way) -> None:
         """Raise `SafetyStop` when a destination has not taken something for too long, and does not take it now either."""

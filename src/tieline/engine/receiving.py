@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tieline.dialects.webhooks import Incoming, Reader, Unusable, Unverified, verifier
+from tieline.dialects.webhooks import Event, Incoming, Reader, Unusable, Unverified, verifier
 from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import StoreError
@@ -83,7 +83,7 @@ class Receiving:
                 self._tell(events.WebhookIgnored(connection=self.name, type=type_))
         found = [
             inbox.Event(
-                one.name if one.name is not None and not one.name.startswith(inbox.BY_CONTENT) else inbox.BY_CONTENT + one.digest,
+                _named(one),
                 one.resource, one.id, one.kind, one.into, one.type,
             )
             for one in content.events
@@ -138,6 +138,13 @@ class Receiving:
             if isinstance(error, StoreError):
                 self._tell(events.WebhookNotKept(connection=self.name, why=str(error)))
             raise
+
+
+def _named(one: Event) -> str:
+    """Return by what an event is known: its id with its type and record, because vendors use an id for several; or a hash of its content."""
+    if one.name is None or one.name.startswith(inbox.BY_CONTENT):
+        return inbox.BY_CONTENT + one.digest
+    return f"{one.name} {one.type} {one.resource} {one.id}"
 
 
 _MOST_TOLD = 100

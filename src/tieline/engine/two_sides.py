@@ -14,6 +14,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.versions import version_in
 from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
+from tieline.model.ends import NOWHERE, End
 from tieline.model.errors import MappingError, Undecodable
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
@@ -146,7 +147,7 @@ class TwoWayIntegration:
         functions: Mapping[str, Callable[..., Any]],
         where: Callable[[str], tuple[str, int | None]],
         functions_text: str = "",
-        ends: tuple[str, str] = ("", ""),
+        ends: tuple[End, End] = (NOWHERE, NOWHERE),
     ) -> None:
         """As `CompiledIntegration`; `from` is the left side, `to` the right one."""
         self.name, self.spec, self.ends, self.where = name, spec, ends, where

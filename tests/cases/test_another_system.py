@@ -126,7 +126,9 @@ def test_another_system_is_not_taken_for_the_one_that_was_linked(
     assert not vendor.writes
 
 
-def test_the_text_tells_no_more_than_the_host_of_an_address_from_the_environment(tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:
+def test_the_text_tells_no_more_than_the_host_of_an_address_from_the_environment(
+    tmp_path: Path, served: Callable[[Answer], Vendor]
+) -> None:
     """A tenant's key may be a part of the address."""
     place = Place()
     vendor = served(place)

@@ -7,7 +7,7 @@ Most commands need few of the declarations, so each is built when it is first us
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
@@ -29,6 +29,8 @@ class Declared(BaseModel):
     """Base of everything a user writes in a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
+    takes_over: ClassVar[frozenset[str]] = frozenset()
+    """Required keys that what is around it may have said already."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -37,6 +39,9 @@ class Declared(BaseModel):
         for name, field in cls.model_fields.items():
             if meaning := meaning_of(cls, name):
                 members[field.alias or name]["description"] = meaning
+        if cls.takes_over:
+            resolved = handler.resolve_ref_schema(schema)
+            resolved["required"] = [key for key in resolved.get("required", ()) if key not in cls.takes_over]
         return schema
 
 

@@ -7,12 +7,15 @@ and written, how pages follow each other, and what the fields are. `dialects` sp
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field as Declare
-from pydantic import PositiveFloat, PositiveInt, StringConstraints
+from pydantic import GetJsonSchemaHandler, PositiveFloat, PositiveInt, StringConstraints, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema
 
 from tieline.spec.base import Declared, Duration, Length, Name, Path
+from tieline.spec.derived import OPERATIONS, Operation, expand
 from tieline.spec.lists import Ceiling, Conditional, TimeFormat
 from tieline.spec.webhooks import ResourceWebhook, Webhooks
 
@@ -355,6 +358,8 @@ class Listing(Request):
 class List(Listing):
     """All records, page by page."""
 
+    takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
+
     tombstone: Tombstone | None = None
     """How a deleted record looks, in the list and elsewhere."""
 
@@ -371,12 +376,16 @@ class Deleted(Listing):
 class Get(Request):
     """One record by id."""
 
+    takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
+
     record: Path = ""
     """Where the record is in the answer."""
 
 
 class Find(Request):
     """Records with a field of a given value, which `{value}` stands for."""
+
+    takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
 
     records: Path = ""
     """Where the records are in the answer; one object counts as one record."""
@@ -404,6 +413,8 @@ class IdFrom(Declared):
 
 class Write(Request):
     """A call that writes one record."""
+
+    takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
 
     method: Method = "POST"
     wrap: Path = ""
@@ -454,6 +465,8 @@ class Change(Write):
 
 class Upsert(Write):
     """Create or update, decided by the vendor by one field."""
+
+    takes_over: ClassVar[frozenset[str]] = frozenset()
 
     method: Method = "PUT"
     by: str
@@ -524,10 +537,21 @@ class Resource(Declared):
 
     title: str = ""
     """What people call it."""
+    path: str | None = None
+    """Where the collection is, below the environment's URL: `/contacts`. `list`, `get`, `create`, `update` and `delete` follow from it: GET,
+    GET `/contacts/{id}`, POST, PATCH and DELETE. What one of them says itself wins; `false` takes it away."""
+    operations: tuple[Operation, ...] = OPERATIONS
+    """With `path`: the operations that the vendor has."""
+    records: Path = ""
+    """Where the records are in an answer that holds many, for `list` and `find` unless they say otherwise."""
+    record: Path = ""
+    """Where the record is in an answer that holds one, for `get`, `create` and `update` unless they say otherwise: `data`, `posts[0]`."""
+    wrap: Path = ""
+    """Address in a body under which a record is sent, for `create` and `update` unless they say otherwise: `contact`, `posts[0]`."""
     id: Path = "id"
     """Field that holds the record's id."""
-    fields: dict[str, Field]
-    """The fields by address: `email`, `company.name`."""
+    fields: dict[str, Field] = {}
+    """The fields by address: `email`, `company.name`. `tieline connector sample CONNECTION.RESOURCE` writes them from a page of records."""
     list: List | None = None
     """All records, page by page."""
     deleted: Deleted | None = None
@@ -550,6 +574,19 @@ class Resource(Declared):
     """Address of a record in the vendor's own user interface, `{id}` and variables filled in; `explain` shows it."""
     webhook: ResourceWebhook | None = None
     """The events that concern its records."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_full(cls, written: Any) -> Any:
+        return expand(written)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        members = handler.resolve_ref_schema(schema)["properties"]
+        for operation in OPERATIONS:
+            members[operation]["anyOf"].append({"const": False})
+        return schema
 
 
 class Connector(Declared):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, Listing, NextUrl, Request, Resource, Upsert, Write
+from tieline.spec.derived import of_one
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
@@ -54,6 +55,8 @@ class _Judge:
     def __init__(self, found: Findings, connector: Connector) -> None:
         self._found, self._connector = found, connector
         self._used: set[str] = set()
+        self._as_written: dict[str, str] = {}
+        """Paths that follow from a resource's, each with that one."""
 
     # -- the whole connector
 
@@ -120,8 +123,13 @@ class _Judge:
 
     def resource(self, at: Keys, resource: Resource) -> None:
         fields = Fields(resource)
+        self._as_written = {of_one(resource.path): resource.path} if resource.path is not None else {}
+        if resource.path is None:
+            for key in ("operations", "wrap", "record"):
+                if key in resource.model_fields_set and (key == "operations" or not any((resource.get, resource.create, resource.update))):
+                    self._found.error((*at, key), "belongs to `path`", "add `path: /...`, from which the operations follow")
         if not resource.fields:
-            hint = "name the fields that mappings use"
+            hint = "name the fields that mappings use: `tieline connector sample CONNECTION.RESOURCE` writes them from a page of records"
             self._found.warning((*at, "fields"), "no field is declared, so no mapping can be checked", hint)
         for address, field in resource.fields.items():
             self._field((*at, "fields", address), address, field)
@@ -323,7 +331,7 @@ class _Judge:
         if "://" in request.path:
             self._found.error((*at, "path"), "is an address, not a path", "the address is in `environments`; begin with `/`")
         elif request.path and request.path[0] not in "/?{":
-            self._found.error((*at, "path"), "begins with `/`", f"write `/{request.path}`")
+            self._found.error((*at, "path"), "begins with `/`", f"write `/{self._as_written.get(request.path, request.path)}`")
         if not isinstance(request, Upsert):
             self.gaps((*at, "path"), request.path, names)
             for name, text in request.params.items():

@@ -25,6 +25,7 @@ from tieline.model.errors import Complaint, SpecError
 from tieline.model.secret import MASK, Redactor
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
+from tieline.spec.derived import with_derived
 from tieline.spec.explain import read_as
 from tieline.spec.functions import Functions
 from tieline.spec.integrations import Integration
@@ -222,6 +223,7 @@ class _Reading:
             if source is None:
                 self._broken.add(("connector", path.stem))
                 continue
+            source = with_derived(source)
             connector, wrong = read_as(Connector, source, (), source.value, self._mask)
             self.complaints += wrong
             written = source.value.get("connector") if isinstance(source.value, dict) else None
@@ -248,6 +250,7 @@ class _Reading:
         self.claims["connector", name].add(f"tieline/connectors/{path.name}")
         connector = None
         if source is not None:
+            source = with_derived(source)
             connector, more = read_as(Connector, source, (), source.value, self._mask)
             wrong += more
             self._sources["connector", name] = source, ()

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
-from tieline.spec.base import SHARE_PATTERN, SIZE_PATTERN, Name
+from tieline.spec.base import SHARE_PATTERN, SIZE_PATTERN, Declared, Name
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
 from tieline.spec.integrations import Integration
@@ -193,6 +193,8 @@ def _type(shape: Shape) -> str:
 
 
 def _default(model: type[BaseModel], key: str, member: Member) -> str:
+    if issubclass(model, Declared) and key in model.takes_over:
+        return "the resource's"
     if member.required or (key in ASKED and model is Integration):
         return "**required**"
     value = member.default

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -48,10 +48,13 @@ class Source:
     value: Any
     """What the file says; None when it is empty or could not be read."""
     place: Place
+    derived: Mapping[tuple[Key, ...], tuple[Key, ...]] = field(default_factory=dict)
+    """Keys that nobody wrote, each with the key from which it was derived: that is what a complaint about it names."""
 
     def line(self, *keys: Key) -> int:
         """Return the line of the key, or of its nearest parent that is there."""
         line, inside = self.place
+        keys = self._written(keys)
         for key in keys:
             if inside is None or key not in inside:
                 break
@@ -60,8 +63,15 @@ class Source:
 
     def complaint(self, keys: Iterable[Key], message: str, hint: str = "", *, severity: str = "error") -> Complaint:
         """Return a complaint about a key, with its line."""
-        keys = tuple(keys)
+        keys = self._written(tuple(keys))
         return Complaint(self.name, self.line(*keys), dotted(keys), message, hint, severity)
+
+    def _written(self, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        if self.derived:
+            for length in range(len(keys), 0, -1):
+                if (origin := self.derived.get(keys[:length])) is not None:
+                    return origin
+        return keys
 
 
 def dotted(keys: Iterable[Key]) -> str:

@@ -32,6 +32,8 @@ unmatched = typer.Typer(
 app.add_typer(unmatched, name="unmatched")
 pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
 app.add_typer(pairs, name="links")
+connectors = typer.Typer(no_args_is_help=True, help="Help with describing a vendor's API.")
+app.add_typer(connectors, name="connector")
 
 ShowWrites = Annotated[int, typer.Option(help="How many records to show.", min=0)]
 Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
@@ -668,6 +670,23 @@ def discard(
 
     with spoken_errors():
         raise SystemExit(work.discard(project, work.Which(tuple(letter or ()), integration, cause, field), reason))
+
+
+@connectors.command()
+def sample(
+    resource: Annotated[str, typer.Argument(metavar="CONNECTION.RESOURCE", help="The resource, such as `crm.contacts`.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Put them into the connector's file, where the resource declares no field yet.")
+    ] = False,
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Read a page of records and print the fields that they have, as `fields:` of a connector; of those that it does not declare yet."""
+    output.json_mode = json
+    from tieline.cli import sampling
+
+    with spoken_errors():
+        raise SystemExit(sampling.sample(project, resource, write=write))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from tieline.cli.commands import app, conflicts, letters, pairs, unmatched
+from tieline.cli.commands import app, conflicts, connectors, letters, pairs, unmatched
 
 CODES: Final = {
     0: "all is well",
@@ -33,6 +33,7 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "check": ("tieline check --live", (0, 1, 2, 3, 5)),
     "plan": ("tieline plan qualified-leads --show 5\ntieline plan qualified-leads --out plan.jsonl", (0, 1, 2, 3, 4, 5)),
     "run": ("tieline run qualified-leads\ntieline run qualified-leads --plan plan.jsonl\ntieline run qualified-leads --allow-deletes 120", (0, 1, 2, 3, 4, 5, 130)),
+    "connector sample": ("tieline connector sample crm.contacts\ntieline connector sample crm.contacts --write", (0, 1, 2, 3, 5)),
     "receive": ("tieline receive --port 8920 --url https://hooks.example.com", (0, 2, 5)),
     "status": ("tieline status || notify-the-team", (0, 1, 2, 3, 5)),
     "verify": ("tieline verify qualified-leads\ntieline verify qualified-leads --repair", (0, 1, 2, 3, 4, 5, 130)),
@@ -107,6 +108,7 @@ def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
                 yield from _group("conflicts", conflicts)
                 yield from _group("unmatched", unmatched)
                 yield from _group("links", pairs)
+                yield from _group("connector", connectors)
 
 
 def _group(name: str, group: typer.Typer) -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -672,6 +672,43 @@ def discard(
         raise SystemExit(work.discard(project, work.Which(tuple(letter or ()), integration, cause, field), reason))
 
 
+@connectors.command("list")
+def connector_list(json: Json = False) -> None:
+    """List the connectors that come with tieline: a connection that names one needs no file."""
+    output.json_mode = json
+    from tieline.cli import catalogue
+
+    with spoken_errors():
+        raise SystemExit(catalogue.show_list())
+
+
+@connectors.command("show")
+def connector_show(
+    name: Annotated[str, typer.Argument(help="The connector, such as `pipedrive`.")],
+    json: Json = False,
+) -> None:
+    """Print the file of a connector that comes with tieline."""
+    output.json_mode = json
+    from tieline.cli import catalogue
+
+    with spoken_errors():
+        raise SystemExit(catalogue.show(name))
+
+
+@connectors.command("add")
+def connector_add(
+    name: Annotated[str, typer.Argument(help="The connector, such as `pipedrive`.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Copy a connector that comes with tieline into `connectors/`: it is yours then, to change, and no new version changes it."""
+    output.json_mode = json
+    from tieline.cli import catalogue
+
+    with spoken_errors():
+        raise SystemExit(catalogue.add(project, name))
+
+
 @connectors.command()
 def sample(
     resource: Annotated[str, typer.Argument(metavar="CONNECTION.RESOURCE", help="The resource, such as `crm.contacts`.")],

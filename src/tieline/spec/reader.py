@@ -17,12 +17,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from tieline.model.errors import Complaint, SpecError
 from tieline.model.secret import MASK, Redactor
+from tieline.spec.built_in import built_in_file, read_built_in
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
 from tieline.spec.derived import with_derived
@@ -243,16 +243,11 @@ class _Reading:
     def _built_in(self, name: str) -> Iterator[tuple[str, Connector]]:
         if ("connector", name) in self._broken:
             return
-        path = Path(str(resources.files("tieline") / "connectors" / f"{name}.yaml"))
-        if not path.is_file():
+        if not built_in_file(name).is_file():
             return
-        source, wrong = read_source(path, f"tieline/connectors/{path.name}")
-        self.claims["connector", name].add(f"tieline/connectors/{path.name}")
-        connector = None
+        source, connector, wrong = read_built_in(name, self._mask)
+        self.claims["connector", name].add(f"tieline/connectors/{name}.yaml")
         if source is not None:
-            source = with_derived(source)
-            connector, more = read_as(Connector, source, (), source.value, self._mask)
-            wrong += more
             self._sources["connector", name] = source, ()
         self.complaints += wrong
         if connector is None:

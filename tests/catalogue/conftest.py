@@ -1,0 +1,3 @@
+from cases.conftest import served
+
+__all__ = ["served"]

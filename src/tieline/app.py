@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
+from tieline.dialects.ids import spelling_of
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template, fill_header
 from tieline.engine import deadletters, linking, pairing
@@ -681,7 +682,8 @@ class Tieline:
         told = "".join(f", {name} {value}" for name, value in sorted(declared.variables.items()))
         name = f"{declared.connector}.{resource}"
         before = f"{name} of `{declared.environment}`{at}{told}"
-        return end_at(name, declared.environment, url, path, variables, hidden=hidden, secret=secret, before=before)
+        ids = spelling_of(self._resource(place))
+        return end_at(name, declared.environment, url, path, variables, hidden=hidden, secret=secret, before=before, ids=ids)
 
     def _resource(self, place: str) -> Resource:
         connection, _, resource = place.partition(".")

@@ -162,6 +162,9 @@ class System(Protocol):
     def id_of(self, resource: str, record: Record | Values) -> str | None:
         """Return a record's id as text, or None when it has none that can be used."""
 
+    def read_id(self, resource: str, value: Any) -> str | None:
+        """Return an id that a person or another system has written in the spelling of this one; None where it can't be one."""
+
     @property
     def is_down(self) -> bool:
         """Whether the system is known not to answer at the moment."""

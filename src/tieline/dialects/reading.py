@@ -17,13 +17,13 @@ import datetime as dt
 import email.utils
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from tieline.dialects.decoding import Unreadable, unreadable
 from tieline.dialects.dialect import Page, Since
+from tieline.dialects.ids import IdReader
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.since import SinceTracker, lowered_mark
 from tieline.dialects.windows import ALL, Window, Windows, tells_little
@@ -57,6 +57,8 @@ class Place(msgspec.Struct, frozen=True):
     """(response, what it is) → (answer, entries)."""
     id_at: Callable[[Record], Any]
     """Takes the id's value out of a record."""
+    read_id: IdReader
+    """Reads that value."""
     now: Callable[[], float]
     misread: Callable[[HttpResponse, RemoteError], RemoteError]
     """Notes in the journal that an answer turned out to be none; returns the error."""
@@ -237,7 +239,8 @@ class ListReader:
         self, number: int, response: HttpResponse, entries: list[Any], walk: _Walk
     ) -> tuple[Page, list[Any], Record | None, str | None]:
         """Return a page, what it is known by, its last record, and the id of that."""
-        listing, tracker, windows, id_at = self._listing, self._tracker, self._windows, self._place.id_at
+        listing, tracker, windows = self._listing, self._tracker, self._windows
+        id_at, read_id = self._place.id_at, self._place.read_id
         bad: list[Unreadable] = []
         records: list[Any] = [get(entry, listing.record) for entry in entries] if listing.record else entries
         if any(record.__class__ is not dict for record in records):
@@ -247,7 +250,7 @@ class ListReader:
                 if record.__class__ is not dict
             ]
             records = [record for record in records if record.__class__ is dict]
-        ids = [text_id(id_at(record)) for record in records]
+        ids = [read_id(id_at(record)) for record in records]
         digest: list[Any] = [*ids, *(entry.text for entry in bad)] if bad else ids
         if self._shifts and self._changed is not None and (version := self._changed.field) is not None:
             digest = [*digest, *(str(get(record, version)) for record in records)]
@@ -262,7 +265,7 @@ class ListReader:
         told: dict[str, str | None] | None = None
         gone = listing.tombstone if isinstance(listing, List) else None
         if isinstance(listing, Deleted):
-            told = {id: _into(record, listing.into) for id, record in zip(ids, records, strict=True) if id is not None}
+            told = {id: _into(record, listing.into, read_id) for id, record in zip(ids, records, strict=True) if id is not None}
             bad += [
                 unreadable(record, f"it has no id that can be used at `{listing.id or self._place.resource.id}`")
                 for id, record in zip(ids, records, strict=True)
@@ -273,7 +276,9 @@ class ListReader:
             buried = [is_buried(record, gone) for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
             if gone.into is not None:
-                survivors = (survivor_of(record, gone) if is_gone else None for record, is_gone in zip(records, buried, strict=True))
+                survivors = (
+                    survivor_of(record, gone, read_id) if is_gone else None for record, is_gone in zip(records, buried, strict=True)
+                )
                 merged = {id: into for id, into in zip(ids, survivors, strict=True) if id is not None and into is not None and into != id}
             records = [record for record, is_gone in zip(records, buried, strict=True) if not is_gone]
             ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
@@ -337,13 +342,13 @@ def is_buried(record: Record, tombstone: Tombstone | None) -> bool:
     return tombstone is not None and bool(get(record, tombstone.field) == tombstone.equals)
 
 
-def survivor_of(record: Record, tombstone: Tombstone | None) -> str | None:
+def survivor_of(record: Record, tombstone: Tombstone | None, read_id: IdReader) -> str | None:
     """Return the id of the record into which a deleted one was merged; None where it was merged into none."""
-    return _into(record, tombstone.into if tombstone is not None else None)
+    return _into(record, tombstone.into if tombstone is not None else None, read_id)
 
 
-def _into(record: Record, address: str | None) -> str | None:
-    return text_id(get(record, address)) if address is not None else None
+def _into(record: Record, address: str | None, read_id: IdReader) -> str | None:
+    return read_id(get(record, address)) if address is not None else None
 
 
 def kind_of(value: Any) -> str:
@@ -353,17 +358,6 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "null"
     return {dict: "an object", list: "a list", str: "a text", bool: "true or false"}.get(type(value), "a number")
-
-
-def text_id(value: Any) -> str | None:
-    """Return an id as text, the same for a number and its digits; None for what can't be an id."""
-    if value.__class__ is int:
-        return str(value)
-    if isinstance(value, str):
-        return value if value.strip() and "\x00" not in value else None
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return str(int(value))
-    return None
 
 
 def _short(name: str, walk: _Walk) -> Incomplete:

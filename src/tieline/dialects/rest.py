@@ -16,8 +16,9 @@ from urllib.parse import urlencode
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
+from tieline.dialects.ids import IdReader, id_reader
 from tieline.dialects.pagination import Step, pager
-from tieline.dialects.reading import ListReader, Place, is_buried, kind_of, survivor_of, text_id
+from tieline.dialects.reading import ListReader, Place, is_buried, kind_of, survivor_of
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode, fill_header
 from tieline.mapping.access import compile_get
@@ -69,6 +70,8 @@ class RestSystem:
         self._personal = {
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
         }
+        self._read_id = {name: id_reader(r) for name, r in connector.resources.items()}
+        self._answer_ids: dict[int, IdReader] = {}
         self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
         self._deleted_id_at = {name: compile_get(r.deleted.id or r.id) for name, r in connector.resources.items() if r.deleted is not None}
         self._tombstones = {name: r.list.tombstone if r.list is not None else None for name, r in connector.resources.items()}
@@ -106,7 +109,11 @@ class RestSystem:
 
     def id_of(self, resource: str, record: Record | Values) -> str | None:
         """Return a record's id as text, or None when it has none that can be used."""
-        return text_id(self._id_at[resource](record))
+        return self._read_id[resource](self._id_at[resource](record))
+
+    def read_id(self, resource: str, value: Any) -> str | None:
+        """Return an id that a person or another system has written in the spelling of this one; None where it can't be one."""
+        return self._read_id[resource](value)
 
     # -- reading
 
@@ -143,7 +150,7 @@ class RestSystem:
         return Place(
             f"{self.name}.{resource}{' (deleted)' if apart else ''}", r, listing, declared, key, ask,
             lambda response, what: self._list_of(response, listing, what),
-            self._deleted_id_at[resource] if apart else self._id_at[resource], self._clock.now, caller.misread,
+            self._deleted_id_at[resource] if apart else self._id_at[resource], self._read_id[resource], self._clock.now, caller.misread,
         )  # fmt: skip
 
     def _list_of(self, response: HttpResponse, listing: Listing, what: str) -> tuple[Any, list[Any]]:
@@ -170,7 +177,7 @@ class RestSystem:
             record = await self._get(resource, wanted)
             if record is None or not is_buried(record, self._tombstones[resource]):
                 return record
-            wanted = survivor_of(record, self._tombstones[resource])
+            wanted = survivor_of(record, self._tombstones[resource], self._read_id[resource])
         return None
 
     async def _get(self, resource: str, id: str) -> Record | None:
@@ -223,7 +230,7 @@ class RestSystem:
             told = isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
             if not entries or not (told or (size is not None and len(entries) >= size)):
                 return records
-            step = walk.after(url, response, answer, entries, found[-1], text_id(self._id_at[resource](found[-1])))
+            step = walk.after(url, response, answer, entries, found[-1], self.id_of(resource, found[-1]))
             if step is None:
                 return records
         raise Undecodable(
@@ -341,10 +348,10 @@ class RestSystem:
         try:
             if declared.results is None:
                 self._no_page(response, f"the batch answer for {resource}")
-                id_at = self._id_at[resource]
-                return [Receipt(item.id or text_id(id_at(item.record)), None, journaled) for item in items]
+                return [Receipt(item.id or self.id_of(resource, item.record), None, journaled) for item in items]
             answer = self._decode(response, f"the batch answer for {resource}")
-            receipts = read_results(answer, declared.results, items, r.id, journaled, self._caller.account.mask)
+            read_id = self._read_id[resource]
+            receipts = read_results(answer, declared.results, items, r.id, read_id, journaled, self._caller.account.mask)
             if operation == "delete":  # what is not there any more is deleted, as it is for a single delete
                 return [
                     Receipt(item.id, None, journaled) if isinstance(receipt.error, NotThere) else receipt
@@ -365,7 +372,7 @@ class RestSystem:
         if declared.results is None or not isinstance(error, (Rejected, NotThere, Stale)):
             return None
         with contextlib.suppress(*FAILURES, Undecodable):
-            receipts = read_results(decode(response.body), declared.results, items, r.id, call, self._caller.account.mask)
+            receipts = read_results(decode(response.body), declared.results, items, r.id, id_reader(r), call, self._caller.account.mask)
             if any(receipt.error is None for receipt in receipts):
                 return receipts
         return None
@@ -440,23 +447,26 @@ class RestSystem:
         return Receipt(id, None, call, record=stored if isinstance(stored, dict) else None)
 
     def _new_id(self, r: Resource, declared: Write, response: HttpResponse, sent: Record, answer: Any = ABSENT) -> str | None:
+        read_id = self._answer_ids.get(id(declared))
+        if read_id is None:
+            part = declared.id.part or ("last_segment" if declared.id.header is not None else None)
+            read_id = self._answer_ids[id(declared)] = id_reader(r, part)
         if declared.id.header is not None:
-            location = response.headers.get(declared.id.header, "")
-            id = location.rstrip("/").rsplit("/", 1)[-1].split("?", 1)[0]
-            if not id:
+            new = read_id(response.headers.get(declared.id.header, ""))
+            if new is None:
                 raise Undecodable(f"{self.name}: the answer has no `{declared.id.header}` header with the new record's id")
-            return id
+            return new
         if response.body.strip():
             answer = answer if answer is not ABSENT else self._decode(response, "the answer to a write")
             if declared.id.body is not None:
-                id_found = text_id(get(answer, declared.id.body))
-                if id_found is None:
+                new = read_id(get(answer, declared.id.body))
+                if new is None:
                     raise Undecodable(f"{self.name}: the answer has no id at `{declared.id.body}`")
-                return id_found
+                return new
             stored = get(answer, declared.record) if declared.record else answer
-            if isinstance(stored, dict) and (found := text_id(get(stored, r.id))) is not None:
+            if isinstance(stored, dict) and (found := read_id(get(stored, r.id))) is not None:
                 return found
-        if (own := text_id(get(sent, r.id))) is not None:
+        if (own := id_reader(r)(get(sent, r.id))) is not None:
             return own
         raise Undecodable(
             f"{self.name}: the answer does not tell the id of the record",

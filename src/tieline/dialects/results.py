@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Item, Receipt
+from tieline.dialects.ids import IdReader
 from tieline.model.errors import (
     NotThere,
     OutcomeUnknown,
@@ -27,6 +28,7 @@ def read_results(
     declared: BatchResults,
     items: Sequence[Item],
     id_field: str,
+    read_id: IdReader,
     call: int | None,
     mask: Callable[[str], str],
 ) -> list[Receipt]:
@@ -39,13 +41,16 @@ def read_results(
             raise Undecodable(f"the batch answer has {len(results)} results for {len(items)} records: they can't be told apart by position")
         found: list[Any] = [*results, *[ABSENT] * (len(items) - len(results))]
     else:
-        by_key = {_text(get(result, declared.key)): result for result in results}
         field = declared.field
-        found = [by_key.get(_text(get(item.record, field) if field else item.id), ABSENT) for item in items]
-    return [_receipt(result, declared, item, id_field, call, mask) for result, item in zip(found, items, strict=True)]
+        name: Callable[[Any], str | None] = _text if field and field != id_field else read_id
+        by_key = {key: result for result in results if (key := name(get(result, declared.key)))}
+        found = [by_key.get((name(get(item.record, field)) if field else item.id) or "", ABSENT) for item in items]
+    return [_receipt(result, declared, item, id_field, read_id, call, mask) for result, item in zip(found, items, strict=True)]
 
 
-def _receipt(result: Any, declared: BatchResults, item: Item, id_field: str, call: int | None, mask: Callable[[str], str]) -> Receipt:
+def _receipt(
+    result: Any, declared: BatchResults, item: Item, id_field: str, read_id: IdReader, call: int | None, mask: Callable[[str], str]
+) -> Receipt:
     if result is ABSENT:
         return Receipt(None, OutcomeUnknown("the batch answer does not say what became of this record"), call)
     status = get(result, declared.status) if declared.status else ABSENT
@@ -55,8 +60,7 @@ def _receipt(result: Any, declared: BatchResults, item: Item, id_field: str, cal
         if is_already(error, declared.already):
             return Receipt(item.id, None, call, already=True)
         return Receipt(None, error, call)
-    id = get(result, declared.id) if declared.id else ABSENT
-    known = item.id or (_text(id) if id not in (ABSENT, None, "") else None) or _text_or_none(get(item.record, id_field))
+    known = item.id or (read_id(get(result, declared.id)) if declared.id else None) or read_id(get(item.record, id_field))
     if known is None:
         return Receipt(None, OutcomeUnknown("the batch answer says that the record was written, but not its id"), call)
     return Receipt(known, None, call)
@@ -81,9 +85,5 @@ def _error(status: Any, text: str) -> RemoteError:
     return kind(said, status=number, text=text)
 
 
-def _text(value: Any) -> str:
-    return str(value)
-
-
-def _text_or_none(value: Any) -> str | None:
-    return None if value in (ABSENT, None, "") else str(value)
+def _text(value: Any) -> str | None:
+    return None if value is ABSENT else str(value)

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from tieline.dialects.reading import text_id
+from tieline.dialects.ids import id_reader, text_id
 from tieline.model.errors import TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json, encode_json
@@ -218,6 +218,7 @@ class Reader:
                         self._beginnings.append((type_[:-1], (name, kind)))  # type: ignore[arg-type]  # one of the three
                     else:
                         self._types[type_] = (name, kind)  # type: ignore[assignment]  # one of the three
+        self._read_id = {name: id_reader(resources[name]) for name in self._declared}
         self._beginnings.sort(key=lambda one: -len(one[0]))  # the longest is the most exact
         standard = webhooks.verify.standard
         self._name_in: PartOf | None = webhooks.event_id
@@ -254,11 +255,12 @@ class Reader:
             return
         resource, kind = meant
         declared = self._declared[resource]
-        id = text_id(_at(entry, declared.id))
+        read_id = self._read_id[resource]
+        id = read_id(_at(entry, declared.id))
         if id is None or len(id) > _LONGEST:
             content.unusable.append(f"an event `{type_}` without a usable id at `{declared.id}`: correct `resources.{resource}.webhook.id`")
             return
-        into = text_id(_at(entry, declared.into)) if declared.into is not None else None
+        into = read_id(_at(entry, declared.into)) if declared.into is not None else None
         digest = hashlib.sha256(encode_json([type_, entry])).hexdigest()
         content.events.append(Event(self._name(incoming, entry, number), digest, resource, id, kind, into, type_))
 

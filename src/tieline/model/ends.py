@@ -40,22 +40,33 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def end_at(
-    name: str, environment: str, url: str, path: str, variables: Mapping[str, str], *, hidden: bool, secret: frozenset[str], before: str
+    name: str,
+    environment: str,
+    url: str,
+    path: str,
+    variables: Mapping[str, str],
+    *,
+    hidden: bool,
+    secret: frozenset[str],
+    before: str,
+    ids: str = "",
 ) -> End:
     """Return an end.
 
     `name` is `CONNECTOR.RESOURCE`; `url` the system's address and `path` that of the collection below it, both resolved and filled in;
     `hidden` says that the address came from a reference, so that no more than its host is shown; `secret` names the variables that did.
+    `ids` is how ids are spelled, where that is not as they are shown: what was linked under another spelling would not be recognised.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     port = parts.port or _PORTS.get(parts.scheme, 0)
     whole = parts.path.rstrip("/") + "/" + path.strip("/")
-    mark = hashlib.sha256(encode_json([name, environment, host, port, whole, sorted(variables.items())])).hexdigest()
+    said = [name, environment, host, port, whole, sorted(variables.items()), *([ids] if ids else [])]
+    mark = hashlib.sha256(encode_json(said)).hexdigest()
     at = host if port in _PORTS.values() else f"{host}:{port}"
     shown = f"{at}/…{_hash(whole)}" if hidden else at + whole
     told = "".join(f", {key} {_hash(value) if key in secret else value}" for key, value in sorted(variables.items()))
-    return End(f"{name} of `{environment}` at {shown}{told}", mark, before)
+    return End(f"{name} of `{environment}` at {shown}{told}{f', ids: {ids}' if ids else ''}", mark, before)
 
 
 def _hash(value: str) -> str:

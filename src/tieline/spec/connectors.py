@@ -22,6 +22,8 @@ from tieline.spec.webhooks import ResourceWebhook, Webhooks
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
 FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "language"]
+IdForm = Literal["text", "guid", "number", "salesforce", "case_insensitive"]
+IdPart = Literal["whole", "key", "last_segment"] | Annotated[str, StringConstraints(max_length=256)]
 Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
 """A share of something: `10%`."""
 
@@ -408,7 +410,10 @@ class IdFrom(Declared):
     body: Path | None = None
     """Address in the answer's body."""
     header: str | None = None
-    """Header whose last path segment is the id, such as `Location`."""
+    """Header that holds it, such as `Location` or `OData-EntityId`."""
+    part: IdPart | None = None
+    """Which part of that is the id: `whole`, `key`, `last_segment` or a pattern, as `id_part` of the resource. Unless stated, the
+    `last_segment` of a header, with the key of `accounts(7)`, and in a body what `id_part` says."""
 
 
 class Write(Request):
@@ -550,6 +555,12 @@ class Resource(Declared):
     """Address in a body under which a record is sent, for `create` and `update` unless they say otherwise: `contact`, `posts[0]`."""
     id: Path = "id"
     """Field that holds the record's id."""
+    id_part: IdPart = "whole"
+    """Which part of that is the id, where the vendor writes more: the `key` of `accounts(7)` or `accounts('a')`, the `last_segment` of an
+    address (`gid://shop/Product/7`), or a pattern whose one group is the id. The same for ids in events, answers and results."""
+    id_form: IdForm = "text"
+    """How the vendor compares ids: as `text`; as a `guid`, with or without braces, large or small letters; as a `number` (`007` is `7`);
+    `salesforce` ids, of 15 or 18 characters; or `case_insensitive`. All spellings of one id are then one."""
     fields: dict[str, Field] = {}
     """The fields by address: `email`, `company.name`. `tieline connector sample CONNECTION.RESOURCE` writes them from a page of records."""
     list: List | None = None

@@ -137,6 +137,7 @@ class _Judge:
             self.request((*at, *way), request, names)
             if isinstance(request, Write):
                 self._write((*at, *way), request)
+        self._part((*at, "id_part"), resource.id_part)
         self._list(at, resource, fields)
         self._deleted(at, resource)
         for field_name, find in resource.find.items():
@@ -263,12 +264,26 @@ class _Judge:
     def _write(self, at: Keys, write: Write) -> None:
         if write.id.body is not None and write.id.header is not None:
             self._found.error((*at, "id"), "the id is in the body or in a header: one of `body` and `header`")
+        self._part((*at, "id", "part"), write.id.part)
         if at[-1] == "update" and write.method == "PUT" and "whole" not in write.model_fields_set:
             hint = "`whole: true` sends all mapped fields; `whole: false` says that this vendor changes only what is sent"
             self._found.warning((*at, "method"), "most vendors take a PUT for the whole record, and empty what is not sent", hint)
         for keys, text in _texts(write.constants):
             if gaps(text):
                 self._found.warning((*at, "constants", *keys), f"`{text}` is sent as it stands: nothing is filled in here")
+
+    def _part(self, at: Keys, part: str | None) -> None:
+        """Judge which part of a text is an id."""
+        if part in (None, "whole", "key", "last_segment"):
+            return
+        hint = "`whole`, `key`, `last_segment`, or a pattern such as `customers/([0-9]+)`"
+        try:
+            groups = re.compile(part).groups
+        except re.error as error:
+            self._found.error(at, f"`{part}` is not a pattern: {error}", hint)
+        else:
+            if groups != 1:
+                self._found.error(at, f"a pattern has one group, which is the id, and `{part}` has {groups or 'none'}", hint)
 
     def _conditions(self, at: Keys, resource: Resource, fields: Fields) -> None:
         declared = {

@@ -153,7 +153,7 @@ def _whys(verified: Verified, kind: str) -> str:
 
 def _but(verified: Verified) -> str:
     parts = [
-        (verified.respelled, "spelled differently"),
+        (verified.respelled, "spelled differently" + (f" ({', '.join(verified.spelled)})" if verified.spelled else "")),
         (verified.kept, "with fields that the destination was to keep, or that were sent by hand"),
     ]
     return ", ".join(f"{number:,} {text}" for number, text in parts if number)
@@ -171,6 +171,10 @@ def next_steps(verified: Verified) -> list[str]:
         )
     elif why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
         steps.append(f"`tieline verify {name} --repair` sends again what was changed or is gone there; `tieline explain` tells its history")
+    if why.get("differing: not taken there"):
+        steps.append(
+            "what the destination takes and does not keep is not sent again: look at its rules for that field, or leave the field out of `map`"
+        )
     if any(why.get(f"{kind}: {state}") for kind in _STYLES for state in ("parked", "held")):
         steps.append(
             f"`tieline conflicts list {name}`, `tieline unmatched list {name}` and `tieline dead-letters list {name}` show what is held or parked"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.linked import Links, OnConfirmed
 from tieline.model.records import decode_json, encode_json
-from tieline.store import outbox
+from tieline.store import outbox, spellings
 from tieline.store.outbox import Delivery
+from tieline.store.spellings import Spelled
+from tieline.sync.rewriting import answered
 
 Confirmed = tuple[Delivery, str, int | None]
 """A delivery, the id of the record that it wrote, and the call that told so."""
@@ -18,8 +21,10 @@ Confirmed = tuple[Delivery, str, int | None]
 class Confirmer:
     """Commits what was confirmed, and counts it."""
 
-    def __init__(self, ledger: Ledger, links: Links, on_confirmed: OnConfirmed | None) -> None:
-        self._ledger, self._links, self._on_confirmed = ledger, links, on_confirmed
+    def __init__(self, job: CompiledIntegration, ledger: Ledger, links: Links, on_confirmed: OnConfirmed | None) -> None:
+        self._job, self._ledger, self._links, self._on_confirmed = job, ledger, links, on_confirmed
+        self._spells = on_confirmed is None and spellings.is_any(ledger.db, ledger.integration)
+        """Whether anything is known already of how the destination spells what it is sent."""
 
     async def commit(self, batch: Sequence[Confirmed], followed: Sequence[str]) -> None:
         """Confirm deliveries; of the records in `followed` a later version is on its way.
@@ -41,6 +46,8 @@ class Confirmer:
             else:
                 changed.append((delivery.source_id, target_id, self.agreed(delivery)))
 
+        learned, plain = self._spellings(batch) if on_confirmed is None else ((), ())
+
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled, run=run, now=now)
             links.agree(connection, integration, made, changed)
@@ -48,6 +55,10 @@ class Confirmer:
                 links.expect_more(connection, integration, followed)
             if deleted:
                 links.remove(connection, integration, deleted)
+            if plain:
+                spellings.forget(connection, integration, plain)
+            if learned:
+                spellings.learn(connection, integration, learned)
             if on_confirmed is not None:
                 on_confirmed(connection, [(delivery, target_id) for delivery, target_id, _ in batch])
 
@@ -63,6 +74,27 @@ class Confirmer:
                 counts.deleted += 1
             else:
                 counts.updated += 1
+
+    def _spellings(self, batch: Sequence[Confirmed]) -> tuple[list[Spelled], list[tuple[str, str]]]:
+        """Return how answers spell what was written otherwise than it was sent, and (source id, address) of what they show as it was sent."""
+        learned: list[Spelled] = []
+        plain: list[tuple[str, str]] = []
+        for delivery, _target, _call in batch:
+            if delivery.shown is None or delivery.operation == "delete":
+                continue
+            shown, written = self._job.project_written(delivery.shown), delivery.fields
+            if written.items() <= shown.items() and not self._spells:  # the common case: it says what it was sent
+                continue
+            before = decode_json(delivery.before) if delivery.before else {}
+            differs, untaken = answered(written, before, shown)
+            learned += [
+                Spelled(delivery.source_id, a, encode_json(written[a]), encode_json(value), a not in untaken)
+                for a, value in differs.items()
+            ]
+            if self._spells:
+                plain += [(delivery.source_id, a) for a in written if a in shown and a not in differs]
+        self._spells = self._spells or bool(learned)
+        return learned, plain
 
     def agreed(self, delivery: Delivery) -> bytes:
         """Return the destination's shadow once this is delivered."""

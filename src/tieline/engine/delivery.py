@@ -57,14 +57,14 @@ class Sender:
     ) -> None:
         """`store_id` makes idempotency keys unique; `notify` is called when the counts have moved.
 
-        With `on_confirmed`, deliveries are confirmed with what the answers show of them.
+        What the answers show is for `on_confirmed`; without it, it is kept as the destination's own spelling of what was written.
         """
         self._job, self._target, self._ledger, self._links = job, target, ledger, links
         self._notify = notify
-        self._calls = Calls(job, target, ledger, matcher.remembered, store_id=store_id, show=on_confirmed is not None)
+        self._calls = Calls(job, target, ledger, matcher.remembered, store_id=store_id)
         self._batch_size = self._calls.size
         self._line = Line(self._batch_size)
-        self._confirmer = Confirmer(ledger, links, on_confirmed)
+        self._confirmer = Confirmer(job, ledger, links, on_confirmed)
         self._unsent = Unsent(job, ledger, links)
         self._settler = Settler(job, ledger, Doubts(job, target, ledger, matcher, links=links), self._confirmer.agreed)
         self._retries = Retries(

@@ -8,6 +8,7 @@ newer version meanwhile, or deleted the record.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,10 @@ from tieline.engine.destination import Destination
 from tieline.engine.ledger import Ledger
 from tieline.engine.pipeline import Pipeline
 from tieline.model.errors import SafetyStop
-from tieline.model.records import Record
-from tieline.store import journal, links, outbox
+from tieline.model.records import Record, encode_json
+from tieline.store import journal, links, outbox, spellings
 from tieline.store.links import Link
+from tieline.store.spellings import Spelled
 
 
 class Mend(msgspec.Struct):
@@ -30,8 +32,8 @@ class Mend(msgspec.Struct):
     """JSON: the source's fields, as they were when it was looked at."""
     shadow: bytes | None
     """JSON: the mapped fields, as the destination says them now; None of a record that is gone there."""
-    fields: list[str] = []
-    """The fields that differ."""
+    fields: dict[str, tuple[Any, Any]] = {}
+    """The fields that differ: what the mapping makes, what the destination says."""
 
 
 class Mending(msgspec.Struct, frozen=True):
@@ -75,10 +77,14 @@ class Mender:
             portion = await self._still_astray(portion)
             events = [
                 ledger.event(
-                    mend.source_id, "mended", why="gone there" if mend.shadow is None else "changed there", fields=mend.fields or None
+                    mend.source_id,
+                    "mended",
+                    why="gone there" if mend.shadow is None else "changed there",
+                    fields=sorted(mend.fields) or None,
                 )
                 for mend in portion
             ]
+            await self._expect(portion)
             found = {mend.source_id: mend.shadow for mend in portion}
             await self._pipeline.take([mend.record for mend in portion], [*found], again=True, events=events, found=found)
             await self._pipeline.settle()
@@ -86,6 +92,17 @@ class Mender:
             self._check_stopped()
             if self._sender.halted is not None:
                 return
+
+    async def _expect(self, portion: list[Mend]) -> None:
+        """Note what the destination says before it is written again: if it says so still, it does not take it, and is not sent it for ever."""
+        before = [
+            Spelled(mend.source_id, address, encode_json(here), encode_json(says) if says is not None else None, taken=False)
+            for mend in portion
+            if mend.shadow is not None
+            for address, (here, says) in mend.fields.items()
+        ]
+        integration = self._ledger.integration
+        await self._ledger.commit(lambda connection: spellings.learn(connection, integration, before))
 
     async def _still_astray(self, portion: list[Mend]) -> list[Mend]:
         """Return what is as it was when it was looked at; the rest is counted as superseded, and noted."""

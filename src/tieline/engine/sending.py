@@ -29,12 +29,10 @@ class Answered(NamedTuple):
 class Calls:
     """Makes the calls of one integration."""
 
-    def __init__(
-        self, job: CompiledIntegration, target: System, ledger: Ledger, remembered: Remembered | None, *, store_id: str, show: bool
-    ) -> None:
-        """`store_id` makes idempotency keys unique; with `show`, a delivery keeps the record that an answer shows."""
+    def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, remembered: Remembered | None, *, store_id: str) -> None:
+        """`store_id` makes idempotency keys unique."""
         self._job, self._target, self._ledger, self._remembered = job, target, ledger, remembered
-        self._store_id, self._show = store_id, show
+        self._store_id = store_id
 
     def size(self, operation: str) -> int:
         """Return how many of an operation go in one call."""
@@ -61,12 +59,12 @@ class Calls:
 
     async def write(self, operation: str, group: list[Delivery]) -> list[Receipt]:
         """Write deliveries in one call; return one receipt each, in order."""
-        job, remembered, show = self._job, self._remembered, self._show
+        job, remembered = self._job, self._remembered
         # A creation that became an update of what was found there is another request: its key must not get the old answer.
         keyed = f"{self._store_id}-{operation}" if job.target.idempotency else None
         nest = job.nest
         items = [
-            Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, show, d.version) for d in group
+            Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version) for d in group
         ]
         call = "upsert" if operation == "create" and job.upsert else operation
         if remembered is not None:

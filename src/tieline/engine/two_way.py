@@ -32,7 +32,7 @@ from tieline.store import links, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
-from tieline.sync.rewriting import is_rewriting
+from tieline.sync.rewriting import answered, is_rewriting
 
 _MOST_OVERTAKEN: Final = 3
 """So often in a run a record is decided, if somebody changes it each time before it is written."""
@@ -294,8 +294,7 @@ class TwoWayPass(Pass):
             along = {a for a, value in delivery.fields.items() if whole and a in before and same(before[a], value)}
             written = {address: value for address, value in delivery.fields.items() if address in watched and address not in along}
             shown = half.says(delivery.shown) if delivery.shown is not None else {}
-            differs = {a: shown[a] for a, value in written.items() if a in shown and not same(shown[a], value)}
-            untaken = [a for a, value in differs.items() if is_rewriting(before.get(a), value) and not is_rewriting(written[a], value)]
+            differs, untaken = answered(written, before, shown)
             if delivery.operation == "update" and untaken and not half.mapping.reads_all:
                 # It says what it said before: that is no spelling of what was written, and somebody has to know.
                 answers.append((target_id, "seen", encode_json(delivery.shown)))

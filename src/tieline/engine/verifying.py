@@ -10,10 +10,9 @@ meanwhile: a finding of a busy system is worth a second look.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,7 +20,6 @@ from tieline.dialects.dialect import Page, System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.lookups import Lookups
 from tieline.engine.mending import Mend, Mending
-from tieline.mapping import normalise_key
 from tieline.model.clock import Clock
 from tieline.model.errors import Forbidden, MappingError, Rejected, TielineError
 from tieline.model.holder import has_ended
@@ -29,10 +27,12 @@ from tieline.model.records import ABSENT, Record, Values, decode_json, encode_js
 from tieline.model.tasks import side_by_side
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
 from tieline.spec.integrations import Archive
-from tieline.store import links, outbox, runs
+from tieline.store import links, outbox, runs, spellings
 from tieline.store.database import Database
 from tieline.store.links import Link
+from tieline.store.spellings import Spelled
 from tieline.sync.decide import differing, same
+from tieline.sync.rewriting import as_learned, is_rewriting
 
 _TOGETHER: Final = 500
 _MOST_ASKED: Final = 200
@@ -84,7 +84,7 @@ class Verification:
         )
         while portion := rows.fetchmany(_TOGETHER):
             yield [
-                Mend(id, target_id, decode_json(record), seen, shadow, sorted(decode_json(fields)))
+                Mend(id, target_id, decode_json(record), seen, shadow, decode_json(fields))
                 for id, target_id, record, seen, shadow, fields in portion
             ]
 
@@ -147,6 +147,11 @@ class _Sweep:
         self._shown: set[str] = set()
         self._gate = asyncio.Semaphore(target.concurrency)
         self._not_listed = 0
+        self._spells = spellings.is_any(db, self._integration)
+        self._spelled: dict[str, dict[str, Spelled]] = {}
+        self._learned: list[Spelled] = []
+        self._plain: list[tuple[str, str]] = []
+        """(Source id, address) of what the destination says as it is written, where a spelling of it was known."""
         found.executescript(
             """CREATE TABLE there (id TEXT PRIMARY KEY, fields BLOB NOT NULL, seen INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
                CREATE TABLE here (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -220,6 +225,7 @@ class _Sweep:
 
     async def _compare(self, records: dict[str, Record]) -> None:
         known = links.of_sources(self._db, self._integration, list(records))
+        self._spelled = spellings.of(self._db, self._integration, list(known)) if self._spells else {}
         there = await self._there([link.target_id for link in known.values() if link.target_id is not None])
         found_links = self._lookups.of(records.values())
         for id, record in records.items():
@@ -228,6 +234,18 @@ class _Sweep:
                 self._judge(id, record, link, there, found_links)
             except MappingError:
                 self._cannot_be_mapped(id, record, link, there)
+        if self._learned or self._plain:
+            self._note_spellings()
+
+    def _note_spellings(self) -> None:
+        learned, plain = self._learned, self._plain
+        self._learned, self._plain, self._spells = [], [], True
+
+        def unit(connection: sqlite3.Connection) -> None:
+            spellings.forget(connection, self._integration, plain)
+            spellings.learn(connection, self._integration, learned)
+
+        self._db.write(unit)
 
     def _cannot_be_mapped(self, id: str, record: Record, link: Link | None, there: dict[str, Values]) -> None:
         if link is None or link.target_id is None:
@@ -301,10 +319,13 @@ class _Sweep:
             return
         shown = self._shown if job.target.list else fields.keys()
         differs = differing({a: v for a, v in values.items() if a in shown}, fields, job.agree)
-        respelled = [address for address, (here, says) in differs.items() if _is_respelled(here, says)]
-        for address in respelled:
-            del differs[address]
         read = self._mapped and self._shadow(record) == link.source_shadow
+        known = self._spelled.get(id, {})
+        self._plain += [(id, address) for address in known if address in values and address not in differs]
+        respelled = [address for address, (here, says) in differs.items() if self._is_spelling(id, address, here, says, known, read)]
+        for address in respelled:
+            self._result.spelled[address] = self._result.spelled.get(address, 0) + 1
+            del differs[address]
         kept = self._kept(link, differs, read) if differs else []
         for address in kept:
             del differs[address]
@@ -317,9 +338,22 @@ class _Sweep:
             self._exclude(state)
             return
         why = state if state and state != _GIVEN_UP else "changed there" if read else "not read yet"
+        if why == "changed there" and all(_was_not_taken(known.get(address), *both) for address, both in differs.items()):
+            why = "not taken there"
         self._fields.update(differs.keys())
         shadow = {**values, **{address: says for address, (_, says) in differs.items()}}
         self._set_apart("differing", why, id, link, differs, record=record, shadow={a: v for a, v in shadow.items() if v is not ABSENT})
+
+    def _is_spelling(self, id: str, address: str, here: Any, says: Any, known: Mapping[str, Spelled], read: bool) -> bool:
+        """Return whether the destination says what was written in its own way. Seen for the first time, the way is learned."""
+        one = known.get(address)
+        if one is not None and one.taken and one.seen is not None and same(decode_json(one.sent), here):
+            return as_learned(here, decode_json(one.seen), says)
+        if _was_not_taken(one, here, says) or says is ABSENT or (_is_blank(here) != _is_blank(says)) or not is_rewriting(here, says):
+            return False
+        if read and self._state_of(id) is None:
+            self._learned.append(Spelled(id, address, encode_json(here), encode_json(says)))
+        return True
 
     def _left_out(self, record: Record, link: Link | None) -> str | None:
         """Return why a record is left out on purpose, if it is."""
@@ -429,8 +463,12 @@ class _Sweep:
         )  # fmt: skip
 
 
-def _is_respelled(here: Any, there: Any) -> bool:
-    with contextlib.suppress(TypeError):
-        key = normalise_key(here)
-        return key is not None and key == normalise_key(there)
-    return False
+def _was_not_taken(known: Spelled | None, here: Any, says: Any) -> bool:
+    """Return whether the destination was sent this, and says what it said before all the same."""
+    if known is None or known.taken or not same(decode_json(known.sent), here):
+        return False
+    return same(decode_json(known.seen), says) if known.seen is not None else says in (ABSENT, None)
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or value == "" or value == []

@@ -43,6 +43,8 @@ class Verified(msgspec.Struct):
     """In how many records each field differs."""
     respelled: int = 0
     """In sync, but for letters, spaces or the way in which a number is written."""
+    spelled: dict[str, int] = {}
+    """One way: the fields that the destination says in its own way, each with the number of records."""
     kept: int = 0
     """In sync, but for what the destination was to keep when both records met, or what a person sent."""
     not_shown: list[str] = []
@@ -76,7 +78,7 @@ class Finding(msgspec.Struct):
     kind: str
     """differing; missing; left over."""
     why: str
-    """changed there; gone there; owed; parked; held; not read yet; not in the list of changes."""
+    """changed there; not taken there; gone there; owed; parked; held; not read yet; not in the list of changes."""
     source_id: str
     target_id: str | None
     fields: dict[str, tuple[Any, Any]] = {}

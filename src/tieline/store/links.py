@@ -284,10 +284,11 @@ def remove(connection: sqlite3.Connection, integration: int, source_ids: Sequenc
 
 
 def _keep_nothing(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
-    connection.execute(
-        f"DELETE FROM kept WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
-        (integration, *source_ids),
-    )
+    for table in ("kept", "spelled"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",
+            (integration, *source_ids),
+        )
 
 
 def fill_directory(connection: sqlite3.Connection, integration: int, rows: Sequence[tuple[str, str, bytes]]) -> None:

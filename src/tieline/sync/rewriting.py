@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import html
 import re
 import unicodedata
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 
+from tieline.model.records import Values
 from tieline.model.times import parse_moment
 from tieline.sync.decide import same
 
@@ -25,6 +27,25 @@ FEWEST_DIGITS: Final = 6
 """Fewest digits of a phone number; below it stand house numbers, sizes and versions, where punctuation means something."""
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{1,60})?")
+_DRESSED: Final = re.compile(r"/Date\((-?[0-9]{1,16})(?:[+-][0-9]{4})?\)/")
+_FIRST_STAMP: Final = 100_000_000
+"""Smaller numbers are no seconds since 1970, but counts and codes."""
+_BREAK: Final = re.compile(r"<br ?/?>")
+_DAYS: Final = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y%m%d",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%d-%m-%Y",
+    "%b %d, %Y",
+    "%d %b %Y",
+    "%B %d, %Y",
+    "%d %B %Y",
+)
+_LONGEST_DAY: Final = 20
+_DIGITS_OF_A_DAY: Final = range(5, 9)
 _PHONE: Final = re.compile(r"\+?[0-9\s()./-]+")
 _CONTEXT: Final = Context(prec=400)
 _HALVES: Final = (ROUND_HALF_UP, ROUND_HALF_EVEN, ROUND_HALF_DOWN)
@@ -43,11 +64,81 @@ def is_rewriting(sent: Any, seen: Any) -> bool:
     if isinstance(sent, dict) and isinstance(seen, dict):
         shared = sent.keys() & seen.keys()
         return bool(shared) and all(is_rewriting(sent[key], seen[key]) for key in shared)
+    if isinstance(seen, dict):
+        return _is_in(sent, seen)
+    if _moments(sent, seen):
+        return True
     numbers = _number(sent), _number(seen)
     if numbers[0] is not None and numbers[1] is not None:
         return _rounds(numbers[0], numbers[1])
     if isinstance(sent, str) and isinstance(seen, str):
-        return _texts(sent, seen) or _phones(sent, seen) or _times(sent, seen)
+        return _texts(sent, seen) or _phones(sent, seen) or _times(sent, seen) or _days(sent, seen) or _escaped(sent, seen)
+    return False
+
+
+def _is_in(sent: Any, seen: dict[str, Any]) -> bool:
+    """Return whether a value was made into an object that holds it: a tag that got an id, a reference that is shown whole."""
+    if isinstance(sent, str):
+        return any(isinstance(value, str) and _folded(value) == _folded(sent) for value in seen.values())
+    return _number(sent) is not None and any(same(sent, value) for value in seen.values())
+
+
+def _moments(sent: Any, seen: Any) -> bool:
+    """Return whether a time was turned into seconds or milliseconds since 1970, or the other way round."""
+    for text, other in ((sent, seen), (seen, sent)):
+        number = _since_1970(other)
+        if number is None or not isinstance(text, str) or ":" not in text:
+            continue
+        with contextlib.suppress(ValueError, OverflowError):
+            seconds = Decimal((parse_moment(text) - _EPOCH) // dt.timedelta(milliseconds=1)).scaleb(-3)
+            return any(abs(seconds - unit) < 1 for unit in (number, number.scaleb(-3)))
+    return False
+
+
+def _since_1970(value: Any) -> Decimal | None:
+    if isinstance(value, str) and (dressed := _DRESSED.fullmatch(value)):
+        value = dressed[1]
+    number = _number(value)
+    return number if number is not None and number > _FIRST_STAMP else None
+
+
+def _days(sent: str, seen: str) -> bool:
+    """Return whether a day is written in another way; which of two numbers is the month is not known, so either will do."""
+    if not all(len(text) <= _LONGEST_DAY and sum(map(str.isdigit, text)) in _DIGITS_OF_A_DAY for text in (sent, seen)):
+        return False
+    return not _dates(sent).isdisjoint(_dates(seen))
+
+
+def _dates(text: str) -> set[dt.date]:
+    found = set()
+    for form in _DAYS:
+        with contextlib.suppress(ValueError):
+            found.add(dt.datetime.strptime(text.strip(), form).date())  # noqa: DTZ007 - a day has no zone
+    return found
+
+
+def _escaped(sent: str, seen: str) -> bool:
+    return ("&" in seen or "<" in seen) and _texts(sent, html.unescape(_BREAK.sub(" ", seen)))
+
+
+def answered(written: Values, before: Values, shown: Values) -> tuple[Values, list[str]]:
+    """Return what an answer to a write shows otherwise than it was written, and which of these fields it did not take at all.
+
+    `before` is what the record said until then. What it says still, and what was written could not have become, is no spelling of it.
+    """
+    differs = {address: shown[address] for address, value in written.items() if address in shown and not same(shown[address], value)}
+    untaken = [a for a, value in differs.items() if is_rewriting(before.get(a), value) and not is_rewriting(written[a], value)]
+    return differs, untaken
+
+
+def as_learned(sent: Any, seen: Any, now: Any) -> bool:
+    """Return whether `now` says what was `seen` after a write of what was `sent`. What a vendor adds to what it is sent may change."""
+    if same(seen, now):
+        return True
+    if isinstance(sent, dict) and isinstance(seen, dict) and isinstance(now, dict):
+        return all(key in now and as_learned(value, seen[key], now[key]) for key, value in sent.items() if key in seen)
+    if isinstance(sent, list) and isinstance(seen, list) and isinstance(now, list):
+        return len(sent) == len(seen) == len(now) and all(map(as_learned, sent, seen, now))
     return False
 
 

@@ -15,20 +15,20 @@ from catalogue.vendors import VENDORS
 from tieline.spec.built_in import built_in_file, built_in_names
 
 INTEGRATION = """\
-purpose: People are the same in the vendor and in the hub.
+purpose: People are the same in the hub and at the vendor.
 owner: me@example.com
-from: vendor.{resource}
-to: hub.people
+from: hub.people
+to: vendor.{resource}
 direction: two-way
 freshness: 1h
 unavailable: {{ keep: 7d }}
-match: {{ email: "{email}" }}
+match: {{ "{email}": email }}
 unmatched: create
 conflict: hold
-deletes: {{ left: {deletes}, right: delete, edited: hold }}
+deletes: {{ left: delete, right: {deletes}, edited: hold }}
 map:
-  email: "{email}"
-  name: "{name}"
+  "{email}": email
+  "{name}": name
 {more}"""
 
 

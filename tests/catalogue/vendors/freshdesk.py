@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cases.served import Asked
+
 from catalogue.vendor import Entry, FakeVendor, Refused
 
 
@@ -24,7 +25,9 @@ class Freshdesk(FakeVendor):
             case "POST", ["contacts"]:
                 sent = self._taken(asked)
                 if "name" not in sent:
-                    raise Refused(400, {"description": "Validation failed", "errors": [{"field": "name", "message": "It should be a String"}]})
+                    raise Refused(
+                        400, {"description": "Validation failed", "errors": [{"field": "name", "message": "It should be a String"}]}
+                    )
                 return 201, self._shown(self.book.add(sent["email"], sent["name"]))
             case method, ["contacts", id] if (entry := self.book.get(id)) is not None:
                 if method == "PUT":

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cases.served import Asked
+
 from catalogue.vendor import Entry, FakeVendor, Refused
 
 

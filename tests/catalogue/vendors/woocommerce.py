@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from cases.served import Asked
+
 from catalogue.vendor import Entry, FakeVendor, Refused
 
 
@@ -44,7 +45,10 @@ class WooCommerce(FakeVendor):
         id = str(sent["id"] if what == "update" else sent)
         entry = self.book.get(id)
         if entry is None:
-            return {"id": int(id), "error": {"code": "woocommerce_rest_product_invalid_id", "message": "Invalid ID.", "data": {"status": 400}}}
+            return {
+                "id": int(id),
+                "error": {"code": "woocommerce_rest_product_invalid_id", "message": "Invalid ID.", "data": {"status": 400}},
+            }
         if what == "update":
             self._changed(entry, {key: value for key, value in sent.items() if key != "id"})
         else:

@@ -42,7 +42,7 @@ class ActiveCampaign(FakeVendor):
         if int(query.get("limit", 20)) > 100:
             raise Refused(400, {"message": "limit"})
         moment = query.get("filters[updated_after]")
-        found = [entry for entry in self.book.since(dt.datetime.fromisoformat(moment) if moment else None, after=True)]
+        found = self.book.since(dt.datetime.fromisoformat(moment) if moment else None, after=True)
         found = sorted((entry for entry in found if query.get("email", entry.email) == entry.email), key=lambda entry: int(entry.id))
         page = found[int(query.get("offset", 0)) :][: int(query.get("limit", 20))]
         self.shown += len(page)

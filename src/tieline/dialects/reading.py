@@ -26,6 +26,7 @@ from tieline.dialects.dialect import Page, Since
 from tieline.dialects.ids import IdReader
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.since import SinceTracker, lowered_mark
+from tieline.dialects.tombstones import burial
 from tieline.dialects.windows import ALL, Window, Windows, tells_little
 from tieline.model.errors import Incomplete, RemoteError, Undecodable, Unsettled
 from tieline.model.paths import get
@@ -108,6 +109,7 @@ class ListReader:
         self._again = False
         self._tag: str | None = None
         self._tag_at = 0.0
+        self._is_buried = burial(listing.tombstone if isinstance(listing, List) else None)
 
     async def pages(self) -> AsyncIterator[Page]:
         """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
@@ -273,7 +275,7 @@ class ListReader:
             ]
             records, ids = [], []
         elif gone is not None:
-            buried = [is_buried(record, gone) for record in records]
+            buried = [self._is_buried(record) for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
             if gone.into is not None:
                 survivors = (
@@ -335,11 +337,6 @@ class ListReader:
         conditional = self._listing.conditional
         asked = sorted(self._asked.items()) if conditional is not None and conditional.of == "answer" else []
         return hashlib.sha256(f"{self._place.key}\n{asked}".encode()).hexdigest()[:16]
-
-
-def is_buried(record: Record, tombstone: Tombstone | None) -> bool:
-    """Whether a record is shown as one that was deleted."""
-    return tombstone is not None and bool(get(record, tombstone.field) == tombstone.equals)
 
 
 def survivor_of(record: Record, tombstone: Tombstone | None, read_id: IdReader) -> str | None:

@@ -18,9 +18,10 @@ from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.ids import IdReader, id_reader
 from tieline.dialects.pagination import Step, pager
-from tieline.dialects.reading import ListReader, Place, is_buried, kind_of, survivor_of
+from tieline.dialects.reading import ListReader, Place, kind_of, survivor_of
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode, fill_header
+from tieline.dialects.tombstones import burial
 from tieline.mapping.access import compile_get
 from tieline.model.errors import NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable
 from tieline.model.paths import get, put
@@ -75,6 +76,7 @@ class RestSystem:
         self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
         self._deleted_id_at = {name: compile_get(r.deleted.id or r.id) for name, r in connector.resources.items() if r.deleted is not None}
         self._tombstones = {name: r.list.tombstone if r.list is not None else None for name, r in connector.resources.items()}
+        self._is_buried = {name: burial(tombstone) for name, tombstone in self._tombstones.items()}
 
     @property
     def caller(self) -> Caller:
@@ -175,7 +177,7 @@ class RestSystem:
         while wanted is not None and wanted not in asked and len(asked) < _MOST_MERGED:
             asked.append(wanted)
             record = await self._get(resource, wanted)
-            if record is None or not is_buried(record, self._tombstones[resource]):
+            if record is None or not self._is_buried[resource](record):
                 return record
             wanted = survivor_of(record, self._tombstones[resource], self._read_id[resource])
         return None
@@ -225,7 +227,7 @@ class RestSystem:
                     why = f"{self.name}: {what}: an entry of the answer is {kind_of(record)}, not an object"
                     next_step = f"correct `find.{field}.records` or `record` in the connector"
                     raise self._caller.misread(response, Undecodable(why, next_step=next_step))
-            records += [record for record in found if not is_buried(record, self._tombstones[resource])]
+            records += [record for record in found if not self._is_buried[resource](record)]
             size = getattr(paging, "size", None)
             told = isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
             if not entries or not (told or (size is not None and len(entries) >= size)):

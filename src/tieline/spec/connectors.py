@@ -302,12 +302,19 @@ class ChangedSince(Declared):
 
 
 class Tombstone(Declared):
-    """How the vendor marks a record that was deleted: in its list, and where it shows one by id or in a search."""
+    """How the vendor marks a record that was deleted: in its list, and where it shows one by id or in a search.
+
+    One of `equals`, `present` and `not_equals`; without any of them, the field is true. A record without the field is not deleted.
+    """
 
     field: Path
     """Field to look at."""
     equals: Any = True
-    """Its value in a deleted record."""
+    """Its value in a deleted record, or a list of them: `equals: [deleted, spam]`."""
+    present: bool = False
+    """Any value marks a deleted record, as of `deleted_at`. Null, blank, false, zero and a date of zeros are no value."""
+    not_equals: Any = None
+    """Its value in a record that is there, or a list of them: `not_equals: [active, paused]`. Any other marks a deleted one; null marks none."""
     into: Path | None = None
     """Field of a deleted record that names the one into which it was merged. Null, blank or absent: it was not merged."""
 

@@ -13,6 +13,7 @@ from tieline.spec.derived import of_one
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
+from tieline.spec.lint_tombstones import lint_tombstone
 from tieline.spec.lint_webhooks import lint_webhooks
 from tieline.spec.references import check_url_template
 from tieline.spec.source import Key
@@ -193,6 +194,7 @@ class _Judge:
             self._has((*at, "tombstone", "field"), listing.tombstone.field, fields)
             if listing.tombstone.into is not None:
                 self._has((*at, "tombstone", "into"), listing.tombstone.into, fields)
+            lint_tombstone(self._found, (*at, "tombstone"), listing.tombstone, resource.fields.get(listing.tombstone.field))
 
     def _deleted(self, at: Keys, resource: Resource) -> None:
         """Judge a feed of deletions. Its entries are no records, so nothing is known of their fields."""

@@ -29,6 +29,7 @@ from tieline.engine.likeness import Likeness
 from tieline.engine.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.planning import Plan, PlannedWrite, check_plan, guard_by, make_plan, writes_of
 from tieline.engine.receiving import Receiving
+from tieline.engine.renamed import Orphan, adopt, orphans, predecessor, retire, what_to_do
 from tieline.engine.run import Engine, amend, check_lease, observe
 from tieline.engine.standing import Standing
 from tieline.engine.two_sides import TwoWayIntegration
@@ -40,7 +41,7 @@ from tieline.mapping import compile_mapping
 from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.ends import End, end_at
-from tieline.model.errors import Refused, SpecError, StoreError, TielineError
+from tieline.model.errors import Refused, SafetyStop, SpecError, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, encode_json
 from tieline.model.secret import Redactor
@@ -152,12 +153,64 @@ class Tieline:
     def _store_file(self) -> Path:
         return self.project.folder / self.project.file.store
 
-    def names(self, name: str | None = None) -> list[str]:
-        """Return the integration that is meant, or all. Raises `TielineError` for an unknown name."""
+    def orphans(self) -> list[Orphan]:
+        """Return the integrations that the store knows, and that have no file any more."""
+        if self._db is None and not self._store_file.exists():
+            return []  # looking makes no store
+        return orphans(self.db, self.names())
+
+    def predecessor(self, name: str) -> Orphan | None:
+        """Return the integration without a file that joined what this one joins, if this one has met nothing yet: it may have been renamed."""
+        if not self.orphans():
+            return None
+        return predecessor(self.db, name, self.compiled(name).ends, self.names())
+
+    def what_to_do(self, one: Orphan) -> str:
+        """Say how it goes on with an integration without a file: with the name that it seems to have now, where there is one."""
+        usable = [name for name in self.names() if name not in self.project.unusable]
+        successor = next((name for name in usable if (other := self.predecessor(name)) is not None and other.name == one.name), "NEW")
+        return what_to_do(one, successor)
+
+    def _check_renamed(self, name: str) -> None:
+        """Raise `SafetyStop` for an integration that is perhaps another one under a new name."""
+        if (one := self.predecessor(name)) is not None:
+            raise SafetyStop(
+                f"{name} joins what {one.name} has joined, which has no file any more: {name} would meet everything again, and make twice "
+                f"what it does not find; the store has {one.linked} links and {one.open} open letters of {one.name}",
+                next_step=what_to_do(one, name),
+            )
+
+    def adopt(self, old: str, new: str) -> Orphan:
+        """Give what an integration without a file has in the store to the one that it is called now. Raises `Refused`."""
+        if old in self.names():
+            raise Refused(
+                f"{old} has a file: what it has linked is its own; nothing was changed", next_step=f"rename its file to {new}.yaml"
+            )
+        return adopt(self.db, old, self.names(new)[0], now=self.clock.now())
+
+    def retire(self, name: str, reason: str) -> int:
+        """Give up an integration without a file, and its open letters; return how many these were. Raises `Refused`."""
+        if name in self.names():
+            raise Refused(f"{name} has a file; nothing was changed", next_step="delete its file first")
+        retire(self.db, name, reason, now=self.clock.now())
+        return deadletters.discard_all(self.db, reason, integration=name, chosen=Chosen(), now=self.clock.now())
+
+    def names(self, name: str | None = None, *, gone: bool = False) -> list[str]:
+        """Return the integration that is meant, or all. With `gone`, one that has no file any more may be meant as well.
+
+        Raises `TielineError` for an unknown name.
+        """
         known = sorted({*self.project.integrations, *self.project.unusable})
         if name is None:
             return known
         if name not in known:
+            if (orphan := next((one for one in self.orphans() if one.name == name), None)) is not None:
+                if gone:
+                    return [name]
+                raise TielineError(
+                    f"integrations/{name}.yaml is gone; the store has {orphan.linked} links and {orphan.open} open letters of it",
+                    next_step=self.what_to_do(orphan),
+                )
             raise TielineError(
                 f"there is no integration `{name}`", next_step=f"there {'is' if len(known) == 1 else 'are'}: {', '.join(known) or 'none'}"
             )
@@ -305,6 +358,7 @@ class Tieline:
 
     async def run(self, name: str, wanted: Wanted = EVERYTHING, *, progress: Callable[[Counts], None] = lambda counts: None) -> Outcome:
         """Run an integration once."""
+        self._check_renamed(name)
         return await self.engine().run(name, wanted, progress=progress)
 
     async def run_plan(
@@ -317,6 +371,7 @@ class Tieline:
 
     async def plan(self, name: str, wanted: Wanted = EVERYTHING) -> Plan:
         """Work out what a run would write. Nothing is written, neither to a system nor to the store."""
+        self._check_renamed(name)
         return await make_plan(self.engine, self.db, name, self.compiled(name).fingerprint, wanted)
 
     def status(self) -> list[IntegrationStatus]:
@@ -340,6 +395,10 @@ class Tieline:
                 for connection in connections
                 if (outage := down.get(connection)) is not None
             ]
+            found.append(status)
+        for orphan in self.orphans():
+            status = status_of(self.db, orphan.name, None, owner=self.owner(orphan.name), now=now)
+            status.no_file = self.what_to_do(orphan)
             found.append(status)
         return found
 
@@ -420,6 +479,7 @@ class Tieline:
         One way, what was changed or is gone in the destination is sent again. Both ways, pairs that are apart meet anew, and what is gone
         on one side is made anew there, rather than deleted on the other.
         """
+        self._check_renamed(name)
         if self.project.integrations[name].two_way:
             meet_anew(self.db, name, list(apart(verification)), self.clock.now())
             wanted = Wanted(full=True, remake=True, allow_deletes=allow)

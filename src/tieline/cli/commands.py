@@ -540,6 +540,36 @@ def unlink(
         raise SystemExit(linking.unlink(project, integration, source_id, reason))
 
 
+@pairs.command()
+def adopt(
+    old: Annotated[str, typer.Argument(help="What the integration was called: it has no file any more.")],
+    new: Annotated[str, typer.Argument(help="What it is called now.")],
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Go on with a renamed integration: links, open letters, cursors and history of the old name are the new one's."""
+    output.json_mode = json
+    from tieline.cli import linking
+
+    with spoken_errors():
+        raise SystemExit(linking.adopt(project, old, new))
+
+
+@pairs.command()
+def retire(
+    old: Annotated[str, typer.Argument(help="An integration that has no file any more.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays in the history of its records.")] = "",
+    project: Folder = HERE,
+    json: Json = False,
+) -> None:
+    """Say that an integration without a file is at its end. Its open letters are given up; another may join what it joined."""
+    output.json_mode = json
+    from tieline.cli import linking
+
+    with spoken_errors():
+        raise SystemExit(linking.retire(project, old, reason))
+
+
 @letters.callback()
 def dead_letters(
     context: typer.Context,

@@ -11,7 +11,7 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.opening import opened
+from tieline.cli.opening import opened, tell_of_orphans
 from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
 from tieline.cli.running import checked_reason, run_each
@@ -51,7 +51,7 @@ def list_conflicts(folder: Path, integration: str | None, field: str | None, *, 
     """List what waits for a person."""
     with opened(folder) as project:
         if integration is not None:
-            project.names(integration)
+            project.names(integration, gone=True)
         found = conflicts.held(project.db, integration=integration, field=field)
         if output.json_mode and not mask:
             number = output.json_list(itertools.islice(found, limit))
@@ -83,6 +83,7 @@ def list_conflicts(folder: Path, integration: str | None, field: str | None, *, 
             output.print(f"{name}: left is {project.place_of(name, 'left')}, right is {project.place_of(name, 'right')}", style="dim")
         if any(one.integration not in project.one_way for one in shown):
             output.print("`tieline conflicts show NO`, `resolve NO --keep left (or right) --reason …`", style="dim")
+        tell_of_orphans(project, {one.integration for one in shown})
         for name in sorted({one.integration for one in shown} & project.one_way):
             output.print(of_other_direction(name), style="dim")
         return ACT
@@ -92,7 +93,7 @@ def list_decided(folder: Path, integration: str | None, field: str | None, *, li
     """List what was decided."""
     with opened(folder) as project:
         if integration is not None:
-            project.names(integration)
+            project.names(integration, gone=True)
         found = conflicts.decided(project.db, integration=integration, field=field)
         if output.json_mode and not mask:
             output.json_list(itertools.islice(found, limit))

@@ -14,7 +14,7 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.opening import opened
+from tieline.cli.opening import opened, tell_of_orphans
 from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
 from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, run_each, stop_gently, within
@@ -51,7 +51,7 @@ class Which(msgspec.Struct, frozen=True):
         """Raise `TielineError` when it names nothing, or two things."""
         alike = self.integration is not None or self.cause is not None or self.field is not None
         if self.integration is not None:
-            project.names(self.integration)
+            project.names(self.integration, gone=command == "discard")
         if self.ids and alike:
             raise TielineError("numbers, or --integration, --cause and --field: not both", next_step=f"tieline dead-letters {command} NO")
         if not self.ids and not alike:
@@ -84,7 +84,7 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
     """List what needs a person: the groups, then the oldest of each integration."""
     with opened(folder) as project:
         if which.integration is not None:
-            project.names(which.integration)
+            project.names(which.integration, gone=True)
         meant: dict[str, Any] = {"integration": which.integration, "chosen": which.chosen, "one_way": project.one_way}
         groups, letters = deadletters.group_letters(project.db, **meant), deadletters.read_letters(project.db, **meant)
         if output.json_mode:
@@ -94,8 +94,10 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
             output.print("no dead letters: nothing needs a person", style="green")
             return OK
         number = sum(group.number for group in groups)
+        gone = {one.name for one in project.orphans()}
         for group in groups:
-            _print_group(project, group)
+            _print_group(project, group, command=group.integration not in gone)
+        tell_of_orphans(project, gone)
         if not groups_only:
             limit = which.limit or _SHOWN
             _print_table(project, itertools.islice(letters, limit))
@@ -111,7 +113,7 @@ def _way(project: Tieline, name: str, side: Side) -> str:
     return f"{project.place_of(name, side)} → {project.place_of(name, OTHER[side])}"
 
 
-def _print_group(project: Tieline, group: LetterGroup) -> None:
+def _print_group(project: Tieline, group: LetterGroup, *, command: bool) -> None:
     way = f" ({_way(project, group.integration, group.side)})" if group.side is not None else ""
     field = f" of `{group.field}`" if group.field else ""
     output.console.print(
@@ -121,7 +123,8 @@ def _print_group(project: Tieline, group: LetterGroup) -> None:
         output.console.print(f"    [dim]rule[/] {escape(group.rule)}")
     example = group.example
     output.console.print(f"    [dim]such as[/] {example.id}, record {escape(example.source_id)}: {escape(_cut(example.message))}")
-    output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
+    if command:
+        output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
 
 
 def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:

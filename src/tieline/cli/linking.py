@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from tieline.app import Tieline
+from tieline.cli.opening import opened
 from tieline.cli.output import OK, output
 from tieline.cli.running import checked_reason, within
 from tieline.engine import linking, pairing
@@ -70,6 +71,29 @@ def _list_pairs(project: Tieline, name: str, *, unlinked: bool, limit: int | Non
     if next(found, None) is not None:
         output.print("… and more (--limit, --json)", style="dim")
     return OK
+
+
+def adopt(folder: Path, old: str, new: str) -> int:
+    """Take over what an integration without a file has."""
+    with Tieline.open(folder) as project:
+        taken = project.adopt(old, new)
+        said = {"integration": new, "was": old, "linked": str(taken.linked), "open": str(taken.open)}
+        _say(
+            said,
+            f"{new} has what was {old}'s: {taken.linked:,} links, {taken.open:,} open letters, its cursors and its history",
+            f"`tieline plan {new}` shows what it would do now; rules that say `lookup: {old}` must say `lookup: {new}`",
+        )
+        return OK
+
+
+def retire(folder: Path, name: str, reason: str) -> int:
+    """Give up an integration without a file."""
+    reason = checked_reason(reason, "the shop was closed")
+    with opened(folder) as project:
+        number = project.retire(name, reason)
+        said = {"integration": name, "discarded": str(number)}
+        _say(said, f"{name} is at its end: {number:,} open letters were given up; its history stays", "nothing")
+        return OK
 
 
 def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -> int:

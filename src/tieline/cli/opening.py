@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.output import output
+from tieline.engine.renamed import what_to_do
+from tieline.model.errors import Complaint, TielineError
 
 _MOST_TOLD = 10
 
@@ -18,6 +21,32 @@ def opened(folder: Path) -> Tieline:
     project = Tieline.open(folder, in_part=True)
     warn_of_files(project)
     return project
+
+
+def tell_of_orphans(project: Tieline, shown: Collection[str]) -> None:
+    """Say of integrations that were shown, and that have no file any more, how it goes on with them."""
+    for one in project.orphans():
+        if one.name in shown:
+            output.print(f"integrations/{one.name}.yaml is gone: {project.what_to_do(one)}", style="yellow")
+
+
+def renamed(project: Tieline) -> list[Complaint]:
+    """Return what to say of integrations that the store knows and that have no file any more; of a store that can't be read, nothing."""
+    found: list[Complaint] = []
+    told: set[str] = set()
+    with contextlib.suppress(TielineError):
+        for name in project.names():
+            if name in project.project.unusable or (one := project.predecessor(name)) is None:
+                continue
+            told.add(one.name)
+            file, _ = project.project.where("integration", name)
+            what = f"joins what `{one.name}` has joined, which has no file any more: it does not run before you say which it is"
+            found.append(Complaint(file, 1, "", what, what_to_do(one, name), "warning"))
+        for one in project.orphans():
+            if one.name not in told:
+                what = f"is gone; the store has {one.linked} links and {one.open} open letters of it"
+                found.append(Complaint(f"integrations/{one.name}.yaml", None, "", what, project.what_to_do(one), "warning"))
+    return found
 
 
 def warn_of_files(project: Tieline, but: Collection[str] = ()) -> None:

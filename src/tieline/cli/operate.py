@@ -10,7 +10,7 @@ import msgspec
 from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.opening import warn_of_files
+from tieline.cli.opening import renamed, warn_of_files
 from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, value_text
 from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print_meeting
 from tieline.cli.report import personal_values
@@ -27,6 +27,9 @@ def check(folder: Path, *, live: bool) -> int:
     home = find_project_folder(folder)
     project, complaints = read_project_with_complaints(home)
     errors = [complaint for complaint in complaints if complaint.severity == "error"]
+    if project is not None and not errors:
+        with Tieline(project) as opened:
+            complaints += renamed(opened)
     calls: list[dict[str, Any]] = []
     if live and project is not None and not errors:
         calls = asyncio.run(_ping(Tieline(project)))

@@ -61,6 +61,8 @@ EXAMPLES: Final[dict[str, tuple[str, tuple[int, ...]]]] = {
     "unmatched create": ("tieline unmatched create 21 22 --reason 'looked, it is not there'\ntieline unmatched create --integration people --side right --record 60b68d34e27ffb77 --reason 'she came back'", (0, 1, 2, 3, 4, 5, 130)),
     "unmatched ignore": ("tieline unmatched ignore --all --integration people --side right --reason 'the list has more people'", (0, 1, 2, 3, 4, 5, 130)),
     "links list": ("tieline links list qualified-leads\ntieline links list qualified-leads --unlinked --json", (0, 2, 5)),
+    "links adopt": ("tieline links adopt people persons", (0, 2, 5)),
+    "links retire": ("tieline links retire people --reason 'the shop was closed'", (0, 2, 5)),
     "links link": ("tieline links link qualified-leads 6917529027641093161 60b68d34e27ffb77 --reason 'Ann knows both'", (0, 1, 2, 3, 4, 5)),
     "links unlink": ("tieline links unlink qualified-leads 6917529027641093161 --reason 'two people of one name'", (0, 2, 4, 5)),
     "schema": ("tieline schema --out .schemas", (0, 2)),

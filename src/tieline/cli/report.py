@@ -33,8 +33,8 @@ _MOMENT_STYLES = {
 def status(folder: Path, name: str | None) -> int:
     """Say how each integration is doing."""
     with opened(folder) as project:
-        names = project.names(name)
-        found = [entry for entry in project.status() if entry.integration in names]
+        names = project.names(name, gone=True)
+        found = [entry for entry in project.status() if name is None or entry.integration in names]
         if output.json_mode:
             output.json([plain(entry) for entry in found])
         else:
@@ -55,6 +55,8 @@ def _print_status(entry: IntegrationStatus) -> None:
     if entry.wrong:
         more = f", and {len(entry.wrong) - 1} more" if len(entry.wrong) > 1 else ""
         output.console.print(f"  [red]files     can't be used, so it does not run: {escape(entry.wrong[0])}{more}[/]")
+    if entry.no_file:
+        output.console.print(f"  [red]no file   integrations/{escape(entry.integration)}.yaml is gone: {escape(entry.no_file)}[/]")
     if entry.running:
         output.print(f"  running   by {entry.running}")
     if entry.last_run is None:

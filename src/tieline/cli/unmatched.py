@@ -55,7 +55,7 @@ def list_unmatched(
     """List those that wait for a person; with `everything`, also those that stand for themselves."""
     with opened(folder) as project:
         if integration is not None:
-            project.names(integration)
+            project.names(integration, gone=True)
         found = unmatched.every(project.db, integration=integration, side=side, settled=everything)
         settled = 0 if everything else unmatched.count_settled(project.db, integration=integration, side=side)
         others = f"{settled:,} others without a counterpart wait for nobody (--all)" if settled else ""

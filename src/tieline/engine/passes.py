@@ -26,8 +26,8 @@ from tieline.store.pairs import Side
 PATIENCE_SECONDS: Final = 10.0
 """What a sender gets to end what is under way once a run is to end."""
 GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
-_ENDS: Final = "ends"
-_PLACES: Final = "places"
+ENDS: Final = "ends"
+PLACES: Final = "places"
 
 
 class Outcome(msgspec.Struct):
@@ -261,16 +261,16 @@ class Pass(ABC):
     async def _check_ends(self, ends: Sequence[End], *, linked: bool) -> None:
         """Raise `SafetyStop` when the links are about another system: ids of a sandbox mean other records in production, or none."""
         ledger, name = self.ways[0].ledger, self.name
-        known, now = shared.peek(ledger.db, _PLACES, name, list[Known]), [Known(end.text, end.mark) for end in ends]
-        if known is None and (before := shared.peek(ledger.db, _ENDS, name, list[str])) is not None:
+        known, now = shared.peek(ledger.db, PLACES, name, list[Known]), [Known(end.text, end.mark) for end in ends]
+        if known is None and (before := shared.peek(ledger.db, ENDS, name, list[str])) is not None:
             # An earlier version kept words alone. What they don't tell apart is learned now; what they do is compared by them.
             known = [
                 Known(end.text, end.mark) if end.before == text else Known(text, other.mark if other.before == text else "")
                 for text, end, other in zip(before, ends, ends[::-1], strict=True)
             ]
         if known is not None and [one.mark for one in known] == [one.mark for one in now]:
-            if known != now or shared.peek(ledger.db, _PLACES, name, list[Known]) is None:
-                await ledger.commit(lambda connection: shared.put(connection, _PLACES, name, now))
+            if known != now or shared.peek(ledger.db, PLACES, name, list[Known]) is None:
+                await ledger.commit(lambda connection: shared.put(connection, PLACES, name, now))
             return
         if known is not None and linked and [one.mark for one in known] == [one.mark for one in now][::-1]:
             raise SafetyStop(
@@ -289,7 +289,7 @@ class Pass(ABC):
                 next_step="another system needs a store of its own (`store` in tieline.yaml) or an integration of another name; "
                 f"if it is the same one, which has moved: `tieline run {name} --moved`",
             )
-        await ledger.commit(lambda connection: shared.put(connection, _PLACES, name, now))
+        await ledger.commit(lambda connection: shared.put(connection, PLACES, name, now))
 
     async def _check_kept(self, way: Way) -> None:
         """Raise `SafetyStop` when a destination has not taken something for too long, and does not take it now either."""

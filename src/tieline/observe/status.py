@@ -98,6 +98,8 @@ class IntegrationStatus(msgspec.Struct):
     outages: list[SystemDown] = []
     """Its systems that are down: what is owed waits, and goes when they are back."""
 
+    no_file: str = ""
+    """Of one that the store knows, and that has no file any more: what can be done about it."""
     wrong: list[str] = []
     """What is wrong in its files, so that it can't be run."""
     next_try_at: float | None = None
@@ -121,7 +123,12 @@ class IntegrationStatus(msgspec.Struct):
     def needs_someone(self) -> bool:
         """Whether a person must act."""
         astray = self.verified is not None and self.verified.mended_by is None and self.verified.wrong_for_someone > 0
-        return self.state in ("attention", "failed", "halted", "late") or self.parked + self.held > 0 or bool(self.wrong) or astray
+        return (
+            self.state in ("attention", "failed", "halted", "late")
+            or self.parked + self.held > 0
+            or bool(self.wrong or self.no_file)
+            or astray
+        )
 
 
 def status_of(

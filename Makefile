@@ -13,7 +13,7 @@ LOCK_VENV := .venv-lock
 UV := uv==0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate lint format types check coverage bench lock clean
+.PHONY: help demo test simulate fuzz lint format types check coverage bench lock clean
 .SUFFIXES:
 .DELETE_ON_ERROR:
 
@@ -24,10 +24,14 @@ demo: $(VENV)/.run ## Set up, then show tieline at work
 	@$(BIN)/tieline demo
 
 test: $(VENV)/.dev ## Run the tests; PYTEST_ARGS='tests/one.py -x' for some of them
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 simulate: $(VENV)/.dev ## Live through more seeds, one way and both ways; SEEDS=5000, or SEEDS=17-17 to replay one
 	@TIELINE_SEEDS=$(or $(SEEDS),2000) $(BIN)/python -m pytest -q $(PYTEST_ARGS) -k "test_everything_arrives_once or test_both_sides_agree" tests/engine
+
+fuzz: $(VENV)/.dev ## Search the properties with chance: other examples each time; ROUNDS=50 for longer
+	@for round in $$(seq $(or $(ROUNDS),10)); do echo "round $$round of $(or $(ROUNDS),10)"; \
+		TIELINE_HYPOTHESIS=fuzz $(BIN)/python -m pytest -q -m hypothesis $(PYTEST_ARGS) || exit 1; done
 
 lint: $(VENV)/.dev ## Look for mistakes and formatting that differs
 	@$(BIN)/ruff check

@@ -5,9 +5,10 @@ them.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,9 +23,11 @@ Server = TypeVar("Server")
 SYSTEMS = Path(__file__).parent / "systems"
 
 
-# A busy machine is no reason to fail.
-settings.register_profile("tieline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tieline")
+# A busy machine is no reason to fail, and neither is chance: the same examples every time. `make fuzz` looks for others.
+_PATIENT: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tieline", _PATIENT, derandomize=True)
+settings.register_profile("fuzz", _PATIENT, derandomize=False, print_blob=True)
+settings.load_profile(os.environ.get("TIELINE_HYPOTHESIS", "tieline"))
 
 _HEAVIEST_FIRST = ("pretix", "mailman", "tryton", "kinto")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cli.world import Sandbox, console_blocks, says, until
+from tieline.cli import demo as demonstration
 from tieline.cli.demo_folder import clear_folder, make_folder
 from tieline.model.errors import TielineError
 
@@ -28,9 +29,9 @@ def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_pa
     """Two at once, in words and in JSON, don't meet. What they say to try next is tried, in a shell; the README shows what came."""
     demos = [world.start("demo", "--folder", "shown", cwd=tmp_path), world.start("demo", "--folder", "told", "--json", cwd=tmp_path)]
     shown, told = (demo.end() for demo in demos)
-    script = "set -e; . ./demo.env; python systems.py & systems=$!; trap 'kill $systems' EXIT; sleep 2; tieline run qualified-leads; tieline status"
+    script = "set -e; . ./demo.env; python systems.py & systems=$!; trap 'kill $systems' EXIT; until tieline check --live >/dev/null; do sleep 0.2; done; tieline run qualified-leads; tieline status"
     after = subprocess.run(
-        ["sh", "-c", script], cwd=tmp_path / "shown", env=world.environ, capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-c", script], cwd=tmp_path / "shown", env=world.environ, capture_output=True, text=True, timeout=300, check=False
     )
     steps = [step for step in told.json["steps"] if {"run", "redrive"} & {*step["command"].split()}]
     runs = [step["output"][0]["counts"] for step in steps if "customers" not in step["command"]]
@@ -88,6 +89,13 @@ def test_the_demo_stops_at_ctrl_c_and_takes_its_systems_along(world, tmp_path):
     for address in addresses:
         with contextlib.closing(socket.socket()) as trying:
             assert trying.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) != 0
+
+
+@pytest.mark.parametrize("code", [130, -signal.SIGINT])
+def test_a_command_that_was_interrupted_ends_the_demo_as_if_it_were_interrupted_itself(code):
+    """A Ctrl-C reaches both. The command may have ended before the demo hears of it, or the demo may have been told to ignore it."""
+    with pytest.raises(KeyboardInterrupt):
+        demonstration._expect(("run",), code, 0)
 
 
 def test_a_folder_of_an_earlier_demo_is_made_anew(tmp_path):

@@ -20,10 +20,11 @@ def interrupt(world, number, *, when):
     return process.end()
 
 
-def test_ctrl_c_ends_a_run_in_good_order(world):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "the terminal is closed"])
+def test_a_run_that_is_asked_to_end_ends_in_good_order(world, number):
     """What is under way is waited for and confirmed; the next run does the rest, and nothing twice."""
     world.slow_down()
-    run = interrupt(world, signal.SIGINT, when=MEMBERS + 5)
+    run = interrupt(world, number, when=MEMBERS + 5)
     there = len(world.members)
     status = world.tieline("status", "--json").json[0]
     world.email.faults(latency=0)

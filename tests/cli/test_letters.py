@@ -163,7 +163,7 @@ def test_a_few_are_tried_first_and_then_all(refused):
 def test_a_redrive_at_a_rate_is_interrupted_and_goes_on(refused):
     """What it had not come to is open as before; nothing is sent twice."""
     refused.mend()
-    command = refused.start("dead-letters", "redrive", "--cause", "rejected", "--rate", "5/s")
+    command = refused.start("dead-letters", "redrive", "--cause", "rejected", "--rate", "2/s")
     began = time.monotonic()
     until(lambda: len(refused.members) >= MEMBERS + 4, command)
     took = time.monotonic() - began

@@ -8,10 +8,12 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ LEADS = 200
 QUALIFIED = 80
 MEMBERS = 10
 SRC = Path(__file__).parents[2] / "src"
-ENOUGH_SECONDS = 120
+ENOUGH_SECONDS = 900  # against what hangs; a busy machine only takes longer
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Sandbox:
 
     def ask(self, method: str, path: str = "", body: Any = None) -> Any:
         """Use the admin address."""
-        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=10)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=ENOUGH_SECONDS)) as connection:
             connection.request(method, f"/_sandbox/{path}", None if body is None else json.dumps(body))
             told = connection.getresponse().read()
             return json.loads(told) if told else None
@@ -87,7 +89,7 @@ def sandbox(*arguments: str) -> Iterator[Sandbox]:
         yield Sandbox(url)
     finally:
         process.stdin.close()
-        process.wait(10)
+        process.wait(ENOUGH_SECONDS)
         process.stdout.close()
 
 
@@ -99,8 +101,9 @@ class Command:
     """
 
     def __init__(self, arguments: tuple[str, ...], cwd: Path, environ: dict[str, str]) -> None:
-        self._folder = tempfile.TemporaryDirectory()
-        self._files = [Path(self._folder.name) / name for name in ("out", "err")]
+        folder = tempfile.mkdtemp()
+        self._clear_away = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)  # also when the test ends before the command
+        self._files = [Path(folder) / name for name in ("out", "err")]
         for file in self._files:
             file.touch()
         self._process = _FORKS.Process(target=_run, args=(arguments, str(cwd), environ, *map(str, self._files)))
@@ -135,7 +138,7 @@ class Command:
             raise AssertionError(f"it goes on for ever, and said: {self.out}{self.err}")
         result = Result(self._process.exitcode, self.out, self.err)
         self._process.close()
-        self._folder.cleanup()
+        self._clear_away()
         return result
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from tieline.cli.output import BROKEN, INTERRUPTED, output, spoken_errors
+from tieline.cli.output import BROKEN, INTERRUPTED, output, spoken_errors, was_interrupted
 
 app = typer.Typer(
     name="tieline", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, rich_markup_mode="rich",
@@ -815,6 +815,9 @@ def run_command_line() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if was_interrupted(error):
+            sys.stderr.write("interrupted\n")
+            return INTERRUPTED
         show = getattr(error, "show", None)
         if show is not None:  # click's own errors know how to speak
             if "--json" in sys.argv:  # what would have set the mode was never reached

@@ -171,11 +171,22 @@ def value_text(value: Any) -> str:
     return shown if len(shown) <= 120 else shown[:119] + "…"
 
 
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an error came of a Ctrl-C: on the way out something else failed, and that is no news."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextlib.contextmanager
 def spoken_errors() -> Iterator[None]:
     """Turn tieline's errors into words and an exit code."""
     try:
         yield
     except TielineError as error:
+        if was_interrupted(error):
+            raise KeyboardInterrupt from None
         output.error(error)
         raise SystemExit(exit_code(error)) from None

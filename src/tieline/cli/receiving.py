@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 from pathlib import Path
 
 from tieline.cli.logs import listener
 from tieline.cli.opening import opened
 from tieline.cli.output import OK, output
-from tieline.cli.running import within
+from tieline.cli.running import on_end, within
 from tieline.web.receiver import open_receiver
 
 
@@ -22,10 +20,7 @@ def receive(folder: Path, *, host: str, port: int, url: str | None) -> int:
 
         async def work() -> int:
             ended = asyncio.Event()
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                with contextlib.suppress(NotImplementedError):
-                    loop.add_signal_handler(number, ended.set)
+            on_end(asyncio.get_running_loop(), ended.set)
             await receiver.start(host, port)
             addresses = {name: receiver.address_of(name) for name in receiver.names}
             if output.json_mode:

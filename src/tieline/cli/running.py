@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import sys
 import time
@@ -174,14 +175,38 @@ def stop_gently(project: Tieline) -> None:
     def interrupted() -> None:
         project.engine().stop("stopped by hand")
         output.stderr.print("[yellow]stopping[/]: waiting for what is under way; press Ctrl-C again to leave at once")
-        loop.remove_signal_handler(signal.SIGINT)
-        loop.remove_signal_handler(signal.SIGTERM)
-        if task is not None:
+        for number in ends:
+            loop.remove_signal_handler(number)
+        if signal.SIGINT in ends and task is not None:
             loop.add_signal_handler(signal.SIGINT, task.cancel)
 
-    with contextlib.suppress(NotImplementedError):
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        loop.add_signal_handler(signal.SIGTERM, interrupted)
+    ends = on_end(loop, interrupted)
+
+
+def on_end(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> list[signal.Signals]:
+    """Call `ended` at the first signal that asks the process to end; return which are listened to.
+
+    Ctrl-C, SIGTERM, and the hang-up of a terminal that was closed: nobody reads any more then, so nothing more is said to it. A hang-up
+    that is ignored (`nohup`) stays ignored.
+    """
+
+    def hung_up() -> None:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                if stream.isatty():
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        ended()
+
+    taken = [signal.SIGINT, signal.SIGTERM]
+    with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends the process
+        for number in taken:
+            loop.add_signal_handler(number, ended)
+        hang_up = getattr(signal, "SIGHUP", None)
+        if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+            loop.add_signal_handler(hang_up, hung_up)
+            taken.append(hang_up)
+        return taken
+    return []
 
 
 def run_each(

@@ -18,7 +18,7 @@ from tieline.mapping.source import Source
 from tieline.mapping.values import kind, same
 from tieline.model.paths import Parts, format_path, parse_path, step
 from tieline.model.records import ABSENT, Values
-from tieline.spec.connectors import Field
+from tieline.spec.connectors import FORMATTED, Field
 
 Check = Callable[[Values, bool], "list[Problem]"]
 
@@ -204,7 +204,7 @@ def _objections(field: Field, value: Any) -> Iterator[str]:
             yield "is not a date (YYYY-MM-DD)"
         if field.type == "datetime" and not _is_time(field, value):
             yield "is not a time with an offset (RFC 3339)" if field.zone is None else "is not a time (RFC 3339)"
-        if field.format is not None and not blank and not _FORMATS[field.format][0].fullmatch(value):
+        if field.format is not None and field.type in FORMATTED and not blank and not _FORMATS[field.format][0].fullmatch(value):
             yield f"is not {_FORMATS[field.format][1]}"
     if isinstance(value, (Decimal, float)) and not Decimal(value).is_finite():
         yield "is not a finite number"

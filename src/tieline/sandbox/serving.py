@@ -38,13 +38,13 @@ async def serve(vendor: Vendor, port: int = 0) -> AsyncIterator[str]:
 
 
 async def run(vendor: Vendor, port: int = 0) -> None:
-    """Serve a vendor until SIGTERM, SIGINT, or the end of standard input when that is a pipe.
+    """Serve a vendor until SIGTERM, SIGINT, SIGHUP, or the end of standard input when that is a pipe.
 
     The pipe is how a sandbox ends with the program that started it, however that ended.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
         with suppress(NotImplementedError):  # Windows: Ctrl-C ends the process
             loop.add_signal_handler(number, stop.set)
     if _is_pipe(0):

@@ -7,7 +7,7 @@ and written, how pages follow each other, and what the fields are. `dialects` sp
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field as Declare
 from pydantic import GetJsonSchemaHandler, PositiveFloat, PositiveInt, StringConstraints, model_validator
@@ -151,6 +151,14 @@ class Errors(Declared):
     """Words in an error's text that mean `too many requests`, whatever the status."""
 
 
+FORMATTED: Final = ("string", "any")
+"""Types of a field that a `format` may narrow: the others have a form of their own, and are judged by that alone."""
+SIZED: Final = ("string", "array", "date", "datetime", "any")
+"""Types of a field that have a length."""
+NUMERIC: Final = ("integer", "number", "any")
+"""Types of a field that have a size as numbers do."""
+
+
 class Field(Declared):
     """One field of a record."""
 
@@ -163,7 +171,7 @@ class Field(Declared):
     read_only: bool = False
     """The vendor sets it; a mapping can't."""
     format: FieldFormat | None = None
-    """What a string must look like."""
+    """What a string must look like: `email`, `uuid` …. Only with `type: string`, or without a type."""
     min_length: int | None = None
     """Fewest characters of a string, or entries of an array."""
     max_length: int | None = None

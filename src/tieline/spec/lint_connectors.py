@@ -8,7 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tieline.model.errors import Complaint
-from tieline.spec.connectors import Batch, Connector, Field, Find, Keyset, Listing, NextUrl, Request, Resource, Upsert, Write
+from tieline.spec.connectors import (
+    FORMATTED,
+    NUMERIC,
+    SIZED,
+    Batch,
+    Connector,
+    Field,
+    Find,
+    Keyset,
+    Listing,
+    NextUrl,
+    Request,
+    Resource,
+    Upsert,
+    Write,
+)
 from tieline.spec.derived import of_one
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
@@ -171,6 +186,14 @@ class _Judge:
         for name in ("min_length", "max_length", "decimals"):
             if (number := getattr(field, name)) is not None and number < 0:
                 self._found.error((*at, name), "can't be below 0")
+        for names, types, of in (
+            (("format",), FORMATTED, "text"),
+            (("min_length", "max_length"), SIZED, "text or lists"),
+            (("minimum", "maximum", "decimals"), NUMERIC, "numbers"),
+        ):
+            for name in names:
+                if getattr(field, name) is not None and field.type not in types:
+                    self._found.error((*at, name), f"is for {of}, and the field is `type: {field.type}`", "take it out, or change the type")
         if field.required and field.read_only:
             self._found.error((*at, "required"), "what the vendor sets can't be required of us", "take one of them out")
         if field.enum is not None and not field.enum:

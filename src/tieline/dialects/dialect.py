@@ -147,6 +147,9 @@ class System(Protocol):
     async def find(self, resource: str, field: str, value: Any) -> list[Record]:
         """Return the records whose field has this value."""
 
+    def lag(self, resource: str) -> float | None:
+        """Return how many seconds a list or `get` can be behind what was written, as declared; None where nothing is."""
+
     def find_lag(self, resource: str, field: str) -> float:
         """Return how many seconds a new record can be missing from `find`."""
 

@@ -240,6 +240,12 @@ class RestSystem:
             next_step="correct `find` in the connector",
         )
 
+    def lag(self, resource: str) -> float | None:
+        """Return how many seconds a list or `get` can be behind what was written, as declared; None where nothing is."""
+        r = self._resources[resource]
+        declared = [one.lag for one in (r, r.list, r.get) if one is not None and one.lag is not None]
+        return max(declared, default=None)
+
     def find_lag(self, resource: str, field: str) -> float:
         """Return how many seconds a new record can be missing from `find`."""
         return self._resources[resource].find[field].lag

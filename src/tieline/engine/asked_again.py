@@ -93,7 +93,7 @@ class AskedAgain:
                 record = await system.get(half.resource, id)
             if record is not None:
                 found[id] = record
-            await self._intakes[side].stage([record] if record is not None else [], [id] if record is None else [])
+            await self._intakes[side].take_answer(id, record)
             self._check_stopped()
         return found
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from tieline.dialects.dialect import Page, Since, System, anew
+from tieline.engine.absence import Absence
 from tieline.engine.asking import ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
@@ -25,12 +26,13 @@ from tieline.engine.two_sides import Half
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
+from tieline.store.absent import Told as Witness
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
 
 _TOGETHER: Final = 500
-_UNSEEN_SECONDS: Final = 900.0
-"""For so long a list may not show what we have written, and it is still there."""
+_OTHERS: Final = 50
+"""Of so many known records some are tried, to see whether the system can be asked for one."""
 _UNREADABLE_NEXT: Final = "have it mended where it comes from, then `tieline dead-letters discard` this"
 
 
@@ -68,6 +70,15 @@ class Intake:
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
         self._hints = Hints(ledger, half.connection, half.resource)
         self._told = Told(system, half.resource)
+        self.absence = Absence(
+            system,
+            half.resource,
+            ledger,
+            overlap=half.overlap,
+            decided_by_list=True,
+            others=self._others,
+            written_since=self._written_since,
+        )
         self._listed = 0
         """How many records a whole list has shown."""
         self._unreadable = self._back_again = False
@@ -110,6 +121,7 @@ class Intake:
             self._check_stopped()
         for ids in self._told.ids():
             await self._take_told(ids)
+        await self._ask_again()
         await self._find_gone()
         if last is not None:
             cursor = _encoded(last)
@@ -118,17 +130,81 @@ class Intake:
     async def stage(self, records: Sequence[Record], gone: Sequence[str] = ()) -> None:
         """Stage these records, whether they have changed or not, and the ids of those that are gone."""
         rows = {id: record for record in records if (id := self._system.id_of(self._half.resource, record)) is not None}
+        await self._are_answered(rows)
         await self._stage(rows, gone, None)
 
-    async def ask(self, ids: Sequence[str]) -> None:
-        """Ask for records by id, and stage them as they are now, or gone."""
+    async def take_answer(self, id: str, record: Record | None) -> None:
+        """Stage a record that was asked for by its id, as it is now; what is not there is gone only if that is proven."""
+        if record is not None:
+            await self.stage([record])
+        elif gone := await self._judged([id], "get"):
+            await self._stage({}, gone, None)
+
+    async def ask(self, ids: Sequence[str], told: Witness = "get") -> None:
+        """Ask for records by id, and stage them as they are now, or gone; `told` says how else it is known that they may be."""
         gone, there = await self._asked(ids)
         now_called = {id: self._system.id_of(self._half.resource, record) for id, record in there.items()}
         await self._merge({id: into for id, into in now_called.items() if into is not None and into != id})
         if there:
             await self.stage(list(there.values()))
-        if gone:
+        if gone := await self._judged(gone, told):
             await self._stage({}, gone, None)
+
+    async def _ask_again(self) -> None:
+        """Ask again for what earlier runs did not believe to be gone, or was said to be and was still there."""
+        absence, half = self.absence, self._half
+        if not (ids := absence.pending(whole=self._whole)):
+            return
+        known = pairs.known(self._ledger.db, self._integration, half.side, ids)
+        there = [id for id in ids if id in known and known[id].shadow is not None]
+        await absence.forget([id for id in ids if id not in there])
+        for start in range(0, len(there), _TOGETHER):
+            await self.ask(there[start : start + _TOGETHER])
+            await absence.still_there(there[start : start + _TOGETHER])
+            self._check_stopped()
+
+    async def _judged(self, ids: Sequence[str], told: Witness) -> list[str]:
+        """Return which of these records are gone, that are not shown."""
+        if len(ids) > _TOGETHER:
+            return [id for start in range(0, len(ids), _TOGETHER) for id in await self._judged(ids[start : start + _TOGETHER], told)]
+        if not ids:
+            return []
+        db, side = self._ledger.db, self._half.side
+        known = pairs.known(db, self._integration, side, ids)
+        waiting = staged.of(db, self._integration, side, ids)
+        already = [id for id in ids if id in waiting and waiting[id].kind == "gone"]  # it was proven, and waits for its decision
+        open_ = [id for id in ids if id in known and known[id].shadow is not None and id not in already]
+        gone = await self.absence.judge(open_, told)
+        if said := self.absence.were_there(gone, told):
+            await self._ledger.commit(lambda connection: pairs.are_seen(connection, self._integration, side, said))
+        return [*already, *gone, *(id for id in ids if id not in known or known[id].shadow is None)]
+
+    async def _are_shown(self, ids: Collection[str], known: Mapping[str, pairs.Known], back: Sequence[str]) -> None:
+        """Note that records were seen that we made, or that were not shown before."""
+        if written := {id: at for id, one in known.items() if id in ids and (at := one.unseen) is not None}:
+            side = self._half.side
+            await self._ledger.commit(lambda connection: pairs.are_seen(connection, self._integration, side, list(written)))
+        if back:
+            await self.absence.see(back, written)
+
+    async def _are_answered(self, ids: Collection[str]) -> None:
+        if ids:
+            known = pairs.known(self._ledger.db, self._integration, self._half.side, list(ids))
+            await self._are_shown(ids, known, self.absence.answered(ids))
+
+    def _others(self, ids: Collection[str]) -> list[str]:
+        """Return some records that are known to be there, but for these."""
+        some = pairs.there(self._ledger.db, self._integration, self._half.side, after=0, limit=_OTHERS + len(ids))
+        return [id for _, id, _, unseen in some if not unseen and id not in ids]
+
+    def _written_since(self, ids: Sequence[str], since: float) -> set[str]:
+        """Return which of these records we have made or written since then."""
+        known = pairs.of(self._ledger.db, self._integration, self._half.side, ids)
+        sources = {other: id for id, pair in known.items() if (other := pair.id_of(OTHER[self._half.side])) is not None}
+        found = (
+            {sources[one] for one in outbox.delivered_since(self._ledger.db, self._written_by, list(sources), since)} if sources else set()
+        )
+        return found | {id for id, pair in known.items() if (pair.unseen_of(self._half.side) or 0.0) >= since}
 
     async def _idle(self) -> None:
         self._check_stopped()
@@ -149,7 +225,11 @@ class Intake:
                 else:
                     taken.records.append(record)
                     taken.ids.append(now_called)
-            taken.deleted = answers.gone
+            told = {hint.id for hint in portion.hints if hint.gone}
+            await self._are_answered([id for id in taken.ids if id is not None])
+            taken.deleted = await self._judged([id for id in answers.gone if id in told], "webhook")
+            taken.deleted += await self._judged([id for id in answers.gone if id not in told], "get")
+            await self.absence.still_there([id for id in taken.ids if id in told and id in there], "webhook")
         else:
             taken.deleted = [hint.id for hint in portion.hints if hint.gone and not hint.shown]
         taken.merged |= {id: into[id] for id in taken.deleted if id in into}
@@ -171,7 +251,9 @@ class Intake:
         """Stage what a feed of deletions has told of, where it is so."""
         found = await self._told.ask(ids, self._check_stopped)
         await self._merge(found.merged)
-        if gone := [id for id in found.gone if id not in found.merged]:
+        await self._are_answered(found.there)
+        await self.absence.still_there(found.there, "feed")
+        if gone := await self._judged([id for id in found.gone if id not in found.merged], "feed"):
             await self._stage({}, gone, None)
 
     async def _take(self, taken: Taken, cursor: str | None, also: Callable[[sqlite3.Connection], None] | None = None) -> None:
@@ -183,6 +265,7 @@ class Intake:
         if self._whole:
             self._present.executemany("INSERT OR IGNORE INTO present VALUES (?)", [(id,) for id in rows])
         known = pairs.known(ledger.db, self._integration, half.side, list(rows)) if rows else {}
+        await self._are_shown(rows, known, self.absence.are_shown(rows.keys(), known.keys()))
         waiting = staged.of(ledger.db, self._integration, half.side, list(rows)) if self._any_staged() else {}
         changed: dict[str, Record] = {}
         version, moved = half.version, list[tuple[str, str | None]]()
@@ -206,6 +289,8 @@ class Intake:
         ledger.counts.unchanged += unchanged
         await self._merge({id: into for id, into in taken.merged.items() if id not in rows})
         gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows and id not in taken.merged]
+        if gone:  # what is said to have been deleted was there, whether it was shown or not
+            await ledger.commit(lambda connection: pairs.are_seen(connection, self._integration, half.side, gone))
         if moved:
             await ledger.commit(lambda connection: pairs.set_versions(connection, self._integration, half.side, moved))
         if changed or gone or cursor is not None or also is not None:
@@ -256,6 +341,13 @@ class Intake:
         missing = [id for portion in self._absent() for id in portion]
         if not missing:
             return
+        # What is too new to tell is not missing: it is noted, and neither the brake nor an empty list is about it.
+        new = {id for start in range(0, len(missing), _TOGETHER) for id in self.absence.too_new(missing[start : start + _TOGETHER])}
+        if new:
+            await self._judged([id for id in missing if id in new], "list")
+            missing = [id for id in missing if id not in new]
+            if not missing:
+                return
         if not self._listed and len(missing) > (self._most_gone if self._approved else 1):
             raise SafetyStop(
                 f"{half.place} shows no record at all, and {len(missing)} are known to be there: that is not believed, nothing was deleted",
@@ -264,10 +356,12 @@ class Intake:
         if len(missing) > self._most_gone:
             self.missed = frozenset(missing)
             return
-        if half.features.get:
-            await self.ask(missing)
-        else:
-            await self._stage({}, missing, None)
+        for start in range(0, len(missing), _TOGETHER):
+            some = missing[start : start + _TOGETHER]
+            if half.features.get:
+                await self.ask(some, "list")
+            elif gone := await self._judged(some, "list"):
+                await self._stage({}, gone, None)
 
     def _absent(self) -> Iterator[list[str]]:
         """Yield the ids of records that are known to be there, and were not shown."""
@@ -284,12 +378,6 @@ class Intake:
             # What is known to be gone, and not decided yet, is not gone once more.
             waiting = staged.of(self._ledger.db, self._integration, side, ids) if any_staged else {}
             gone = {id for id, one in waiting.items() if one.kind == "gone"}
-            if not self._half.features.get:
-                # What we have written lately may be missing from a list that lags behind, and nobody can be asked for it.
-                before = self._ledger.clock.now() - _UNSEEN_SECONDS
-                sources = {other or "": id for _, id, other, unseen in found if unseen}
-                lately = outbox.delivered_since(self._ledger.db, self._written_by, list(sources), before) if sources else ()
-                gone |= {sources[id] or "" for id in lately}
             yield [id for id in ids if id not in present and id not in gone]
 
     async def _merge(self, merged: Mapping[str, str]) -> None:

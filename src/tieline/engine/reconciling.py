@@ -68,6 +68,9 @@ class Reconciler:
         if (deletion_ruled := rulings.pop("", None)) is not None:
             # Of an edit against a deletion: whoever says that the side holds which is gone wants the other gone too.
             terms = msgspec.structs.replace(terms, edited="delete" if work.is_gone(deletion_ruled) else "keep")
+            if not work.is_gone(deletion_ruled) and (left.doubted or right.doubted):
+                terms = msgspec.structs.replace(terms, **{f"{OTHER[deletion_ruled]}_gone": "remake"})
+            left, right = (msgspec.structs.replace(one, doubted=False) for one in (left, right))
         parked = self._parked(work, letters)
         if parked:
             terms = msgspec.structs.replace(terms, strands=tuple(one for one in terms.strands if one.name not in parked))
@@ -159,6 +162,7 @@ class Reconciler:
             sent=sent,
             unsettled=self._unsettled(work, side, letters),
             at=half.at(work.records[side]) if seen else pair.at_of(side),
+            doubted=pair.unseen_of(side) is not None and work.is_gone(side),
         )
 
     def _parked(self, work: Work, letters: Sequence[Delivery]) -> set[str]:

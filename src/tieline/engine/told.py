@@ -25,6 +25,8 @@ class Portion(NamedTuple):
     """By id, of those that were merged into another record: the id of that one."""
     survivors: dict[str, Record]
     """What the system has shown of records into which others were merged, by their own ids."""
+    there: list[str]
+    """Ids of those that the system shows all the same."""
 
 
 class Told:
@@ -50,11 +52,13 @@ class Told:
         if self._system.features(self._resource).get:
             answers = await ask_for(self._system, self._resource, ids)
         check_stopped()
-        found = Portion([id for id, record in answers.items() if record is None], {}, {})
+        found = Portion([id for id, record in answers.items() if record is None], {}, {}, [])
         for id, record in answers.items():
             now_called = self._system.id_of(self._resource, record) if record is not None else self._noted[id]
             if now_called is not None and now_called != id:
                 found.merged[id] = now_called
                 if record is not None:
                     found.survivors[now_called] = record
+            elif record is not None:
+                found.there.append(id)
         return found

@@ -46,6 +46,8 @@ class Half:
         self._nest = None if self.mapping.reads_all else compile_nest(job.watched)
         changed = resource.list.changed_since if resource.list is not None else None
         self._changed = changed if changed is not None and changed.field is not None else None
+        self.overlap = changed.overlap if changed is not None else 0.0
+        """How far back its list of changes is asked again, in seconds."""
         self._get_at = compile_get(self._changed.field) if self._changed is not None and self._changed.field is not None else None
         declared = Fields(resource).at(self._changed.field) if self._changed is not None and self._changed.field is not None else None
         self._zone = declared[1].zone if declared is not None else None

@@ -24,7 +24,7 @@ from tieline.engine.pipeline import Guard
 from tieline.engine.restoring import Restorer
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.undoing import Undoer
-from tieline.model.errors import Incomplete, Refused, StoreError, TielineError
+from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
@@ -37,6 +37,7 @@ from tieline.sync.rewriting import answered, is_rewriting
 _MOST_OVERTAKEN: Final = 3
 """So often in a run a record is decided, if somebody changes it each time before it is written."""
 _ASKED_TOGETHER: Final = 500
+_MOST_NAMED: Final = 3
 
 
 class TwoWayPass(Pass):
@@ -152,6 +153,7 @@ class TwoWayPass(Pass):
             if wanted.undo is None:
                 await self._decide(again.looked)
                 self.complete = self._both_read and restorer is None
+                self._check_proven()
             if restorer is not None:
                 await self._drain()
                 await restorer.restore()
@@ -210,7 +212,7 @@ class TwoWayPass(Pass):
     async def _decide(self, looked: set[int]) -> None:
         decider = self._decider(remake=self.wanted.remake, read_first=self.wanted.send)
         decider.looked = self._looked = None if self._both_read else looked
-        decider.missed = {side: intake.missed for side, intake in self._intakes.items()}
+        decider.missed = self._not_decided()
         if self._both_read:
             await decider.take_up()
         await decider.decide(braked_too=False)
@@ -219,7 +221,7 @@ class TwoWayPass(Pass):
         if not braked and not any(intake.missed for intake in self._intakes.values()):
             return
         stopped = self._brakes.more_than_allowed(braked)
-        stops = self._brakes.told(stopped, decider.missed)
+        stops = self._brakes.told(stopped, {side: intake.missed for side, intake in self._intakes.items()})
         if self.wanted.send:
             decider.stop(stopped)
         else:
@@ -228,6 +230,26 @@ class TwoWayPass(Pass):
             await decider.decide(braked_too=True)
         if stops and self.wanted.send:
             raise self._brakes.stop(stops)
+
+    def _not_decided(self) -> Mapping[Side, frozenset[str]]:
+        """Return the records of each side that are not shown, and of which nobody can say now whether they are gone."""
+        return {
+            side: intake.missed | intake.absence.unproven.keys() | intake.absence.undecided.keys() for side, intake in self._intakes.items()
+        }
+
+    def _check_proven(self) -> None:
+        """Raise `SafetyStop` where `get` proves nothing, or a person asked about a record of which one answer says that it is not there."""
+        asked_for = self.wanted.only is not None or bool(self.wanted.redrive) or self.wanted.restore is not None
+        for side in SIDES:
+            absence, place = self._intakes[side].absence, self._job.halves[side].place
+            if absence.unproven:
+                raise absence.stop(place)
+            if asked_for and absence.undecided:
+                some = ", ".join(list(absence.undecided)[:_MOST_NAMED])
+                raise SafetyStop(
+                    f"{place} answers that it has no record {some}: one answer proves no deletion, and nothing was decided about it",
+                    next_step=f"`tieline run {self.name} --full` reads both sides whole, and decides",
+                )
 
     async def _read_first(self, decider: Decider) -> None:
         """Read records that are to be written on condition that they are as they were known, and of which it is not known which version that was.
@@ -240,6 +262,7 @@ class TwoWayPass(Pass):
                 for start in range(0, len(ids), _ASKED_TOGETHER):
                     await self._intakes[side].ask(ids[start : start + _ASKED_TOGETHER])
                     self._check_stopped()
+            decider.missed = self._not_decided()
             await decider.decide_these(unread)
 
     async def _decide_overtaken(self) -> None:
@@ -264,7 +287,7 @@ class TwoWayPass(Pass):
                     await self._intakes[side].ask(ids)
             self.drained = False  # what is decided from here on is on its way, however this ends
             decider = self._decider(read_first=True, overtaken=overtaken)
-            decider.looked = self._looked
+            decider.looked, decider.missed = self._looked, self._not_decided()
             await decider.decide_these(meant)
             self.drained = await self._drain()
 
@@ -316,7 +339,7 @@ class TwoWayPass(Pass):
         alone = pairs.stand_alone(connection, self._integration, half.side, list(made)) if made else ()
         # No pair tells what such a delivery has made.
         outbox.name_targets(connection, [(made[target_id], target_id) for target_id in alone])
-        pairs.written(connection, self._integration, half.side, told)
+        pairs.written(connection, self._integration, half.side, told, made.keys(), self._ledgers["left"].clock.now())
         pairs.meet_again(connection, self._integration, half.side, strange)
         ledger = self._ledgers["left"]
         staged.put(connection, self._integration, half.side, ledger.run, ledger.clock.now(), answers)

@@ -17,7 +17,7 @@ from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import outbox
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Side
-from tieline.sync.reconcile import Decision, Outcome
+from tieline.sync.reconcile import NEVER_SEEN, Decision, Outcome
 
 NEXT: Final = {
     "conflict": "`tieline conflicts resolve NO --keep left` or `--keep right` says which holds",
@@ -47,7 +47,14 @@ class Waiting:
         says = {each: work.says_in(strands, each) for each in SIDES}
         if kind == "deleted":
             gone: Side = "left" if work.is_gone("left") else "right"
-            message = f"{pair.id_of(gone)} was deleted in {self._desk.half(gone).place}, and its counterpart edited since: {_told(says[OTHER[gone]])}"
+            never_seen = (
+                f"{pair.id_of(gone)} is not in {self._desk.half(gone).place}, and {NEVER_SEEN}: whether it was deleted can't be told"
+            )
+            message = (
+                never_seen
+                if held[0].why == NEVER_SEEN
+                else f"{pair.id_of(gone)} was deleted in {self._desk.half(gone).place}, and its counterpart edited since: {_told(says[OTHER[gone]])}"
+            )
         else:
             told = [one.why for one in held if one.kind == "bounced"]
             if apart := [one for one in held if one.kind == "held"]:

@@ -377,6 +377,9 @@ class List(Listing):
 
     takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
 
+    lag: Duration | None = None
+    """How long what was made, changed or deleted can be missing from the list, or shown as it was. As the resource's `lag`, of the list alone."""
+
     tombstone: Tombstone | None = None
     """How a deleted record looks, in the list and elsewhere."""
 
@@ -397,6 +400,8 @@ class Get(Request):
 
     record: Path = ""
     """Where the record is in the answer."""
+    lag: Duration | None = None
+    """How long a new record can be missing when it is asked for by its id. As the resource's `lag`, of `get` alone."""
 
 
 class Find(Request):
@@ -596,6 +601,10 @@ class Resource(Declared):
     """Remove a record."""
     batch: Batches = Batches.model_construct()
     """Writes of many records in one call."""
+    lag: Duration | None = None
+    """How long reads can be behind writes, because the vendor answers them from a copy: `lag: 5m`. What is not there for so long is not
+    believed to be gone. Unless stated, what we made or wrote ourselves is not believed to be gone for 15 minutes, and anything else is at
+    once; a record that shows up later than that teaches a longer one. `0s`: reads are never behind."""
     page: str | None = None
     """Address of a record in the vendor's own user interface, `{id}` and variables filled in; `explain` shows it."""
     webhook: ResourceWebhook | None = None

@@ -30,7 +30,7 @@ from tieline.model.errors import StoreError
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
-_SCHEMA_VERSION: Final = 13
+_SCHEMA_VERSION: Final = 14
 _BUSY_SECONDS: Final = 30.0
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -54,6 +55,8 @@ class Pair(msgspec.Struct, gc=False):
     rounds: bytes | None = None
     left_version: str | None = None
     right_version: str | None = None
+    left_unseen: float | None = None
+    right_unseen: float | None = None
 
     def id_of(self, side: Side) -> str | None:
         """Return the id of the record on a side."""
@@ -83,6 +86,10 @@ class Pair(msgspec.Struct, gc=False):
         """Return which version of the record on a side is known, as JSON; None where it is not known, or there is no telling."""
         return self.left_version if side == "left" else self.right_version
 
+    def unseen_of(self, side: Side) -> float | None:
+        """Return since when the record on a side, which we made then, was shown by no list and no get; None when it was."""
+        return self.left_unseen if side == "left" else self.right_unseen
+
     def is_read(self, side: Side) -> bool:
         """Whether the record on a side was ever seen, and not only written to."""
         return self.shadow_of(side) != _NOTHING
@@ -100,8 +107,10 @@ class Pair(msgspec.Struct, gc=False):
 
 _COLUMNS: Final = (
     "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, left_at, right_at, rounds, "
-    "left_version, right_version"
+    "left_version, right_version, left_unseen, right_unseen"
 )
+_WRITTEN: Final = 16
+"""So many of them are written with a pair; what was seen is noted when it is seen."""
 
 
 class Known(NamedTuple):
@@ -116,6 +125,8 @@ class Known(NamedTuple):
     """Both sides have agreed, by today's mapping."""
     version: str | None
     """Which version that is; see `Pair.version_of`."""
+    unseen: float | None
+    """See `Pair.unseen_of`."""
 
 
 def known(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dict[str, Known]:
@@ -123,13 +134,14 @@ def known(db: Database, integration: int, side: Side, ids: Sequence[str]) -> dic
     other = OTHER[side]
     rows = db.read(  # a list in one parameter is taken apart in C
         f"""SELECT pair.{side}_id, pair.{side}_shadow, pair.{other}_id IS NOT NULL, pair.{side}_sent IS NOT NULL, pair.{side}_at, pair.met = 1,
-                   pair.{side}_version
+                   pair.{side}_version, pair.{side}_unseen
             FROM json_each(?2) AS wanted
             CROSS JOIN pair ON pair.integration = ?1 AND pair.{side}_id IS NOT NULL AND pair.{side}_id = wanted.value""",
         (integration, encode_json(ids).decode()),
     )
     return {
-        id: Known(shadow, bool(linked), bool(sent), at, bool(agreed), version) for id, shadow, linked, sent, at, agreed, version in rows
+        id: Known(shadow, bool(linked), bool(sent), at, bool(agreed), version, unseen)
+        for id, shadow, linked, sent, at, agreed, version, unseen in rows
     }
 
 
@@ -287,7 +299,15 @@ def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
         """UPDATE pair SET verdict = ?2, met = ?3, left_id = ?4, right_id = ?5, left_key = ?6, right_key = ?7, left_shadow = ?8,
            right_shadow = ?9, left_sent = ?10, right_sent = ?11, left_at = ?12, right_at = ?13, rounds = ?14,
            left_version = ?15, right_version = ?16 WHERE id = ?1""",
-        [msgspec.structs.astuple(row) for row in rows],
+        [msgspec.structs.astuple(row)[:_WRITTEN] for row in rows],
+    )
+
+
+def are_seen(connection: sqlite3.Connection, integration: int, side: Side, ids: Sequence[str]) -> None:
+    """Note that records of a side, which we made, were shown since, or are known to have been there."""
+    connection.execute(
+        f"UPDATE pair SET {side}_unseen = NULL WHERE integration = ? AND {side}_id IN (SELECT value FROM json_each(?))",
+        (integration, encode_json(ids).decode()),
     )
 
 
@@ -362,9 +382,16 @@ def forget_meetings(connection: sqlite3.Connection, integration: int, left_ids: 
 
 
 def written(
-    connection: sqlite3.Connection, integration: int, side: Side, confirmed: Sequence[tuple[str, Values, Values, str | None]]
+    connection: sqlite3.Connection,
+    integration: int,
+    side: Side,
+    confirmed: Sequence[tuple[str, Values, Values, str | None]],
+    made: AbstractSet[str],
+    now: float,
 ) -> None:
     """Note what was written to a side and confirmed: (id there, fields that are not seen there yet, fields that it spells as it does, version).
+
+    What was `made` has been seen by nobody; what was only written has.
 
     The shadow stays what was read; what was sent is remembered beside it until it is seen.
     """
@@ -377,13 +404,13 @@ def written(
     for id, unseen, spelled, version in confirmed:
         shadow, sent = (decode_json(raw) if raw else {} for raw in known.get(id, (None, None)))
         waits = {address: value for address, value in {**sent, **unseen}.items() if address not in spelled}
-        told.append((id, encode_json({**shadow, **spelled}), encode_json(waits) if waits else None, version))
+        told.append((id, encode_json({**shadow, **spelled}), encode_json(waits) if waits else None, version, now if id in made else None))
     update_from(
         connection,
         f"""UPDATE pair SET {side}_shadow = v.column2, {side}_sent = v.column3, {side}_version = v.column4,
-            met = CASE WHEN {side}_shadow IS NULL THEN 1 ELSE met END
+            met = CASE WHEN {side}_shadow IS NULL THEN 1 ELSE met END, {side}_unseen = coalesce(v.column5, {side}_unseen)
             FROM ({{values}}) AS v WHERE pair.integration = ?1 AND pair.{side}_id = v.column1""",
-        4,
+        5,
         told,
         (integration,),
     )

@@ -74,6 +74,8 @@ class Side(msgspec.Struct, frozen=True):
     """When the record last changed, in seconds, as the system tells."""
     normal: Values = {}
     """What stands here in the mapping's normal form: as it would come back from the other side."""
+    doubted: bool = False
+    """It is not there, and was never shown since we made it: whether it was deleted, nobody knows."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -211,6 +213,8 @@ class _Verdict(NamedTuple):
 
 
 _NONE: Final[frozenset[str]] = frozenset()
+NEVER_SEEN: Final = "it was never shown since we made it"
+"""Why nothing follows from a record's absence before a person says what became of it."""
 APART: Final = "each side keeps what it has"
 """Why nothing is written in a strand in which both sides say different things, and are to."""
 _KEPT: Final = _Verdict((), "kept", APART)
@@ -517,6 +521,8 @@ def _without(left: _Seen, right: _Seen, terms: Terms) -> tuple[Deletion, list[Ou
         raise ValueError(f"there never was a record on the {gone.way}: one record alone is no pair")
     ends = {strand.name: _End(rest, strand.left if rest is left else strand.right, goes=True) for strand in terms.strands}
     edited = {name: end for name, end in ends.items() if name in rest.side.unsettled or end.touches(rest.moved)}
+    if gone.side.doubted and then != "ignore":
+        return "held", [Outcome(strand.name, "held", why=NEVER_SEEN) for strand in terms.strands]
     why = f"the record on the {gone.way} was deleted"
     if then == "ignore" or then == "unlink":
         return then, [Outcome(name, "kept", why=why) for name in edited]

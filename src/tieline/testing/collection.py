@@ -91,6 +91,9 @@ class Collection:
         find_lag: float = 0.0,
         declared_find_lag: float | None = None,
         find_cache: float | None = None,
+        lag: float = 0.0,
+        declared_lag: float | None = 0.0,
+        hides: Callable[[str, Entry], bool] = lambda way, entry: False,
         creates: bool = True,
         update: Literal["patch", "put"] | None = "patch",
         deletes: bool = True,
@@ -120,6 +123,8 @@ class Collection:
         says that it is the last (`stop`). `windows`: a list can be asked for between two times or versions. `conditional`: a list can be
         asked for on condition that something has changed. `find_cache`: how long the connector lets what was found be remembered.
         `list_lag`, `find_lag`: how long a change is missing from lists and searches; `declared_find_lag` is what the connector says of it.
+        `lag`: how long a list and `get` show nothing of what was made; `declared_lag` is what the connector says of it, None nothing. `hides`:
+        whether a `list` or a `get` does not show a record that is there.
         `versions`: a record tells its version, and a single change is refused that comes with another one, in `If-Match` or in the body.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
         `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
@@ -134,6 +139,7 @@ class Collection:
         self.windows, self.conditional, self.find_cache = windows, conditional, find_cache
         self.lists, self.gets, self.find, self.find_lag = lists, gets, find, find_lag
         self.declared_find_lag = find_lag if declared_find_lag is None else declared_find_lag
+        self.lag, self.declared_lag, self.hides = lag, declared_lag, hides
         self.creates, self.update, self.deletes, self.upsert, self.versions = creates, update, deletes, upsert, versions
         self.stale = 0
         """How many writes were refused because they came with another version than the record's."""
@@ -246,7 +252,12 @@ class Collection:
     def asked_for(self, id: str) -> Entry | None:
         """Return what is shown to somebody who asks for a record by its id."""
         entry = self.entries.get(id if self.keeps_deleted else str(self.merged.get(id, id)))
-        return entry if entry is not None and (self.keeps_deleted or not entry.deleted) else None
+        if entry is None or self._is_too_new(entry) or self.hides("get", entry):
+            return None
+        return entry if self.keeps_deleted or not entry.deleted else None
+
+    def _is_too_new(self, entry: Entry) -> bool:
+        return bool(self.lag) and entry.made_at > self._now() - self.lag
 
     def expect(self, id: str, version: str | None) -> None:
         """Refuse a write that was meant for another version of a record."""
@@ -284,7 +295,12 @@ class Collection:
         """Return what a list shows now, in its order."""
         visible = self._now() - self.list_lag
         entries = [
-            e for e in self.entries.values() if (self.tombstones or not e.deleted) and (not self.list_lag or e.changed_at <= visible)
+            e
+            for e in self.entries.values()
+            if (self.tombstones or not e.deleted)
+            and (not self.list_lag or e.changed_at <= visible)
+            and not self._is_too_new(e)
+            and not self.hides("list", e)
         ]
         return sorted(entries, key=self.position)
 
@@ -359,6 +375,8 @@ class Collection:
             declared["fields"]["version"] = {"type": "integer", "read_only": True}
         if self.ceiling is not None:
             declared["fields"]["made_at"] = {"type": "datetime", "read_only": True}
+        if self.declared_lag is not None:
+            declared["lag"] = f"{self.declared_lag:g}s"
         if self.lists:
             declared["list"] = self._list_declaration()
         if self.feed is not None:

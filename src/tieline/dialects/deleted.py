@@ -10,7 +10,6 @@ under its id. So whoever is told asks the system; where nobody can be asked, wha
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -24,7 +23,7 @@ async def read_with_deleted(listing: Place, feed: Place, since: Since | None, *,
 
     `asked`: the system can be asked for what was told. Without a mark of this very feed, all of it is told.
     """
-    fingerprint = _fingerprint(feed)
+    fingerprint = feed.of
     before = since.deleted if since is not None and since.deleted is not None and since.deleted.of == fingerprint else None
     last, number = since, 0
     shown: set[str | None] = set()
@@ -46,10 +45,3 @@ async def read_with_deleted(listing: Place, feed: Place, since: Since | None, *,
         yield Page(
             number, [], [], [], msgspec.structs.replace(last or Since(), deleted=msgspec.structs.replace(mark, of=fingerprint)), told={}
         )
-
-
-def _fingerprint(feed: Place) -> str:
-    """What a mark of a feed speaks of: the same feed, asked in the same way."""
-    changed = feed.listing.changed_since
-    how = (changed.param, changed.field, changed.header, changed.format) if changed is not None else None
-    return hashlib.sha256(f"{feed.key}\n{how}".encode()).hexdigest()[:16]

@@ -30,7 +30,7 @@ class Since(msgspec.Struct, frozen=True):
     deleted: Since | None = None
     """The same for the feed of deletions that is read with the list."""
     of: str | None = None
-    """In that of a feed: a fingerprint of the feed that it is a point of."""
+    """A fingerprint of the list, or feed, that it is a point of, and of how that is asked for changes."""
 
 
 def anew(since: Since | None) -> Since | None:
@@ -62,6 +62,8 @@ class Page(msgspec.Struct):
     told: dict[str, str | None] | None = None
     """On a page of the feed of deletions: ids of records that were deleted, each with that of the record into which it was merged, if any. They
     may have been made again since, so the system, asked for them, has the last word."""
+    undated: int = 0
+    """Records that don't say when they changed, though `changed_since` names a field for it."""
 
 
 class Item(msgspec.Struct):
@@ -140,6 +142,9 @@ class System(Protocol):
         `strict`: something is decided by a record's absence, so that a later read can't make up for one that slipped through.
         `deletions`: the feed of deletions is wanted as well, where there is one; its pages follow those of the list.
         """
+
+    def holds(self, resource: str, since: Since | None) -> bool:
+        """Whether a point from which changes are wanted still means what it did when it was made, by the connector as it is now."""
 
     async def get(self, resource: str, id: str) -> Record | None:
         """Return a record, or None when there is none."""

@@ -24,14 +24,16 @@ import msgspec
 from tieline.dialects.decoding import Unreadable, unreadable
 from tieline.dialects.dialect import Page, Since
 from tieline.dialects.ids import IdReader
-from tieline.dialects.pagination import Step, pager
-from tieline.dialects.since import SinceTracker, lowered_mark
+from tieline.dialects.pagination import Pager, Step, pager
+from tieline.dialects.points import points_of
+from tieline.dialects.since import SinceTracker
 from tieline.dialects.tombstones import burial
 from tieline.dialects.windows import ALL, Window, Windows, tells_little
 from tieline.model.errors import Incomplete, RemoteError, Undecodable, Unsettled
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
-from tieline.spec.connectors import Deleted, List, Listing, Offset, PageNumber, Resource, Tombstone
+from tieline.spec.connectors import Deleted, List, Listing, Resource, Tombstone
+from tieline.spec.paging import Offset, PageNumber
 from tieline.transport.ports import HttpResponse
 
 _MOST_WALKS = 5
@@ -39,6 +41,19 @@ _MOST_REPEATS, _MOST_ALIKE = 3, 50
 """So many pages in a row may be the very same as some that came before, or hold the same records."""
 _LEAST_AGE_SECONDS = 2.0
 """A `Last-Modified` that is younger can stand for more than one state (RFC 9110, 8.8.2.2)."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """From where on a list is asked for, and which part of it."""
+
+    since: str | None = None
+    """The point, as it is sent; None for the beginning."""
+    url: str | None = None
+    """The whole address of the first page, where the point is one."""
+    params: dict[str, str] = {}
+    """Further parameters: those of a window."""
+    by_mark: bool = False
+    """The point is the mark of an earlier read, and may have expired."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -52,10 +67,12 @@ class Place(msgspec.Struct, frozen=True):
     """Under what it is declared: `list`, `deleted`."""
     key: str
     """What it is that is asked for: the list's address, with all that is filled in, and its headers."""
-    ask: Callable[[int, Step, dict[str, str], dict[str, str]], Awaitable[tuple[str, HttpResponse]]]
-    """(page, step, further parameters, conditions) → (url, response); with a condition, 304 is an answer."""
-    entries: Callable[[HttpResponse, str], tuple[Any, list[Any]]]
-    """(response, what it is) → (answer, entries)."""
+    of: str
+    """A fingerprint of how it is asked for what has changed: a mark belongs to the declaration that it was made with."""
+    gaps: frozenset[str]
+    """The gaps that the request itself has."""
+    ask: Callable[[int, Step, Asked, dict[str, str], str], Awaitable[tuple[str, HttpResponse, Any, list[Any]]]]
+    """(page, step, from where on, conditions, what it is) → (url, response, answer, entries); with a condition, 304 is an answer."""
     id_at: Callable[[Record], Any]
     """Takes the id's value out of a record."""
     read_id: IdReader
@@ -94,11 +111,12 @@ class ListReader:
         listing = place.listing
         self._place, self._listing, self._since = place, listing, since
         changed = self._changed = listing.changed_since
-        declared = place.resource.fields.get(changed.field) if changed is not None and changed.field is not None else None
-        zone = declared.zone if declared is not None else None
-        asks_since = changed is not None and since is not None and since.mark is not None
-        self._asked = {changed.param: lowered_mark(since.mark, changed, zone)} if asks_since else {}  # type: ignore[union-attr,arg-type]
-        self._tracker = SinceTracker(changed, since, zone)
+        points = points_of(place.resource, changed) if changed is not None else None
+        mark = since.mark if changed is not None and since is not None else None
+        self._asked = Asked(changed.first) if changed is not None else Asked()
+        if changed is not None and points is not None and mark is not None:
+            self._asked = Asked(None, mark, by_mark=True) if changed.url else Asked(points.lowered(mark), by_mark=True)
+        self._tracker = SinceTracker(points, since)
         shifts = listing.shifts if listing.shifts is not None else isinstance(listing.paging, PageNumber | Offset)
         self._shifts = shifts and listing.paging is not None
         self._proves = self._shifts and (strict or changed is not None)
@@ -177,28 +195,32 @@ class ListReader:
 
     async def _walk(self, window: Window, walk: _Walk, before: _Walk | None) -> AsyncIterator[Page]:
         listing, tracker, windows = self._listing, self._tracker, self._windows
-        asked = {**self._asked, **(windows.asked(window) if windows is not None else {})}
+        asked = self._asked
+        if windows is not None and window != ALL:
+            start = windows.since(window)
+            asked = Asked(start or asked.since, None, windows.asked(window), by_mark=asked.by_mark and start is None)
         size = getattr(listing.paging, "size", None) or 1
-        countable = listing.total is not None and (listing.total_counts == "asked" or (not self._asked and window == ALL))
-        pager_ = pager(listing.paging)
-        step = pager_.first()
+        countable = listing.total is not None and (listing.total_counts == "asked" or (not self._asked.by_mark and window == ALL))
+        pager_ = pager(listing.paging, self._place.gaps)
+        step = pager_.first() if asked.url is None else Step(url=asked.url)
+        most_empty = listing.paging.empty_pages if listing.paging is not None else 1
         seen_prints: set[int] = set()
         seen_bodies: set[int] = set()
-        repeats = 0
+        repeats = empty = 0
         while True:
             self._number += 1
             number = self._number
             what = f"page {number} of {self._place.name.partition('.')[2]}"
             first = number == 1
             asked_at = self._place.now()
-            url, response = await self._place.ask(number, step, asked, self._condition() if first else {})
-            if response.status == 304:
+            conditions = self._condition() if first else {}
+            url, response, answer, entries = await self._place.ask(number, step, asked, conditions, what)
+            if response.status == 304 and conditions:
                 walk.unmodified = True
                 return
             if first:
                 self._keep_tag(response, asked_at)
-            answer, entries = self._place.entries(response, what)
-            tracker.see_page(response, asked_at, self._place.now())
+            tracker.see_page(response, asked_at, self._place.now(), answer)
             page, digest, last, last_id = self._page(number, response, entries, walk)
             print_ = hash(tuple(digest) if any(digest) else response.body)
             repeats = repeats + 1 if entries and print_ in seen_prints else 0
@@ -214,12 +236,17 @@ class ListReader:
             walk.prints.append(print_)
             walk.seen += len(entries)
             walk.pages_with_records += bool(entries)
-            total = get(answer, listing.total) if listing.total else None
+            total = get(answer, listing.total) if listing.total and answer is not None else None
             total = total if isinstance(total, int) and not isinstance(total, bool) else None
             if total is not None and countable:
                 walk.total = total
                 walk.totals.add(total)
-            following = pager_.after(url, response, answer, entries, last, last_id)
+            following = self._after(pager_, response, (url, response, answer, entries, last, last_id))
+            empty = 0 if entries else empty + 1
+            if following is not None and empty >= most_empty:
+                why = f"{self._place.name}: {empty} pages in a row hold no record, and the vendor says each time that more follow: page {number} is the last that was asked for"
+                next_step = f"correct `{self._place.declared}.paging` in the connector: its mark, `more` or `end`; raise `empty_pages` where the vendor really does so"
+                raise self._place.misread(response, Undecodable(why, next_step=next_step))
             if windows is not None:
                 most = windows.ceiling.records
                 if walk.total is not None and walk.seen >= walk.total:
@@ -236,6 +263,16 @@ class ListReader:
             if following is None:
                 return
             step = following
+
+    def _after(
+        self, pager_: Pager, response: HttpResponse, page: tuple[str, HttpResponse, Any, list[Any], Record | None, str | None]
+    ) -> Step | None:
+        try:
+            return pager_.after(*page)
+        except Undecodable as error:
+            if not str(error).startswith(self._place.name):
+                error.args = (f"{self._place.name}: {error}",)
+            raise self._place.misread(response, error) from None
 
     def _page(
         self, number: int, response: HttpResponse, entries: list[Any], walk: _Walk
@@ -254,11 +291,14 @@ class ListReader:
             records = [record for record in records if record.__class__ is dict]
         ids = [read_id(id_at(record)) for record in records]
         digest: list[Any] = [*ids, *(entry.text for entry in bad)] if bad else ids
-        if self._shifts and self._changed is not None and (version := self._changed.field) is not None:
-            digest = [*digest, *(str(get(record, version)) for record in records)]
+        if self._shifts and tracker.by_field and tracker.points is not None:
+            digest = [*digest, *(str(tracker.points.value(record)) for record in records)]
+        undated = 0
         if tracker.by_field:
+            undated = tracker.undated
             for record in records:
                 tracker.see(record)
+            undated = tracker.undated - undated
         if windows is not None:
             walk.places += [place for record in records if (place := windows.place(record)) is not None]
         deleted: list[str] = []
@@ -293,13 +333,15 @@ class ListReader:
             )
             next_step = f"correct {addresses} in the connector"
             raise self._place.misread(response, Undecodable(why, next_step=next_step))
-        page = Page(number, records, ids, deleted, merged=merged, again=self._again, unreadable=bad, told=told)
+        page = Page(number, records, ids, deleted, merged=merged, again=self._again, unreadable=bad, told=told, undated=undated)
         return page, digest, last, last_id
 
     # -- marks and conditions
 
     def _mark(self, last_page: bool = True) -> Since | None:
         since = self._tracker.safe(last_page=last_page)
+        if since is not None:
+            since = msgspec.structs.replace(since, of=self._place.of)
         if not last_page or self._tag is None:
             return since
         base, before = since or self._since or Since(), self._since
@@ -335,7 +377,7 @@ class ListReader:
     def _fingerprint(self) -> str:
         """What a mark of the vendor's speaks of: of the same list, and with `of: answer` of the same question."""
         conditional = self._listing.conditional
-        asked = sorted(self._asked.items()) if conditional is not None and conditional.of == "answer" else []
+        asked = [self._asked.since, self._asked.url] if conditional is not None and conditional.of == "answer" else []
         return hashlib.sha256(f"{self._place.key}\n{asked}".encode()).hexdigest()[:16]
 
 

@@ -8,44 +8,51 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime as dt
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
-from urllib.parse import urlencode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
+import msgspec
+
+from tieline.dialects.asking import Question
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.ids import IdReader, id_reader
 from tieline.dialects.pagination import Step, pager
-from tieline.dialects.reading import ListReader, Place, kind_of, survivor_of
+from tieline.dialects.points import points_of
+from tieline.dialects.reading import Asked, ListReader, Place, kind_of, survivor_of
 from tieline.dialects.results import read_results
 from tieline.dialects.templates import Template, encode, fill_header
 from tieline.dialects.tombstones import burial
 from tieline.mapping.access import compile_get
-from tieline.model.errors import NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable
+from tieline.model.errors import Expired, Garbled, NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import (
     Batch,
     Change,
     Connector,
-    CursorInBody,
     Deleted,
     Find,
-    LinkHeader,
     Listing,
-    NextUrl,
     Request,
     Resource,
     Upsert,
     Write,
 )
-from tieline.transport.caller import Caller
+from tieline.spec.paging import CursorInBody, LinkHeader, NextUrl
+from tieline.transport.caller import READ_RETRIES, Caller
 from tieline.transport.classify import is_already
 from tieline.transport.ports import HttpResponse
 from tieline.transport.recording import Purpose
+from tieline.transport.retry import wait_seconds
 
+_T = TypeVar("_T")
+_OF_A_MARK = {"fields", "field", "header", "at", "format", "field_format", "zone", "url"}
+"""What of `changed_since` a mark belongs to, beside what is asked."""
 _MOST_FOUND_PAGES = 20
 _MOST_MERGED = 10
 """So many records that were merged into the next are followed."""
@@ -67,6 +74,9 @@ class RestSystem:
             else {}
         )
         self._calls: dict[int, _Call] = {}
+        self._questions: dict[int, Question] = {}
+        self._places: dict[int, Place] = {}
+        self._same_place = frozenset(host.lower() for host in connector.same_place)
         self._resources = connector.resources
         self._personal = {
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
@@ -132,30 +142,97 @@ class RestSystem:
         async for page in pages:
             yield page
 
-    def _place(self, resource: str, listing: Listing, declared: str) -> Place:
+    def holds(self, resource: str, since: Since | None) -> bool:
+        """Whether a point from which changes are wanted still means what it did when it was made, by the connector as it is now.
+
+        A point of an earlier version of tieline does not say of what it is, and is believed while changes can be asked for at all.
+        """
         r = self._resources[resource]
-        call = self._call(listing)
-        body = encode_json(listing.body) if listing.body is not None else None
-        headers = {**call.headers, **_JSON} if body else call.headers
-        caller = self._caller
+        if since is None or r.list is None:
+            return True
+        if since.deleted is not None and r.deleted is None:
+            return False  # what was deleted is not told any more, so that only a whole read can tell
+        if since.mark is None:
+            return True
+        return r.list.changed_since is not None and since.of in (None, self._place(resource, r.list, "list").of)
 
-        async def ask(number: int, step: Step, asked: dict[str, str], conditions: dict[str, str]) -> tuple[str, HttpResponse]:
-            url = step.url or call.url({}, {**asked, **step.params})
-            purpose = Purpose("list", resource, number)
-            if conditions:
-                with_conditions = {**headers, **conditions}
-                return url, await caller.read(listing.method, url, with_conditions, body, listing.cost, (304,), purpose=purpose)
-            return url, await caller.read(listing.method, url, headers, body, listing.cost, purpose=purpose)
+    def _place(self, resource: str, listing: Listing, declared: str) -> Place:
+        place = self._places.get(id(listing))
+        if place is None:
+            place = self._places[id(listing)] = self._new_place(resource, listing, declared)
+        return place
 
-        key = f"{call.url({}, {})} {headers} {body!r}"
+    def _new_place(self, resource: str, listing: Listing, declared: str) -> Place:
+        r = self._resources[resource]
+        changed, caller = listing.changed_since, self._caller
+        plain = self._question(listing)
+        pointed = (
+            Question(listing, caller.account.base_url, self._variables, self._version_query, changed) if changed is not None else plain
+        )
         apart = isinstance(listing, Deleted)
+        name = f"{self.name}.{resource}{' (deleted)' if apart else ''}"
+        zone = points_of(r, changed) if changed is not None else None
+
+        async def ask(
+            number: int, step: Step, asked: Asked, conditions: dict[str, str], what: str
+        ) -> tuple[str, HttpResponse, Any, list[Any]]:
+            further, question = step.further, plain
+            if asked.since is not None:
+                assert zone is not None
+                now = zone.write(dt.datetime.fromtimestamp(self._clock.now(), dt.UTC)) if "until" in pointed.gaps else ""
+                further, question = msgspec.structs.replace(further, gaps={**further.gaps, "since": asked.since, "until": now}), pointed
+            if asked.params:
+                further = msgspec.structs.replace(further, params={**asked.params, **further.params})
+            url, headers, body = question.ask(further, self._at_home(step.url) if step.url is not None else None)
+            accept = listing.empty
+            if conditions or (asked.since is not None and changed is not None and changed.headers):
+                headers, accept = {**headers, **conditions}, (*accept, 304)
+            purpose = Purpose("list", resource, number)
+            try:
+                response, (answer, entries) = await self._read(
+                    lambda response: self._list_of(response, listing, what, accept, r),
+                    listing.method, url, headers, body, listing.cost, accept, purpose=purpose,
+                )  # fmt: skip
+            except RemoteError as error:
+                if asked.by_mark and changed is not None and is_already(error, changed.expired):
+                    raise Expired(f"{name}: the point of the last read is too old for the vendor: {error}", feed=apart) from error
+                raise
+            return url, response, answer, entries
+
+        key = f"{plain.shape} {sorted(self._variables.items())}"
+        how = changed.model_dump(include=_OF_A_MARK) if changed is not None else None
+        of = f"{key}\n{pointed.shape}\n{how}\n{listing.records} {listing.record} {zone.zones if zone else ''}"
         return Place(
-            f"{self.name}.{resource}{' (deleted)' if apart else ''}", r, listing, declared, key, ask,
-            lambda response, what: self._list_of(response, listing, what),
+            name, r, listing, declared, key, hashlib.sha256(of.encode()).hexdigest()[:16], plain.gaps | pointed.gaps, ask,
             self._deleted_id_at[resource] if apart else self._id_at[resource], self._read_id[resource], self._clock.now, caller.misread,
         )  # fmt: skip
 
-    def _list_of(self, response: HttpResponse, listing: Listing, what: str) -> tuple[Any, list[Any]]:
+    async def _read(self, parse: Callable[[HttpResponse], _T], *request: Any, **more: Any) -> tuple[HttpResponse, _T]:
+        """Send a call that reads, and take its answer apart; an answer that is cut off, or a page of a proxy, is asked for again."""
+        caller, retries, attempt = self._caller, READ_RETRIES.get(), 0
+        while True:
+            attempt += 1
+            response = await caller.read(*request, **more)
+            try:
+                return response, parse(response)
+            except Garbled:
+                if attempt >= retries.attempts or more.get("once"):
+                    raise
+                await self._clock.sleep(wait_seconds(attempt, retries, self._clock.random()))
+
+    def _at_home(self, url: str) -> str:
+        """Return an address that names the same place by another name (`same_place`) at the environment's own; others as they are."""
+        if not self._connector.same_place:
+            return url
+        parts = urlsplit(url)
+        if parts.netloc.lower() not in self._same_place and (parts.hostname or "") not in self._same_place:
+            return url
+        home = urlsplit(self._caller.account.base_url)
+        return urlunsplit((home.scheme, home.netloc, parts.path, parts.query, ""))
+
+    def _list_of(self, response: HttpResponse, listing: Listing, what: str, empty: tuple[int, ...], r: Resource) -> tuple[Any, list[Any]]:
+        if response.status in empty:
+            return None, []
         try:
             answer = self._decode(response, what)
         except Undecodable:
@@ -164,7 +241,7 @@ class RestSystem:
             if apart is None or not any(not isinstance(entry, Unreadable) for entry in apart[1]):
                 raise
             return apart
-        return answer, self._entries(answer, listing, what, response)
+        return answer, self._entries(answer, listing, what, response, r)
 
     async def get(self, resource: str, id: str) -> Record | None:
         """Return a record, or None when there is none; for one that was merged into another, that one.
@@ -188,12 +265,12 @@ class RestSystem:
         call = self._call(declared)
         try:
             purpose = Purpose("get", resource, private=self._private(resource, {self._resources[resource].id: id}))
-            response = await self._caller.read(
-                declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, purpose=purpose, patient=False
-            )
+            response, record = await self._read(
+                lambda response: self._decode(response, f"{resource} {id}"),
+                declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, purpose=purpose, patient=False,
+            )  # fmt: skip
         except NotThere:
             return None
-        record = self._decode(response, f"{resource} {id}")
         record = get(record, declared.record) if declared.record else record
         if not isinstance(record, dict):
             why = f"{self.name}: {resource} {id} is {kind_of(record)}, not an object"
@@ -203,24 +280,23 @@ class RestSystem:
     async def find(self, resource: str, field: str, value: Any) -> list[Record]:
         """Return the records whose field has this value; deleted ones are not among them, whatever the vendor shows."""
         declared = self._resources[resource].find[field]
-        call = self._call(declared)
+        question = self._question(declared)
         what = f"{resource} with {field} {value!r}"
-        listing = self._resources[resource].list
+        r = self._resources[resource]
         # A search of the list's own address comes in pages as the list does; what stands on a further one counts as well.
-        paging = listing.paging if listing is not None and listing.path == declared.path else None
-        walk = pager(paging)
-        step: Step | None = walk.first() if paging is not None else None
+        alike = r.list is not None and (r.list.path, r.list.method) == (declared.path, declared.method)
+        paging = declared.paging or (r.list.paging if r.list is not None and alike else None)
+        walk = pager(paging, question.gaps)
+        step = walk.first()
         records: list[Record] = []
         purpose = Purpose("find", resource, private=self._private(resource, {field: value}))
         for _ in range(_MOST_FOUND_PAGES):
-            url = call.url({"value": value}, step.params if step else {}) if step is None or step.url is None else step.url
-            response = await self._caller.read(
-                declared.method, url, call.headers, None, declared.cost, declared.none, purpose=purpose, patient=False
-            )
-            if response.status in declared.none:
-                return records
-            answer = self._decode(response, what)
-            entries = self._entries(answer, declared, what, response)
+            further = msgspec.structs.replace(step.further, gaps={**step.further.gaps, "value": value})
+            url, headers, body = question.ask(further, self._at_home(step.url) if step.url is not None else None)
+            response, (answer, entries) = await self._read(
+                lambda response: self._found_in(response, declared, what, r),
+                declared.method, url, headers, body, declared.cost, declared.none, purpose=purpose, patient=False,
+            )  # fmt: skip
             found = [get(entry, declared.record) if declared.record else entry for entry in entries]
             for record in found:
                 if not isinstance(record, dict):  # passed over, it could be the very one, and another would be made
@@ -228,17 +304,27 @@ class RestSystem:
                     next_step = f"correct `find.{field}.records` or `record` in the connector"
                     raise self._caller.misread(response, Undecodable(why, next_step=next_step))
             records += [record for record in found if not self._is_buried[resource](record)]
-            size = getattr(paging, "size", None)
-            told = isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
-            if not entries or not (told or (size is not None and len(entries) >= size)):
+            if paging is None or response.status in declared.none:
                 return records
-            step = walk.after(url, response, answer, entries, found[-1], self.id_of(resource, found[-1]))
-            if step is None:
+            size, flagged = getattr(paging, "size", None), paging.more is not None or paging.end is not None
+            told = flagged or isinstance(paging, (CursorInBody, NextUrl, LinkHeader)) or getattr(paging, "next", None) is not None
+            if not told and (not entries or (size is not None and len(entries) < size)):
                 return records
+            last = found[-1] if found else None
+            following = walk.after(url, response, answer, entries, last, self.id_of(resource, last) if last is not None else None)
+            if following is None:
+                return records
+            step = following
         raise Undecodable(
             f"{self.name}: {what} fills more than {_MOST_FOUND_PAGES} pages: the vendor seems to ignore what was searched for",
             next_step="correct `find` in the connector",
         )
+
+    def _found_in(self, response: HttpResponse, declared: Find, what: str, r: Resource) -> tuple[Any, list[Any]]:
+        if response.status in declared.none:
+            return None, []
+        answer = self._decode(response, what)
+        return answer, self._entries(answer, declared, what, response, r)
 
     def lag(self, resource: str) -> float | None:
         """Return how many seconds a list or `get` can be behind what was written, as declared; None where nothing is."""
@@ -285,10 +371,12 @@ class RestSystem:
             return f"{declared.method} {declared.path}"
         for name, r in self._resources.items():
             if r.list is not None and r.list.method == "GET":
-                call = self._call(r.list)
-                url = call.url({}, pager(r.list.paging).first().params)
-                response = await self._caller.read("GET", url, call.headers, None, r.list.cost, once=True, purpose=Purpose("ping", name))
-                self._entries(self._decode(response, name), r.list, name, response)
+                question, listing = self._question(r.list), r.list
+                url, headers, _ = question.ask(pager(listing.paging, question.gaps).first().further)
+                response = await self._caller.read(
+                    "GET", url, headers, None, listing.cost, listing.empty, once=True, purpose=Purpose("ping", name)
+                )
+                self._list_of(response, listing, name, listing.empty, r)
                 return f"GET {r.list.path}"
         return "nothing: the connector declares no ping and no list"
 
@@ -398,6 +486,13 @@ class RestSystem:
             call = self._calls[id(declared)] = _Call(declared, self._caller.account.base_url, self._variables, self._version_query)
         return call
 
+    def _question(self, declared: Listing | Find) -> Question:
+        question = self._questions.get(id(declared))
+        if question is None:
+            question = Question(declared, self._caller.account.base_url, self._variables, self._version_query)
+            self._questions[id(declared)] = question
+        return question
+
     def _key_header(self, key: str) -> dict[str, str]:
         return {self._connector.idempotency.header: key} if self._connector.idempotency else {}
 
@@ -497,20 +592,35 @@ class RestSystem:
             start = body[:80].decode("utf-8", "replace").strip()
             shape = "an HTML page" if start[:1] == "<" else "empty" if not start else "not JSON"
             why = self._caller.account.mask(f"{self.name}: {what} is {shape} ({error}); it begins {start!r}")
-            raise self._caller.misread(response, Undecodable(why, status=response.status)) from None
+            raise self._caller.misread(response, Garbled(why, status=response.status)) from None
 
-    def _entries(self, answer: Any, declared: Listing | Find, what: str, response: HttpResponse) -> list[Any]:
+    def _entries(self, answer: Any, declared: Listing | Find, what: str, response: HttpResponse, r: Resource) -> list[Any]:
         found = get(answer, declared.records) if declared.records else answer
         if isinstance(found, list):
             return found
         if found in (ABSENT, None) and declared.when_missing == "empty":
             return []
-        if isinstance(declared, Find) and isinstance(found, dict):
-            return [found]
+        if isinstance(found, dict):
+            if declared.shape == "one_or_list":
+                return [found]
+            if declared.shape == "by_id":
+                return [_with_id(key, value, declared.record, r) for key, value in found.items()]
         place = f"no list at `{declared.records}`" if declared.records else "no list"
         why = f"{self.name}: {what} has {place}, but {kind_of(found)}"
         next_step = "correct `records` in the connector; if the vendor leaves it out when there are none, add `when_missing: empty`"
+        if isinstance(found, dict):
+            next_step = "correct `records` in the connector; `shape: one_or_list` if this is a record, `shape: by_id` if it holds records by their ids"
         raise self._caller.misread(response, Undecodable(why, next_step=next_step))
+
+
+def _with_id(key: str, entry: Any, record_at: str, r: Resource) -> Any:
+    """Return an entry that stands under its id, with the id in it where it does not say it itself."""
+    record = get(entry, record_at) if record_at and isinstance(entry, dict) else entry
+    if isinstance(record, dict) and get(record, r.id) in (ABSENT, None):
+        field = r.fields.get(r.id)
+        id_: Any = int(key) if field is not None and field.type == "integer" and key.lstrip("-").isdigit() else key
+        put(record, r.id, id_)
+    return entry
 
 
 class _Call:

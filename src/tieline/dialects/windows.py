@@ -7,16 +7,15 @@ vendor counts a bound in, or cuts times before it compares them; what comes twic
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 import msgspec
 
-from tieline.dialects.since import comparable
+from tieline.dialects.points import Points, digits
 from tieline.model.errors import Incomplete, Undecodable
-from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
-from tieline.spec.connectors import ChangedSince, Listing, Resource
-from tieline.spec.lists import Ceiling, TimeFormat
+from tieline.spec.connectors import Listing, Resource
+from tieline.spec.lists import Ceiling, ChangedSince, PointFormat
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -38,42 +37,53 @@ class Windows:
     def __init__(self, what: str, resource: Resource, listing: Listing, ceiling: Ceiling) -> None:
         """`what` names the list in errors."""
         changed = listing.changed_since
-        if changed is not None and ceiling.field not in (None, changed.field):
+        if changed is not None and ceiling.field is not None and (ceiling.field,) != changed.fields:
             changed = None  # it speaks of another field
         self.ceiling, self._what = ceiling, what
-        self.field = ceiling.field or (changed.field if changed is not None else None) or ""
-        self._from = ceiling.start or (changed.param if changed is not None else "")
-        self._format: TimeFormat = ceiling.format or (changed.format if changed is not None else "rfc3339")
+        fields = (ceiling.field,) if ceiling.field is not None else changed.fields if changed is not None else ()
+        self.field = fields[0] if fields else ""
+        self._param = ceiling.start
+        """Parameter of a window's start; None: it is asked for as a point of `changed_since` is."""
         precision = ceiling.precision if ceiling.precision is not None else changed.precision if changed is not None else 1.0
-        step = {"raw": 1.0, "date": 86400.0}.get(self._format, precision or 0.001)
+        own: PointFormat = ceiling.format or (changed.format if changed is not None else "rfc3339")
+        told = (
+            changed.model_copy(update={"format": own, "precision": precision}) if changed is not None and ceiling.format is None else None
+        )
+        zones = (resource.fields[field].zone for field in fields if field in resource.fields)
+        declared = told or ChangedSince.model_construct(field=fields, format=own, precision=precision)
+        self._points = Points(declared, next((zone for zone in zones if zone is not None), None))
+        reads = self._points.read
+        step = {"raw": 1.0, "date": 86400.0}.get(reads, precision or 0.001)
         self._step_us = max(1, round(step * 1e6))
-        self._parse = ChangedSince(param=self._from, field=self.field, format=self._format)
-        self.goes_on = ceiling.until is None or (changed is not None and changed.sorted and changed.field == self.field)
+        self.goes_on = ceiling.until is None or (changed is not None and changed.sorted)
         """The list comes in the order of the field, so that it can go on from the last record that was shown."""
-        declared = resource.fields.get(self.field)
-        self._zone = declared.zone if declared is not None else None
 
     def place(self, record: Record) -> int | None:
         """Return the step at which a record lies; None when it does not say."""
-        value = get(record, self.field)
-        if value in (ABSENT, None, ""):
+        points = self._points
+        value = points.value(record)
+        if value is ABSENT:
             return None
         try:
-            found = comparable(value, self._parse, self._zone)
+            found = points.comparable(value)
         except Undecodable:
             return None
-        if self._format == "raw":
+        if points.read == "raw":
             return int(found[1]) if found[0] == 0 else None
-        if self._format in ("unix", "unix_ms"):
-            return int(found * (1000 if self._format == "unix_ms" else 1_000_000) // self._step_us)
+        if points.read in ("unix", "unix_ms"):
+            return int(found * (1000 if points.read == "unix_ms" else 1_000_000) // self._step_us)
         since_epoch: dt.timedelta = found - _EPOCH
         return since_epoch // dt.timedelta(microseconds=self._step_us)
+
+    def since(self, window: Window) -> str | None:
+        """Return the point that asks for a window's start, where it is asked for as a point is; None for the beginning."""
+        return self._written(window.first - 1) if self._param is None and window.first is not None else None
 
     def asked(self, window: Window) -> dict[str, str]:
         """Return the query parameters that ask for a window."""
         asked = {}
-        if window.first is not None:
-            asked[self._from] = self._written(window.first - 1)
+        if window.first is not None and self._param is not None:
+            asked[self._param] = self._written(window.first - 1)
         if window.last is not None and self.ceiling.until is not None:
             asked[self.ceiling.until] = self._written(window.last + 1)
         return asked
@@ -107,7 +117,7 @@ class Windows:
         )
         if strangers * 2 > len(places):
             raise Incomplete(
-                f"{self._what}: most of what came lies outside of the window {self.asked(window)}: the vendor seems to ignore it",
+                f"{self._what}: most of what came lies outside of the window {self._in_words(window)}: the vendor seems to ignore it",
                 next_step="correct `ceiling` in the connector: `from`, `until`, `format`",
             )
 
@@ -117,17 +127,18 @@ class Windows:
             next_step="choose a field under `ceiling` by which they differ, or a finer `precision`; or narrow the list by `params`",
         )
 
+    def _in_words(self, window: Window) -> str:
+        ends = (self._written(end) if end is not None else "" for end in (window.first, window.last))
+        return " to ".join(ends).strip()
+
     def _written(self, place: int) -> str:
-        if self._format == "raw":
+        sent = self._points.sent
+        if self._points.read == "raw":
             return str(place)
-        if self._format in ("unix", "unix_ms"):
-            number = Decimal(place * self._step_us) / (1000 if self._format == "unix_ms" else 1_000_000)
-            return format(number.quantize(Decimal(1)) if number == number.to_integral_value() else number.normalize(), "f")
-        moment = _EPOCH + place * dt.timedelta(microseconds=self._step_us)
-        if self._format == "date":
-            return moment.date().isoformat()
-        finest = "microseconds" if moment.microsecond % 1000 else "milliseconds" if moment.microsecond else "seconds"
-        return moment.isoformat(timespec=finest).replace("+00:00", "Z")
+        if sent in ("unix", "unix_ms"):
+            number = Decimal(place * self._step_us) / (1000 if sent == "unix_ms" else 1_000_000)
+            return digits(number.to_integral_value(ROUND_FLOOR) if self._step_us >= (1000 if sent == "unix_ms" else 1_000_000) else number)
+        return self._points.write(_EPOCH + place * dt.timedelta(microseconds=self._step_us))
 
 
 def tells_little(places: list[int]) -> bool:

@@ -6,21 +6,18 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
-from zoneinfo import ZoneInfo
 
 from tieline.dialects.dialect import Features
-from tieline.dialects.since import comparable, lowered_mark
+from tieline.dialects.points import points_of
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.versions import version_in
-from tieline.mapping import CompiledMapping, Links, compile_get, compile_nest, nest, normalise_key, normaliser
+from tieline.mapping import CompiledMapping, Links, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
 from tieline.model.ends import NOWHERE, End
 from tieline.model.errors import MappingError, Undecodable
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
-from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
-from tieline.spec.fields import Fields
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule
 from tieline.store.pairs import OTHER, Pair, Side
 from tieline.store.runs import back
@@ -45,12 +42,9 @@ class Half:
         self._waits = tuple(lookup for lookup in self.mapping.lookups if lookup.missing == "hold")
         self._nest = None if self.mapping.reads_all else compile_nest(job.watched)
         changed = resource.list.changed_since if resource.list is not None else None
-        self._changed = changed if changed is not None and changed.field is not None else None
+        self._points = points_of(resource, changed) if changed is not None and changed.fields else None
         self.overlap = changed.overlap if changed is not None else 0.0
         """How far back its list of changes is asked again, in seconds."""
-        self._get_at = compile_get(self._changed.field) if self._changed is not None and self._changed.field is not None else None
-        declared = Fields(resource).at(self._changed.field) if self._changed is not None and self._changed.field is not None else None
-        self._zone = declared[1].zone if declared is not None else None
 
     def record_of(self, shadow: bytes) -> Record:
         """Return a record as the mapping sees it, from what was remembered of it."""
@@ -112,26 +106,21 @@ class Half:
 
     def at(self, record: Record) -> float | None:
         """Return when a record was last changed, in seconds, as its system tells; None where it does not, or not as a time."""
-        if self._changed is None or self._get_at is None or self._changed.format == "raw":
+        if self._points is None or (value := self._points.value(record)) is ABSENT:
             return None
-        value = self._get_at(record)
-        return self._seconds(value) if value is not ABSENT and value is not None else None
+        with contextlib.suppress(Undecodable, ValueError):
+            return self._points.seconds(value)
+        return None
 
     def asked_from(self, mark: str) -> float | None:
         """Return from when on a list of changes is asked for what has changed, in seconds, once it was read up to `mark`; None as with `at`."""
-        if self._changed is None or self._changed.format == "raw":
+        points = self._points
+        if points is None or points.read == "raw":
             return None
         with contextlib.suppress(Undecodable, ValueError, ArithmeticError):
-            return self._seconds(lowered_mark(mark, self._changed, self._zone))
-        return None
-
-    def _seconds(self, value: Any) -> float | None:
-        assert self._changed is not None
-        with contextlib.suppress(Undecodable, ValueError):
-            if self._changed.format in ("unix", "unix_ms"):
-                return float(comparable(value, self._changed)) / (1000 if self._changed.format == "unix_ms" else 1)
-            # Without an offset, and without a declared zone, it is not known when: two systems' clocks would be compared by a guess.
-            return parse_moment(value, ZoneInfo(self._zone) if self._zone else None).timestamp()
+            if points.kept == points.read and points.seconds(mark) is None:
+                return None
+            return points.instant(mark).timestamp() - points.changed.overlap - points.changed.precision
         return None
 
 

@@ -15,8 +15,10 @@ TielineError
 │   ├── NotThere         404, 410: find it again, else park
 │   ├── Rejected         other 4xx: park
 │   ├── Undecodable      an answer that can't be understood
+│   │   └── Garbled      it is not JSON at all: a read is tried again
 │   └── Incomplete       a list that was not read whole
 │       └── Unsettled    because it changed all the while: the next run reads it again
+├── Expired              the point from which changes are wanted is too old: read everything
 ├── SafetyStop           a brake, a lost lease, a plan that no longer holds: halt
 ├── Refused              what a person asked for can't be done: nothing was changed
 └── StoreError           the store can't be used
@@ -185,6 +187,10 @@ class Undecodable(RemoteError):
     likely = "a proxy or a log-in page answered in the vendor's place, or the API has changed"
 
 
+class Garbled(Undecodable):
+    """An answer that is not JSON at all: cut off, or a page of a proxy. A read is tried again."""
+
+
 class Incomplete(RemoteError):
     """A list that could not be read whole. `missing` is how many records are known to be missing, 0 when that is not known."""
 
@@ -201,6 +207,17 @@ class Unsettled(Incomplete):
 
     kind, next_step = "unsettled", "nothing; the next run reads it again"
     likely = "many records come, go or change while the list is read, or its order is not the same each time"
+
+
+class Expired(TielineError):
+    """The point from which changes are wanted is too old for the system. `feed`: that of its feed of deletions.
+
+    Whoever reads begins again from the beginning: what has changed, or was deleted, since then can't be asked for any more.
+    """
+
+    def __init__(self, message: str, *, feed: bool) -> None:
+        super().__init__(message, next_step="run again with `--full`")
+        self.feed = feed
 
 
 class SafetyStop(TielineError):

@@ -9,21 +9,25 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field as Declare
 from pydantic import GetJsonSchemaHandler, PositiveFloat, PositiveInt, StringConstraints, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema
 
 from tieline.spec.base import Declared, Duration, Length, Name, Path
 from tieline.spec.derived import OPERATIONS, Operation, expand
-from tieline.spec.lists import Ceiling, Conditional, TimeFormat
+from tieline.spec.lists import Ceiling, ChangedSince, Conditional
+from tieline.spec.paging import Paging
 from tieline.spec.webhooks import ResourceWebhook, Webhooks
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
 FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "language"]
+<<<<<<< HEAD
 IdForm = Literal["text", "guid", "number", "salesforce", "case_insensitive"]
 IdPart = Literal["whole", "key", "last_segment"] | Annotated[str, StringConstraints(max_length=256)]
+=======
+Shape = Literal["list", "one_or_list", "by_id"]
+>>>>>>> 6d0fb0f (Reading: flags that end a list, marks in bodies, headers and texts, points of time in the vendor's own form)
 Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
 """A share of something: `10%`."""
 
@@ -194,121 +198,6 @@ class Field(Declared):
     """What it means, for people."""
 
 
-class PageNumber(Declared):
-    """Pages are counted: `?page=3&limit=100`."""
-
-    style: Literal["page"]
-    param: str = "page"
-    """Query parameter of the page number."""
-    start: int = 1
-    """Number of the first page."""
-    size: PositiveInt = 100
-    """Records asked for per page."""
-    size_param: str | None = None
-    """Query parameter of the page size."""
-    next: Path | None = None
-    """Where the answer names the next page's number; null or absent at the end."""
-    until: Literal["empty", "short"] = "empty"
-    """Without `next`: the last page is the first `empty` one, or the first that is `short` of `size`. `short` saves a call, and loses
-    records where the vendor caps its pages below `size` without a word."""
-
-
-class Offset(Declared):
-    """Records are counted: `?offset=200&limit=100`."""
-
-    style: Literal["offset"]
-    param: str = "offset"
-    """Query parameter of the offset."""
-    size: PositiveInt = 100
-    """Records asked for per page."""
-    size_param: str | None = "limit"
-    """Query parameter of the page size."""
-    until: Literal["empty", "short"] = "empty"
-    """The last page is the first `empty` one, or the first that is `short` of `size`. `short` saves a call, and loses records where the
-    vendor caps its pages below `size` without a word."""
-
-
-class CursorInBody(Declared):
-    """The answer holds a mark that the next request sends back."""
-
-    style: Literal["cursor"]
-    at: Path
-    """Where the mark is in the answer; null, empty or absent at the end."""
-    param: str = "cursor"
-    """Query parameter that sends it back."""
-    size: PositiveInt | None = None
-    """Records asked for per page."""
-    size_param: str | None = None
-    """Query parameter of the page size."""
-
-
-class NextUrl(Declared):
-    """The answer holds the whole address of the next page, in the body or in a header."""
-
-    style: Literal["next_url"]
-    at: Path | None = None
-    """Where it is in the body."""
-    header: str | None = None
-    """The header that holds it, such as `Next-Page`."""
-    size: PositiveInt | None = None
-    """Records asked for per page."""
-    size_param: str | None = None
-    """Query parameter of the page size."""
-
-
-class LinkHeader(Declared):
-    """A `Link: <...>; rel="next"` header (RFC 8288)."""
-
-    style: Literal["link_header"]
-    size: PositiveInt | None = None
-    """Records asked for per page."""
-    size_param: str | None = None
-    """Query parameter of the page size."""
-
-
-class Keyset(Declared):
-    """The next page starts after the last record's (time, id): nothing shifts when records come and go."""
-
-    style: Literal["keyset"]
-    time: Path
-    """Field that the list is ordered by."""
-    time_param: str
-    """Query parameter that takes the last record's time."""
-    id_param: str
-    """Query parameter that takes the last record's id, for records of the same time."""
-    size: PositiveInt = 100
-    """Records asked for per page."""
-    size_param: str | None = "limit"
-    """Query parameter of the page size."""
-    until: Literal["empty", "short"] = "empty"
-    """The last page is the first that brings nothing new, or the first that is `short` of `size`. `short` saves a call, and loses records where
-    the vendor caps its pages below `size` without a word."""
-
-
-Paging = Annotated[PageNumber | Offset | CursorInBody | NextUrl | LinkHeader | Keyset, Declare(discriminator="style")]
-
-
-class ChangedSince(Declared):
-    """How to ask for what changed after a point, instead of for everything."""
-
-    param: str
-    """Query parameter that takes the point."""
-    field: Path | None = None
-    """Field of the record that says when, or at which version, it changed; the next read starts after the largest seen."""
-    header: str | None = None
-    """Or: header of the first page's answer that holds the server's own mark (`ETag`, `X-Page-Generated`)."""
-    format: TimeFormat = "rfc3339"
-    """How the point is written; `raw` sends a version or mark back as it came."""
-    overlap: Duration = 0.0
-    """How far back each read reaches again, because a vendor's index can lag behind its writes."""
-    overlap_versions: int = 0
-    """The same for a version that is a whole number."""
-    precision: Duration = 1.0
-    """Finest step of the vendor's time; the read reaches back by it, so that ties at the boundary are not lost."""
-    sorted: bool = False
-    """The list comes oldest change first, so the cursor may move with each page instead of at the end."""
-
-
 class Tombstone(Declared):
     """How the vendor marks a record that was deleted: in its list, and where it shows one by id or in a search.
 
@@ -343,16 +232,26 @@ class Request(Declared):
 
 
 class Listing(Request):
-    """Entries, page by page."""
+    """Entries, page by page.
+
+    `params`, `headers` and `body` may hold `{cursor}`, `{page}`, `{offset}`, `{size}`, `{last_time}` and `{last_id}`, by its style of `paging`.
+    A parameter, or a member of the body, whose text holds one that has no value yet is left out: the first page has no `{cursor}`.
+    """
 
     records: Path = ""
     """Where the records are in the answer; empty when the answer is the list itself."""
     when_missing: Literal["error", "empty"] = "error"
     """An answer without that address is an `error`, or an `empty` page."""
+    empty: tuple[int, ...] = (204,)
+    """Statuses that mean a page without records: `[204, 404]`."""
+    shape: Shape = "list"
+    """What is at `records`: a `list`; `one_or_list`, where a single record comes without a list around it; or records `by_id`, an object
+    whose members are the records, each under its id."""
     record: Path = ""
     """Where the record is in an entry, when it is wrapped."""
     body: dict[str, Any] | None = None
-    """JSON body, for vendors whose list is a POST."""
+    """JSON body, for vendors whose list is a POST: `{limit: 100, after: "{cursor}"}`. A text that is nothing but a gap becomes the value
+    itself, a number as a number."""
     paging: Paging | None = None
     """How pages follow each other; without it, one answer holds all."""
     total: Path | None = None
@@ -405,17 +304,25 @@ class Get(Request):
 
 
 class Find(Request):
-    """Records with a field of a given value, which `{value}` stands for."""
+    """Records with a field of a given value, which `{value}` stands for in `path`, `params`, `headers` and `body`."""
+
+    body: dict[str, Any] | None = None
+    """JSON body, for vendors whose search is a POST: `{filter: {email: "{value}"}}`. A text that is nothing but `{value}` becomes the value
+    itself, a number as a number."""
+    paging: Paging | None = None
+    """How pages of what was found follow each other; as in `list` where path and method are the same, unless stated."""
+    shape: Shape = "one_or_list"
+    """What is at `records`, as in a list."""
 
     takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
 
     records: Path = ""
-    """Where the records are in the answer; one object counts as one record."""
+    """Where the records are in the answer."""
     when_missing: Literal["error", "empty"] = "error"
     """An answer without that address is an `error`, or none found."""
     record: Path = ""
     """Where the record is in an entry, when it is wrapped."""
-    none: tuple[int, ...] = (404,)
+    none: tuple[int, ...] = (204, 404)
     """Statuses that mean `there is none`."""
     lag: Duration = 0.0
     """How long a new record can be missing from the answer."""
@@ -639,6 +546,9 @@ class Connector(Declared):
     """The API version that is used."""
     environments: dict[str, str]
     """Base URLs by name: `production`, `sandbox`. https, or http to this machine itself. `${env:NAME}` and `{variable}` may stand in it."""
+    same_place: tuple[str, ...] = ()
+    """Host names under which the vendor's answers name the same place, such as an internal one in the next page's address:
+    `[api-internal.example.com]`. Such an address is asked for at the environment's own, so that credentials go nowhere else."""
     auth: AuthMethods = AuthMethods.model_construct()
     """How a caller proves who it is."""
     variables: dict[str, str] = {}

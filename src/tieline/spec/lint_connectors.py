@@ -16,9 +16,7 @@ from tieline.spec.connectors import (
     Connector,
     Field,
     Find,
-    Keyset,
     Listing,
-    NextUrl,
     Request,
     Resource,
     Upsert,
@@ -28,8 +26,10 @@ from tieline.spec.derived import of_one
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
+from tieline.spec.lint_reading import lint_find, lint_listing, reading_gaps, texts_in
 from tieline.spec.lint_tombstones import lint_tombstone
 from tieline.spec.lint_webhooks import lint_webhooks
+from tieline.spec.lists import Ceiling, ChangedSince
 from tieline.spec.references import check_url_template
 from tieline.spec.source import Key
 from tieline.spec.words import meant
@@ -126,7 +126,7 @@ class _Judge:
             if name not in self._used:
                 hint = f"write `{{{name}}}` where it belongs, or take it out"
                 self._found.warning(("variables", name), "no address, parameter or header uses it", hint)
-            if name in ("id", "value", "version", "record"):
+            if name in ("id", "value", "version", "record", "since", "until", "cursor", "page", "offset", "size", "last_time", "last_id"):
                 self._found.error(("variables", name), f"`{{{name}}}` already means something else", "choose another name")
             if not meaning.strip():
                 self._found.warning(("variables", name), "doesn't say what it means", "those who connect must find the value")
@@ -234,18 +234,16 @@ class _Judge:
 
     def _listing(self, at: Keys, listing: Listing, fields: Fields | None) -> None:
         """Judge a list of entries; `fields` are those that they have, if they are known."""
-        if isinstance(listing.paging, NextUrl) and (listing.paging.at is None) == (listing.paging.header is None):
-            message = "the next address is in the body or in a header: one of `at` and `header`"
-            self._found.error((*at, "paging"), message)
-        if isinstance(listing.paging, Keyset):
-            self._has((*at, "paging", "time"), listing.paging.time, fields)
+        lint_listing(self._found, at, listing, fields)
         changed = listing.changed_since
         if changed is not None:
-            if changed.field is not None:
-                self._has((*at, "changed_since", "field"), changed.field, fields)
-            elif changed.header is None:
-                message = "from where does the next read start? one of `field` and `header` is needed"
-                self._found.error((*at, "changed_since"), message, "such as `field: updated_at`")
+            here, names = (*at, "changed_since"), reading_gaps(listing)
+            for name, text in changed.params.items():
+                self.gaps((*here, "params", name), text, names)
+            self.headers((*here, "headers"), changed.headers, names)
+            self._used |= {name for _, text in _texts(changed.body) for name in gaps(text) if name in self._known()}
+            if changed.zone is not None:
+                self._zone((*here, "zone"), changed.zone)
         self._ceiling((*at, "ceiling"), listing, fields)
         conditional = listing.conditional
         if conditional is not None:
@@ -260,8 +258,6 @@ class _Judge:
             self._found.error(
                 (*at, "total_counts"), "needs `total`: where does the answer say how many there are?", "such as `total: meta.total`"
             )
-        if listing.body is not None and listing.method == "GET":
-            self._found.error((*at, "body"), "a GET has no body", "write `method: POST`")
 
     def _ceiling(self, at: Keys, listing: Listing, fields: Fields | None) -> None:
         ceiling, changed = listing.ceiling, listing.changed_since
@@ -272,17 +268,19 @@ class _Judge:
             self._found.error((*at, "records"), f"is less than two pages of {size}", "ask for smaller pages: `paging: {size: …}`")
         if ceiling.field is not None:
             self._has((*at, "field"), ceiling.field, fields)
-        elif changed is None or changed.field is None:
+        elif changed is None or not changed.fields:
             self._found.error((*at, "field"), "is missing: which field do the windows lie over?", "such as `field: created_at`")
-        if ceiling.start is None and (changed is None or ceiling.field not in (None, changed.field)):
+        if ceiling.start is None and (changed is None or not _is_of(ceiling, changed)):
             self._found.error((*at, "from"), "is missing: which parameter takes a window's start?", "such as `from: created_after`")
-        if ceiling.until is None and (changed is None or not changed.sorted or ceiling.field not in (None, changed.field)):
+        if ceiling.until is None and (changed is None or not changed.sorted or not _is_of(ceiling, changed)):
             hint = "such as `until: created_before`; or `sorted: true` in `changed_since` if the oldest change comes first"
             self._found.error((*at, "until"), "is missing: which parameter takes a window's end?", hint)
 
     def _find(self, at: Keys, name: str, find: Find, fields: Fields) -> None:
         self._has(at, name, fields)
-        if "value" not in _filled(find):
+        lint_find(self._found, at, find)
+        in_body = {gap for text in texts_in(find.body) for gap in gaps(text)}
+        if "value" not in _filled(find) | in_body:
             hint = f"such as `params: {{{name}: '{{value}}'}}`"
             self._found.error(at, "never sends `{value}`, so it can't find anything", hint)
 
@@ -381,11 +379,14 @@ class _Judge:
         if any(char <= " " or char > "~" for char in request.path):
             hint = "write it percent-encoded: `%20` for a blank"
             self._found.error((*at, "path"), "an address has no blanks and no letters outside ASCII", hint)
-        self.headers((*at, "headers"), request.headers)
+        self.headers((*at, "headers"), request.headers, names)
+        body = getattr(request, "body", None)
+        if body is not None:
+            self._used |= {name for _, text in _texts(body) for name in gaps(text) if name in self._known()}
 
-    def headers(self, at: Keys, headers: Mapping[str, str]) -> None:
+    def headers(self, at: Keys, headers: Mapping[str, str], names: frozenset[str] = frozenset()) -> None:
         for name, text in headers.items():
-            self.gaps((*at, name), text, frozenset())
+            self.gaps((*at, name), text, names)
             self.header((*at, name), name)
             if not text.isprintable():
                 self._found.error((*at, name), "holds a line break or another control character", "write it in one line")
@@ -417,14 +418,20 @@ class _Judge:
             self._found.error(at, *problem)
 
 
+def _is_of(ceiling: Ceiling, changed: ChangedSince) -> bool:
+    """Whether windows lie over the field that a point of changes is about."""
+    return ceiling.field is None or (ceiling.field,) == changed.fields
+
+
 def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str]]]:
     """Yield every call, where it stands, and what it can fill in besides variables."""
     known = {"get": "id", "update": "id", "delete": "id"}
     for way in ("list", "deleted", "get", "create", "update", "upsert", "delete"):
         if (request := getattr(resource, way)) is not None:
-            yield (way,), request, frozenset({known[way]}) if way in known else frozenset()
+            names = reading_gaps(request) if isinstance(request, Listing) else frozenset({known[way]} if way in known else ())
+            yield (way,), request, names
     for field, find in resource.find.items():
-        yield ("find", field), find, frozenset({"value"})
+        yield ("find", field), find, reading_gaps(find) | {"value"}
     for way in ("create", "update", "upsert", "delete"):
         if (batch := getattr(resource.batch, way)) is not None:
             yield ("batch", way), batch, frozenset()
@@ -448,6 +455,14 @@ def _texts(value: Any) -> Iterator[tuple[Keys, str]]:
 _ELSEWHERE: Final = {
     "id": "a record's id is known to `get`, `update` and `delete`",
     "value": "`find` has a value to look for",
+    "since": "the point is known where `changed_since` is declared",
+    "until": "now is known where `changed_since` is declared",
+    "cursor": "`paging: {style: cursor}` has a mark to send back",
+    "page": "`paging: {style: page}` counts pages",
+    "offset": "`paging: {style: offset}` counts records",
+    "size": "`paging` has a `size`",
+    "last_time": "`paging: {style: keyset}` knows the last record's time",
+    "last_id": "`paging: {style: keyset}` knows the last record's id",
     "version": "declare `version`",
     "record": "the record is known to a batch's `item`",
 }

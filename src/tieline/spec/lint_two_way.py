@@ -140,7 +140,7 @@ def _policies_of(found: Findings, integration: Integration, resources: dict[str,
             newest = True
             for place, resource in resources.items():
                 since = resource.list.changed_since if resource is not None and resource.list is not None else None
-                if resource is not None and (since is None or since.field is None):
+                if resource is not None and (since is None or not since.fields):
                     message = f"`{place}` never says when a record changed: the connector declares no `list.changed_since.field`"
                     found.error(keys, message, "declare it, or choose another policy")
         if policy == "union" and len(keys) > 1:

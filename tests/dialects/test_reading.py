@@ -389,7 +389,7 @@ def test_a_byte_order_mark_is_no_part_of_the_answer():
 )
 def test_a_page_that_can_not_be_told_apart_is_an_error(body):
     reader = Reader(collection(paging=None))
-    reader.network.strike(entries(body))
+    reader.network.strike(entries(body), times=9)
 
     with pytest.raises(Undecodable, match=r"page 1 .*begins"):
         reader.read()

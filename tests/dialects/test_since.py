@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tieline.dialects.dialect import Since
-from tieline.dialects.since import SinceTracker, lowered_mark
+from tieline.dialects.points import Points
+from tieline.dialects.since import SinceTracker
 from tieline.spec.connectors import ChangedSince
 from tieline.transport.ports import HttpResponse
 
@@ -21,12 +22,16 @@ def changed(**more: Any) -> ChangedSince:
 
 
 def read(declared: ChangedSince, pages: list[list[Any]], *, since: Since | None = None, headers: dict[str, str] = DATE) -> Since | None:
-    tracker = SinceTracker(declared, since, None)
+    tracker = SinceTracker(Points(declared, None), since)
     for number, page in enumerate(pages):
         tracker.see_page(HttpResponse(200, headers, b""), BEGAN + number, BEGAN + number)
         for value in page:
             tracker.see({"updated": value})
     return tracker.safe(last_page=True)
+
+
+def lowered(mark: str, declared: ChangedSince) -> str:
+    return Points(declared, None).lowered(mark)
 
 
 def mark(found: Since | None) -> str | None:
@@ -45,7 +50,7 @@ def test_one_page_is_safe_up_to_what_it_showed():
 
 
 def test_a_list_that_comes_oldest_change_first_is_safe_with_each_page():
-    tracker = SinceTracker(changed(sorted=True), None, None)
+    tracker = SinceTracker(Points(changed(sorted=True), None), None)
     tracker.see_page(HttpResponse(200, DATE, b""), BEGAN, BEGAN)
     tracker.see({"updated": "2025-11-22T08:00:00Z"})
 
@@ -53,7 +58,7 @@ def test_a_list_that_comes_oldest_change_first_is_safe_with_each_page():
 
 
 def test_an_unsorted_list_moves_nothing_before_its_end():
-    tracker = SinceTracker(changed(), None, None)
+    tracker = SinceTracker(Points(changed(), None), None)
     tracker.see_page(HttpResponse(200, DATE, b""), BEGAN, BEGAN)
     tracker.see({"updated": "2025-11-22T08:00:00Z"})
 
@@ -103,7 +108,7 @@ def test_the_mark_never_passes_the_beginning_of_a_long_read_nor_what_was_seen(pa
 
 
 def test_what_is_asked_for_reaches_back_by_overlap_and_precision():
-    assert "2025-11-22T09:59:54Z" == lowered_mark("2025-11-22T10:00:00Z", changed(overlap="5s"))
-    assert "1763805599" == lowered_mark("1763805600", changed(format="unix"))
-    assert "1763805599000" == lowered_mark("1763805600000", changed(format="unix_ms"))
-    assert "15" == lowered_mark("17", changed(format="raw", overlap_versions=2))
+    assert "2025-11-22T09:59:54Z" == lowered("2025-11-22T10:00:00Z", changed(overlap="5s"))
+    assert "1763805599" == lowered("1763805600", changed(format="unix"))
+    assert "1763805599000" == lowered("1763805600000", changed(format="unix_ms"))
+    assert "15" == lowered("17", changed(format="raw", overlap_versions=2))

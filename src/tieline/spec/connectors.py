@@ -22,12 +22,9 @@ from tieline.spec.webhooks import ResourceWebhook, Webhooks
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
 FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "language"]
-<<<<<<< HEAD
 IdForm = Literal["text", "guid", "number", "salesforce", "case_insensitive"]
 IdPart = Literal["whole", "key", "last_segment"] | Annotated[str, StringConstraints(max_length=256)]
-=======
 Shape = Literal["list", "one_or_list", "by_id"]
->>>>>>> 6d0fb0f (Reading: flags that end a list, marks in bodies, headers and texts, points of time in the vendor's own form)
 Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
 """A share of something: `10%`."""
 

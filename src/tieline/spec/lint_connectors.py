@@ -379,7 +379,7 @@ class _Judge:
         if any(char <= " " or char > "~" for char in request.path):
             hint = "write it percent-encoded: `%20` for a blank"
             self._found.error((*at, "path"), "an address has no blanks and no letters outside ASCII", hint)
-        self.headers((*at, "headers"), request.headers, names)
+        self.headers((*at, "headers"), request.headers, names - {"id"})
         body = getattr(request, "body", None)
         if body is not None:
             self._used |= {name for _, text in _texts(body) for name in gaps(text) if name in self._known()}

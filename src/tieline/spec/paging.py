@@ -13,6 +13,8 @@ from tieline.spec.base import Declared, Path
 class Paged(Declared):
     """What every style can say of its end."""
 
+    style: str
+    """How pages follow each other."""
     more: Path | None = None
     """Where the answer says whether more pages follow, such as `has_more`: the list ends when it is false. Where it is absent or null, the
     style's own end counts."""

@@ -105,9 +105,9 @@ def test_a_vendor_is_kept_in_line_both_ways(case: Case) -> None:
     case.run()
 
     if fake.deletes:
-        hub.book.delete(hub.book.by_email("p3@example.com"))
+        hub.book.delete(hub.book.by_email("o'hara+x@example.com"))
         case.run()
-        assert "p3@example.com" not in fake.book.people
+        assert "o'hara+x@example.com" not in fake.book.people
     if fake.tells_deletions:
         fake.book.delete(fake.book.by_email("p5@example.com"))
         case.run()

@@ -18,7 +18,7 @@ from typing import Final
 
 from tieline.mapping.compiler import CompiledMapping, compile_mapping
 from tieline.mapping.inverses import Inverses, OneWay
-from tieline.mapping.rules import Functions, Plan, plan_rules
+from tieline.mapping.rules import Functions, Plan, overlap, plan_rules
 from tieline.model.paths import Parts, format_path, parse_path
 from tieline.spec.connectors import Field
 from tieline.spec.integrations import Rule
@@ -263,13 +263,7 @@ def _parts(address: str) -> Parts | None:
 
 def _taken(left: str, taken: Mapping[Parts, str]) -> str | None:
     parts = _parts(left)
-    return None if parts is None else next((target for other, target in taken.items() if _overlap(parts, other)), None)
-
-
-def _overlap(one: Parts, other: Parts) -> bool:
-    """Return whether two addresses are the same, or one lies inside the other."""
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
+    return None if parts is None else next((target for other, target in taken.items() if overlap(parts, other)), None)
 
 
 # Which fields hang together
@@ -291,7 +285,7 @@ def _strands(ways: Sequence[_Way]) -> list[list[_Way]]:
 
 
 def _tied(way: _Way, other: _Way) -> bool:
-    return any(_overlap(one, two) for ours, theirs in ((way.left, other.left), (way.right, other.right)) for one in ours for two in theirs)
+    return any(overlap(one, two) for ours, theirs in ((way.left, other.left), (way.right, other.right)) for one in ours for two in theirs)
 
 
 def _strand(ways: list[_Way]) -> Strand:

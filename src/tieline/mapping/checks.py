@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tieline.mapping.source import Source
 from tieline.mapping.values import kind, same
-from tieline.model.paths import Parts, format_path, parse_path, step
+from tieline.model.paths import EACH, Parts, format_path, parse_path, walk
 from tieline.model.records import ABSENT, Values
 from tieline.spec.connectors import FORMATTED, Field
 
@@ -75,6 +75,12 @@ def compile_check(fields: Mapping[str, Field], writes: Sequence[str]) -> Check:
         for parts, address in written.items():
             if parts in known:
                 _emit(source, address, known[parts])
+            elif EACH in parts:
+                name = ascii(address)
+                test = f"values.get({name}).__class__ in {source.bind((list, type(None)))}"
+                source.line(
+                    f"if not ({test}): found.append({source.bind(Problem(address, 'is one value, and each entry needs one: a list'))})"
+                )
         for parts, field in known.items():
             if field.required and parts not in written:
                 covers = partial(_covered, parts, tuple(written))
@@ -116,8 +122,7 @@ def _covered(parts: Parts, written: tuple[Parts, ...], values: Values) -> bool:
         value = values.get(format_path(other), ABSENT)
         if value is ABSENT or not _related(parts, other):
             continue
-        for part in parts[len(other) :]:
-            value = step(value, part)
+        value = walk(value, parts[len(other) :])
         if value is not ABSENT and value is not None:
             return True
     return False

@@ -16,7 +16,7 @@ from tieline.mapping.source import Source
 from tieline.mapping.steps import copied, emit, identity
 from tieline.mapping.values import Unfit
 from tieline.model.errors import MappingError
-from tieline.model.paths import Parts, format_path, step
+from tieline.model.paths import Parts, format_path, walk
 from tieline.model.records import ABSENT, Record, Values
 from tieline.spec.integrations import Rule
 
@@ -205,7 +205,4 @@ def _input(plan: Plan, record: Record) -> Any:
 
 
 def _value(record: Record, parts: Parts) -> Any:
-    value: Any = record
-    for part in parts:
-        value = step(value, part)
-    return value
+    return walk(record, parts)

@@ -15,12 +15,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Final
 
 from tieline.mapping import conversions, countries, money, phones, times
 from tieline.mapping.expressions import Expression
 from tieline.mapping.values import Unfit, exact, kind, settled
-from tieline.model.paths import MAX_INDEX, Parts, format_path, parse_path
+from tieline.model.paths import EACH, MAX_INDEX, Entry, Part, Parts, format_path, parse_path
 from tieline.model.records import ABSENT
 from tieline.spec.integrations import Rule
 
@@ -149,20 +150,49 @@ def _target_problems(target: str, taken: dict[Parts, str]) -> Iterator[str]:
         return
     if any(isinstance(part, int) and not 0 <= part <= MAX_INDEX for part in parts):
         yield f"an index that is written goes from 0 to {MAX_INDEX}"
+    yield from _entry_problems(target, parts)
     for other, name in taken.items():
-        shorter = min(len(other), len(parts))
-        if other[:shorter] == parts[:shorter]:
+        if overlap(other, parts):
             yield f"is written twice: `{name}` is the same field or one inside the other"
-        elif _mixed(other, parts):
-            yield f"is in a list, and `{name}` in an object of the same name"
+        elif (mixed := _mixed(other, parts)) is not None:
+            in_object = any(isinstance(part, str) for part in mixed)
+            yield (
+                f"is in a list, and `{name}` in an object of the same name"
+                if in_object
+                else f"names entries in another way than `{name}` does: a list is written in one way, by number, by a key, or as a whole"
+            )
     taken[parts] = target
 
 
-def _mixed(one: Parts, other: Parts) -> bool:
+def _entry_problems(target: str, parts: Parts) -> Iterator[str]:
+    """Yield why entries of a list can't be written so."""
+    for part, following in pairwise((*parts, None)):
+        if isinstance(part, Entry) and following is None:
+            yield f"names an entry and nothing in it: say which part gets the value, such as `{target}.value`"
+        elif isinstance(part, Entry) and following == part.key:
+            yield f"would change `{part.key}`, by which the entry is known"
+    if EACH in parts:
+        rest = parts[parts.index(EACH) + 1 :]
+        if not rest:
+            yield f"is the list itself: write `{target.removesuffix('[]')}`"
+        elif not all(isinstance(part, str) for part in rest):
+            yield "only fields follow `[]` where it is written, such as `labels[].name`"
+
+
+def overlap(one: Parts, other: Parts) -> bool:
+    """Return whether two addresses are the same, or one lies inside the other; all entries of a list include each."""
+    return all(
+        first == second or (EACH in (first, second) and not isinstance(first, str) and not isinstance(second, str))
+        for first, second in zip(one, other, strict=False)
+    )
+
+
+def _mixed(one: Parts, other: Parts) -> tuple[Part, Part] | None:
+    """Return the parts at which two addresses take one thing for an object and a list, or name its entries in two ways."""
     for first, second in zip(one, other, strict=False):
         if first != second:
-            return isinstance(first, int) != isinstance(second, int)
-    return False
+            return None if first.__class__ is second.__class__ else (first, second)
+    return None
 
 
 def _gaps(taken: dict[Parts, str]) -> Iterator[tuple[str, str]]:

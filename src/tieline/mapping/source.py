@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, Final
 
-from tieline.model.paths import Parts, step
+from tieline.model.paths import Each, Entry, Parts, step, walk
 from tieline.model.records import ABSENT
 
 _SMALL: Final = 1 << 62
@@ -71,7 +71,10 @@ class Source:
 
     def descend(self, parts: Parts, variable: str) -> None:
         """Replace a variable by what is at an address inside it."""
-        for part in parts:
+        for number, part in enumerate(parts):
+            if isinstance(part, Entry | Each):
+                self.line(f"{variable} = {self.bind(walk)}({variable}, {self.bind(parts[number:])})")
+                return
             if isinstance(part, str):
                 inside = f"{variable}.get({part!a}, ABSENT) if {variable}.__class__ is {self._type(dict)}"
             elif part >= 0:

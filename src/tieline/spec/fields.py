@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tieline.spec.connectors import Field, Resource
 from tieline.spec.integrations import Rule
 from tieline.spec.words import nearest
 
-Parts: TypeAlias = tuple[str | int, ...]
+Parts: TypeAlias = tuple[Any, ...]
 
 _OPEN: Final = ("object", "array", "any")
 
 
 def parse(address: str) -> Parts:
-    """Return the keys and indices of an address. Raises `ValueError`."""
+    """Return the parts of an address. Raises `ValueError`."""
     from tieline.model.paths import parse_path
 
     return parse_path(address)
@@ -32,6 +32,7 @@ class Fields:
         self._by_parts: dict[Parts, tuple[str, Field]] = {}
         for address, field in (*resource.fields.items(), (resource.id, Field())):
             if (parts := _alike(address)) is not None:
+                self._by_parts.setdefault(parse(address), (address, field))
                 self._by_parts.setdefault(parts, (address, field))
         self._undeclared = not resource.fields
 
@@ -50,11 +51,17 @@ class Fields:
     def at(self, address: str) -> tuple[str, Field] | None:
         """Return the declared field that holds an address: itself, or the open one that it lies in."""
         parts = _alike(address) or ()
+        exact = parse(address) if parts else ()
         for length in range(len(parts), 0, -1):
-            known = self._by_parts.get(parts[:length])
+            known = self._by_parts.get(exact[:length]) or self._by_parts.get(parts[:length])
             if known is not None and (length == len(parts) or known[1].type in _OPEN):
                 return known
         return None
+
+    def declared(self, address: str) -> Field | None:
+        """Return the field that is declared under this very address."""
+        known = self._by_parts.get(parse(address))
+        return known[1] if known is not None else None
 
 
 def with_declared_zones(rules: Mapping[str, str | Rule], resource: Resource) -> dict[str, str | Rule]:
@@ -79,8 +86,8 @@ def covers(written: Iterable[str], address: str) -> bool:
 
 
 def _alike(address: str) -> Parts | None:
-    """Return an address with its indices made the same, because a list's entries have the same fields; None for no address."""
+    """Return an address with its indices and entries made the same, because a list's entries have the same fields; None for no address."""
     try:
-        return tuple(0 if isinstance(part, int) else part for part in parse(address))
+        return tuple(part if isinstance(part, str) else 0 for part in parse(address))
     except ValueError:
         return None

@@ -22,9 +22,10 @@ from tieline.mapping import (
     written,
 )
 from tieline.model.errors import Complaint, MappingError, SpecError
+from tieline.model.paths import Entry, format_path
 from tieline.model.records import ABSENT, Record, encode_json
 from tieline.spec.connectors import Resource
-from tieline.spec.fields import Fields, covers, with_declared_zones
+from tieline.spec.fields import Fields, covers, parse, with_declared_zones
 from tieline.spec.findings import Findings
 from tieline.spec.functions import FILE, PREFIX
 from tieline.spec.integrations import Example, Integration, Rule
@@ -140,6 +141,22 @@ class _Judge:
         elif (known := fields.at(address)) is not None and known[1].read_only:
             hint = "take the rule out" if place == self._integration.target else "write `only: forward`"
             self._found.error(keys, f"the vendor sets `{known[0]}`: it can't be written", hint)
+        else:
+            self._entry_written(fields, place, keys, address)
+
+    def _entry_written(self, fields: Fields, place: str, keys: tuple[Key, ...], address: str) -> None:
+        """A single entry can be written where the vendor keeps the others; all others would be gone."""
+        parts = parse(address)
+        at = next((number for number, part in enumerate(parts) if isinstance(part, Entry)), None)
+        resource = self._left if place == self._integration.source and fields is self._source else self._resource
+        if at is None or resource is None or (resource.update is None and resource.upsert is None and not resource.batch.update):
+            return
+        name = format_path(parts[:at])
+        declared = fields.declared(name)
+        if declared is None or declared.entries != "kept":
+            message = f"writes one entry of `{name}`: does an update of `{place}` keep the entries that it doesn't send?"
+            hint = f"if so, declare `entries: kept` for `{name}` in the connector; if not, map the whole list"
+            self._found.error(keys, message, hint)
 
     def _read(self, fields: Fields | None, place: str, keys: tuple[Key, ...], address: str) -> None:
         if fields is not None and (problem := fields.problem(address)):

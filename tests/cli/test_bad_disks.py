@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from cli.world import NAME, QUALIFIED, World
+from tieline.model.errors import StoreError
+from tieline.store import database
+from tieline.store.database import Database
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="small disks are made with tmpfs")
 
 Resize = Callable[[str], None]
+_LOOKS = [["status"], ["status", NAME], ["explain", "crm", "leads", "1"], ["calls"], ["dead-letters", "list"], ["links", "list", NAME]]
 
 
 @pytest.fixture
@@ -88,6 +92,7 @@ def test_a_disk_that_can_only_be_read(world: World, small_disk: Resize) -> None:
     assert 0 == world.tieline("run", NAME).code
     small_disk("ro")
     run = world.tieline("run", NAME)
+    looks = [world.tieline(*each) for each in _LOOKS]
     small_disk("rw")
     good = world.tieline("run", NAME)
 
@@ -96,7 +101,39 @@ def test_a_disk_that_can_only_be_read(world: World, small_disk: Resize) -> None:
     assert str(world.store) in run.err
     assert "can't be written" in run.err
     assert "permission" in run.err
+    assert [0] * len(looks) == [look.code for look in looks], [look.said for look in looks]
+    assert f"{QUALIFIED} linked" in looks[1].out
     assert 0 == good.code
+
+
+@pytest.mark.parametrize("log", ["checkpointed", "left by a kill"])
+def test_a_store_in_a_folder_that_can_only_be_read_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: str) -> None:
+    """Also with commits that are in the log alone: none of them is left out."""
+    path = tmp_path / "store.db"
+    with Database(path) as db:
+        db.write(lambda connection: connection.execute("INSERT INTO meta VALUES ('said', 'then')"))
+        if log != "checkpointed":
+            for name in ("store.db", "store.db-wal"):
+                (tmp_path / f"copy-{name}").write_bytes((tmp_path / name).read_bytes())
+    if log != "checkpointed":
+        for name in ("store.db", "store.db-wal"):
+            (tmp_path / f"copy-{name}").rename(tmp_path / name)
+        (tmp_path / "store.db-shm").unlink(missing_ok=True)
+
+    def refused(path: Path) -> sqlite3.Connection:
+        error = sqlite3.OperationalError("attempt to write a readonly database")
+        error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_READONLY", 8
+        raise error
+
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    monkeypatch.setattr(database, "_connect", refused)
+    with Database(path) as db:
+        assert db.readable_only
+        assert [("then",)] == db.read("SELECT value FROM meta WHERE key = 'said'")
+        assert [("then",)] == list(db.stream("SELECT value FROM meta WHERE key = 'said'"))
+        with pytest.raises(StoreError, match="can't be written"):
+            db.write(lambda connection: connection.execute("DELETE FROM meta"))
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
 
 def test_a_store_that_somebody_holds_for_a_moment_is_waited_for(world: World) -> None:

@@ -70,6 +70,46 @@ def test_what_is_owed_does_not_wait_for_the_old_time(new_world: NewWorld) -> Non
     assert world.clock.elapsed_seconds - before < 180
 
 
+@pytest.mark.parametrize("ahead", [HOURS, 40 * 86_400.0])
+def test_what_was_stored_while_the_clock_was_ahead_is_not_believed(new_world: NewWorld, ahead: float) -> None:
+    """The system is down and the clock ahead; then both are right. Runs that came to nothing in between don't hide that."""
+    world = new_world(retry={"attempts": 2, "base": "30s", "most": "60s"}, match={"email": "email"})
+    seed(world)
+    world.clock.advance(ahead)
+    world.network.strike(REFUSED, system="mail", times=40)
+    world.run()
+    world.run()
+    world.clock.set_back(ahead)
+    world.run()
+    world.network.strikes_end()
+    before = world.clock.elapsed_seconds
+    good = world.run()
+
+    assert "green" == good.state
+    assert 6 == len(world.members.records)
+    assert world.clock.elapsed_seconds - before < 180
+    with world.life() as life:
+        [status] = life.tieline.status()
+    assert status.freshness_age is not None
+    assert status.freshness_age < 300
+
+
+def test_nothing_is_fresh_because_the_clock_was_ahead(new_world: NewWorld) -> None:
+    """The last complete run says that it was in forty days: until one that is right has ended, it is not known how fresh it is."""
+    world = new_world()
+    seed(world)
+    world.clock.advance(40 * 86_400.0)
+    world.run()
+    world.clock.set_back(40 * 86_400.0)
+    with world.life() as life:
+        [status] = life.tieline.status()
+    assert status.freshness_age is None
+    world.run()
+    with world.life() as life:
+        [status] = life.tieline.status()
+    assert status.freshness_age is not None
+
+
 def test_nor_when_the_process_was_killed_besides(new_world: NewWorld) -> None:
     """What the dead process left to be tried later does not wait either, nor does its lease hold for hours."""
     world = new_world(retry={"attempts": 5, "base": "30s", "most": "60s"})

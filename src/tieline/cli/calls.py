@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import msgspec
-from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.opening import opened
-from tieline.cli.output import OK, age, output, plain, plural, when
+from tieline.cli.output import OK, age, escape, output, plain, plural, when
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
+from tieline.model.shown import shown_json
 from tieline.observe import calls as journal
 from tieline.spec.base import parse_duration
 from tieline.store import calls
@@ -100,7 +100,7 @@ def _print_lines(project: Tieline, search: Search, limit: int | None, *, bodies:
             project.hide_personal(call)
         name = names.get(call.integration) if call.integration is not None else None
         line = journal.as_json(call, name, calls.records_of(project.db, call), call.body)
-        sys.stdout.write(encode_json(line).decode() + "\n")
+        sys.stdout.write(shown_json(encode_json(line).decode()) + "\n")
 
 
 _HEADINGS = f"{'no.':>7}  {'at':<19}  {'run':>5}  {'status':>6}  {'class':<13} {'took':>9} {'waited':>8} {'try':>3}  call"
@@ -232,12 +232,12 @@ def _print_outcome(story: journal.CallStory) -> None:
 
 
 def _line(label: str, text: str) -> None:
-    output.console.print(f"  [dim]{label:7}[/] {escape(_printable(text))}", soft_wrap=True)
+    output.console.print(f"  [dim]{label:7}[/] {escape(text)}", soft_wrap=True)
 
 
 def _print_body(label: str, headers: dict[str, str], body: str, *, most: int | None = None) -> None:
     for name, value in headers.items():
-        output.console.print(f"  [dim]{label:7}[/] [dim]{escape(name)}: {escape(_printable(value))}[/]", soft_wrap=True)
+        output.console.print(f"  [dim]{label:7}[/] [dim]{escape(name)}: {escape(value)}[/]", soft_wrap=True)
     if not body:
         return
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
@@ -246,14 +246,9 @@ def _print_body(label: str, headers: dict[str, str], body: str, *, most: int | N
     for line in lines[:most]:
         if most is not None and len(line) > _MOST_WIDTH:  # a body that was cut when it was kept is no JSON any more, and one line
             line = f"{line[:_MOST_WIDTH]}… {plural(len(line) - _MOST_WIDTH, 'more character')} (--json)"
-        output.console.print(f"  [dim]{label:7}[/] {escape(_printable(line))}", soft_wrap=True)
+        output.console.print(f"  [dim]{label:7}[/] {escape(line)}", soft_wrap=True)
     if most is not None and len(lines) > most:
         output.console.print(f"  [dim]{label:7} … {plural(len(lines) - most, 'more line')} (--json)[/]", soft_wrap=True)
-
-
-def _printable(text: str) -> str:
-    """Spell control characters out: what a vendor sends must not move the cursor."""
-    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
 
 
 def _some(names: list[str]) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from tieline.cli.output import OK, output
 from tieline.model.errors import TielineError
 from tieline.spec.built_in import built_in_file, built_in_names, read_built_in
@@ -31,7 +29,7 @@ def show_list() -> int:
         return OK
     widths = [max(len(text) for text in texts) for texts in ([c.connector for c in found], [c.title for c in found])]
     for c in found:
-        output.print(escape(f"{c.connector:{widths[0]}}  {c.title:{widths[1]}}  {', '.join(sorted(c.resources))}"))
+        output.print(f"{c.connector:{widths[0]}}  {c.title:{widths[1]}}  {', '.join(sorted(c.resources))}")
     output.print("next: `tieline connector add NAME` puts one into your project", style="dim")
     return OK
 
@@ -42,7 +40,7 @@ def show(name: str) -> int:
     if output.json_mode:
         output.json({"name": name, "text": text})
     else:
-        output.print(escape(text.rstrip("\n")))
+        output.lines(text.rstrip("\n"))
     return OK
 
 
@@ -65,7 +63,7 @@ def add(folder: Path, name: str) -> int:
         return OK
     output.print(f"wrote {path}")
     output.print("next: name your account in connections.yaml, then `tieline check --live`:")
-    output.print(escape(_connection(connector)))
+    output.lines(_connection(connector))
     return OK
 
 

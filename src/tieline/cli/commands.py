@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
-from tieline.cli.output import BROKEN, INTERRUPTED, output, spoken_errors, was_interrupted
+from tieline.cli.output import BROKEN, INTERRUPTED, escape, output, spoken_errors, was_interrupted
 
 app = typer.Typer(
     name="tieline", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, rich_markup_mode="rich",

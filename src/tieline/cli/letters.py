@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.opening import opened, tell_of_orphans
-from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
+from tieline.cli.output import ACT, OK, escape, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
 from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, run_each, stop_gently, within
 from tieline.engine import deadletters, unmatched

@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from rich.markup import escape
-
 from tieline.app import Tieline
 from tieline.cli.opening import opened
-from tieline.cli.output import OK, output
+from tieline.cli.output import OK, escape, output
 from tieline.cli.running import checked_reason, within
 from tieline.engine import linking, pairing
 from tieline.store.links import Link

@@ -15,8 +15,10 @@ import structlog
 
 from tieline.model.events import Event, WebhookEvent
 from tieline.model.secret import Redactor
+from tieline.model.shown import shown, shown_json
 
 _TEXT: Final = structlog.processors.LogfmtRenderer(bool_as_flag=False)
+_JSON: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
 
 
 def listener(form: str, redactor: Redactor) -> Callable[[Event | WebhookEvent], None]:
@@ -26,7 +28,7 @@ def listener(form: str, redactor: Redactor) -> Callable[[Event | WebhookEvent], 
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _in_order,
-            structlog.processors.JSONRenderer(ensure_ascii=False) if form == "json" else _as_text,
+            _as_json if form == "json" else _as_text,
         ],
         wrapper_class=structlog.BoundLogger,
         cache_logger_on_first_use=True,
@@ -52,4 +54,8 @@ def _as_text(logger: Any, method: str, line: structlog.typing.EventDict) -> str:
             flat.update(value)
         else:
             flat[key] = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-    return f"{name} {_TEXT(logger, method, flat)}"
+    return shown(f"{name} {_TEXT(logger, method, flat)}")
+
+
+def _as_json(logger: Any, method: str, line: structlog.typing.EventDict) -> str:
+    return shown_json(str(_JSON(logger, method, line)))

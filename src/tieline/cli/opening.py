@@ -6,10 +6,8 @@ import contextlib
 from collections.abc import Collection
 from pathlib import Path
 
-from rich.markup import escape
-
 from tieline.app import Tieline
-from tieline.cli.output import output
+from tieline.cli.output import escape, output
 from tieline.engine.renamed import what_to_do
 from tieline.model.errors import Complaint, TielineError
 

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.markup import escape
 
 from tieline.app import Tieline
 from tieline.cli.opening import renamed, warn_of_files
-from tieline.cli.output import OK, SAFETY, WRONG, exit_code, output, plural, value_text
+from tieline.cli.output import OK, SAFETY, WRONG, escape, exit_code, output, plural, value_text
 from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print_meeting
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within

@@ -13,18 +13,36 @@ from decimal import Decimal
 from typing import Any, TextIO, cast
 
 import msgspec
-from rich.console import Console
-from rich.markup import escape
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape as _without_markup
+from rich.segment import Segment
 
 from tieline.engine.failures import PASSING
 from tieline.model.errors import RemoteError, SafetyStop, SpecError, StoreError, TielineError
 from tieline.model.records import encode_json
+from tieline.model.shown import shown, shown_json, shown_lines
 
 OK, ACT, WRONG, OWED, SAFETY, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 STATE_STYLES = {
     "green": "green", "attention": "yellow", "owed": "yellow", "waiting": "cyan", "late": "red", "failed": "red", "halted": "red", "stopped": "yellow", "running": "cyan", "never run": "dim",
 }  # fmt: skip
+
+
+def escape(text: str) -> str:
+    """Return a text as it is put into a line: safe to show (`model.shown`), and no markup of `rich`."""
+    return _without_markup(shown(text))
+
+
+class _SafeConsole(Console):
+    """A console that shows nothing which has no shape, whatever way it came in; line breaks in it are those of the layout."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(shown_lines(segment.text), segment.style)
 
 
 class Output:
@@ -35,22 +53,27 @@ class Output:
         self.log = "off"
         """Which log lines are wanted: off, text or json."""
         self._hidden: set[str] = set()
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
-        self.stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = _SafeConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+        self.stderr = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
     def print(self, text: str = "", *, style: str | None = None) -> None:
         """Print a line of text as it is."""
         self.console.print(escape(text), style=style)
 
+    def lines(self, text: str) -> None:
+        """Print a text of several lines."""
+        for line in text.split("\n"):
+            self.print(line)
+
     def json(self, value: Any) -> None:
         """Print a value as JSON; numbers keep every digit."""
-        sys.stdout.write(msgspec.json.format(encode_json(plain(value)), indent=2).decode() + "\n")
+        sys.stdout.write(_json_text(value) + "\n")
 
     def json_list(self, values: Iterable[Any]) -> int:
         """Print values as one JSON list, each as it comes; return how many there were."""
         number = 0
         for number, value in enumerate(values, 1):
-            text = msgspec.json.format(encode_json(plain(value)), indent=2).decode()
+            text = _json_text(value)
             sys.stdout.write(("[\n  " if number == 1 else ",\n  ") + text.replace("\n", "\n  "))
         sys.stdout.write("\n]\n" if number else "[]\n")
         return number
@@ -71,9 +94,10 @@ class Output:
             details: dict[str, Any] = {"error": str(error), "next": getattr(error, "next_step", "")}
             if isinstance(error, SpecError):
                 details["complaints"] = [plain(complaint) for complaint in error.complaints]
-            sys.stdout.write(json.dumps(details, indent=2, ensure_ascii=False) + "\n")
+            sys.stdout.write(shown_json(json.dumps(details, indent=2, ensure_ascii=False)) + "\n")
             return
-        self.stderr.print(f"[red]error[/] {escape(str(error))}")
+        told = "\n".join(map(str, error.complaints)) if isinstance(error, SpecError) else shown(str(error))
+        self.stderr.print(f"[red]error[/] {_without_markup(shown_lines(told))}")
         if next_step := getattr(error, "next_step", ""):
             self.stderr.print(f" [dim]next[/] {escape(next_step)}")
 
@@ -167,8 +191,12 @@ def value_text(value: Any) -> str:
         return "null"
     else:
         text = encode_json(plain(value)).decode()
-    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
-    return shown if len(shown) <= 120 else shown[:119] + "…"
+    text = shown(text)
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def _json_text(value: Any) -> str:
+    return shown_json(msgspec.json.format(encode_json(plain(value)), indent=2).decode())
 
 
 def was_interrupted(error: BaseException | None) -> bool:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
-
 from tieline.app import Tieline
-from tieline.cli.output import output, plain, value_text
+from tieline.cli.output import escape, output, plain, value_text
 from tieline.cli.report import personal_values
 from tieline.engine import conflicts
 from tieline.engine.planning import Plan, PlannedWrite

@@ -6,11 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from tieline.app import Tieline
 from tieline.cli.opening import opened
-from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, output, plain, plural, value_text, when
+from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, escape, output, plain, plural, value_text, when
 from tieline.cli.running import tried_again
 from tieline.model.paths import get
 from tieline.model.records import ABSENT

@@ -13,10 +13,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, S
 from typing import Any, TypeVar
 
 import msgspec
-from rich.markup import escape
 
 from tieline.app import Tieline
-from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, output, when
+from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, escape, output, when
 from tieline.dialects.dialect import Waiting
 from tieline.engine.ledger import Counts
 from tieline.engine.passes import Outcome, Wanted

@@ -6,11 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-from rich.markup import escape
-
 from tieline.app import Tieline
 from tieline.cli.opening import opened
-from tieline.cli.output import OK, output, plural
+from tieline.cli.output import OK, escape, output, plural
 from tieline.model.errors import TielineError
 from tieline.model.records import Record
 from tieline.spec.sample import as_yaml, guess, with_fields, without_zone

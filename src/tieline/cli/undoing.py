@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from tieline.app import Tieline
 from tieline.cli import operate
 from tieline.cli.operate import print_write
-from tieline.cli.output import ACT, OK, output, plain, plural
+from tieline.cli.output import ACT, OK, escape, output, plain, plural
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine.passes import Wanted

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.markup import escape
-
 from tieline.app import Tieline
-from tieline.cli.output import ACT, OK, OWED, age, output, plain, plural, value_text
+from tieline.cli.output import ACT, OK, OWED, age, escape, output, plain, plural, value_text
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.engine.verifying_pairs import UNTOLD

@@ -16,6 +16,7 @@ from tieline.engine.failures import needs_a_person
 from tieline.engine.ledger import Counts, Ledger
 from tieline.engine.mending import Mending
 from tieline.engine.redriving import Settlement
+from tieline.model.clock import believed
 from tieline.model.ends import End, Known
 from tieline.model.errors import RemoteError, SafetyStop, TielineError
 from tieline.store import outbox, runs
@@ -241,8 +242,8 @@ class Pass(ABC):
             return False
         ledger, after, any_ = way.ledger, 0, False
         now = ledger.clock.now()
-        last = runs.latest(ledger.db, self._state.id, 2)[-1]
-        clock_was_set_back = max(last.started_at, last.ended_at or 0.0) > now
+        told = way.target.waiting()  # what the vendor has ordered may be longer than any wait of ours
+        longest = max(way.job.spec.retry.most, told.until - now if told is not None else 0.0)
         while chunk := outbox.open_of(ledger.db, ledger.integration, ("owed", "unknown"), after=after):
             after = chunk[-1].id
             if meant is not None:
@@ -252,8 +253,7 @@ class Pass(ABC):
             chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided
             for delivery in chunk:
                 delivery.doubt = delivery.state == "unknown"
-                if clock_was_set_back:
-                    delivery.due_at = min(delivery.due_at, now + way.job.spec.retry.most)
+                delivery.due_at = believed(delivery.due_at, now, longest)
             await way.sender.put(chunk)
             self._check_stopped()
         return any_

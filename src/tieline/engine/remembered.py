@@ -44,8 +44,8 @@ class Remembered:
 
     def recall(self, value: Any) -> list[Record]:
         """Return what a search for a value showed lately; nothing when it has to be made."""
-        since = self._ledger.clock.now() - self._seconds
-        return [decode_json(record) for record in lookups.recall(self._ledger.db, self._place, _folded(value), since)]
+        now = self._ledger.clock.now()
+        return [decode_json(record) for record in lookups.recall(self._ledger.db, self._place, _folded(value), now - self._seconds, now)]
 
     def note(self, value: Any, found: Sequence[tuple[str | None, Record]], began: float, mark: int) -> None:
         """Remember (id, record) of what a search showed that began then."""

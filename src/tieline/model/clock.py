@@ -34,6 +34,15 @@ async def sleep_unless(clock: Clock, seconds: float, event: asyncio.Event) -> No
         happens.cancel()
 
 
+def believed(at: float, now: float, longest: float) -> float:
+    """Return a stored time as far as it can be believed: no later than `longest` from now.
+
+    Written while the clock was ahead, it lies further away than anything waits. Whatever waits for a stored time asks here, and names the
+    longest wait that its own policy allows; of what has been, that is 0.
+    """
+    return min(at, now + longest)
+
+
 class SystemClock:
     """The machine's clock."""
 

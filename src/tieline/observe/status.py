@@ -168,7 +168,9 @@ def status_of(
     was_two_way = beside is not None and spec is not None and not spec.two_way
     pairs = _pairs(db, known.id, beside.id, dead, held) if beside is not None and not was_two_way else None
     staged_since = pairs.staged_since if pairs is not None else None
-    watermark = _first((known.complete_at, oldest, sending_since, staged_since))
+    # Of a run whose clock was ahead nothing is known, until one that is right has read everything: it would be fresh for as long as that.
+    complete_at = known.complete_at if known.complete_at is not None and known.complete_at <= now + _SKEW_SECONDS else None
+    watermark = _first((complete_at, oldest, sending_since, staged_since)) if complete_at is not None or known.complete_at is None else None
     age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
     keep = spec.unavailable.keep if spec is not None and spec.unavailable else None
     running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None
@@ -220,6 +222,10 @@ def webhooks_of(db: Database, name: str, spec: Integration, taking: Collection[s
             WebhooksStatus(connection, tally.last_at, waiting, tally.ignored, tally.unusable, tally.refused, tally.refused_at)
         )  # fmt: skip
     return found
+
+
+_SKEW_SECONDS = 60.0
+"""Machines that share a store may differ by so much."""
 
 
 def _first(moments: Iterable[float | None]) -> float | None:

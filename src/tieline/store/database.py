@@ -15,7 +15,9 @@ import functools
 import itertools
 import os
 import queue
+import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 import uuid
@@ -41,18 +43,58 @@ class Database:
         """Open or create the file at `path`. Without `threaded`, units run at once on the caller's thread (simulations)."""
         self.path = Path(path)
         self._threaded = threaded
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        self.readable_only = False
+        """It can't be written: what is in it can be looked at, and every unit is refused."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = _connect(self.path)
             _migrate(self._writer, self.path)
             self._reader = _connect(self.path)
         except sqlite3.Error as error:
-            raise _store_error(self.path, error) from error
+            refused = _store_error(self.path, error)
+            if not _is_for_reading(self.path, error):
+                raise refused from error
+            self._open_for_reading(refused)
         except OSError as error:
             raise StoreError(f"the store {self.path} can't be opened: {error}") from error
         self._work: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
+
+    def _open_for_reading(self, refused: StoreError) -> None:
+        """Open a store on a disk or in a file that can't be written. Raises `refused` when not even that is possible."""
+        path, beside = self.path, Path(f"{self.path}-wal")
+        try:
+            if beside.exists() and beside.stat().st_size:
+                # The latest commits are in the log, which is only read together with files that would have to be made here.
+                self._copy = tempfile.TemporaryDirectory(prefix="tieline-look-", ignore_cleanup_errors=True)
+                path = Path(self._copy.name) / path.name
+                shutil.copyfile(self.path, path)
+                shutil.copyfile(beside, f"{path}-wal")
+            self._look_at = f"{path.resolve().as_uri()}?{'mode=rw' if self._copy else 'immutable=1'}"
+            self._writer = self._reader = self._looking()
+            version = int(self._reader.execute("PRAGMA user_version").fetchone()[0])
+        except (sqlite3.Error, OSError):
+            self._drop_copy()
+            raise refused from None
+        self.readable_only = True
+        if version != _SCHEMA_VERSION:
+            self.close()
+            raise StoreError(
+                f"the store {self.path} has schema {version}, this tieline needs {_SCHEMA_VERSION}, and the store can't be written",
+                next_step="let it be written, or copy it to where it can be, to bring it up to date",
+            ) from refused
+
+    def _looking(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._look_at, uri=True, isolation_level=None, check_same_thread=False, cached_statements=512)
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _drop_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +108,10 @@ class Database:
             self._work.put(None)
             self._thread.join()
             self._thread = None
+        if self.readable_only:
+            self._reader.close()
+            self._drop_copy()
+            return
         with contextlib.suppress(sqlite3.Error):
             self._writer.execute("PRAGMA analysis_limit = 400")  # a sample is enough, and takes no time however large the store
             self._writer.execute("PRAGMA optimize")
@@ -104,7 +150,7 @@ class Database:
     def stream(self, statement: str, parameters: Sequence[Any] = ()) -> Iterable[Row]:
         """Yield the rows of a query over what is committed, a few at a time."""
         try:
-            with contextlib.closing(_connect(self.path)) as connection:
+            with contextlib.closing(self._looking() if self.readable_only else _connect(self.path)) as connection:
                 yield from connection.execute(statement, parameters)
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from error
@@ -365,9 +411,16 @@ def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
     return StoreError(f"the store {path} can't be used: {error}")
 
 
-def _free_bytes(folder: Path, *, unknown: int = _ENOUGH_BYTES) -> int:
-    import shutil  # heavy, and not needed to say the version
+def _is_for_reading(path: Path, error: sqlite3.Error) -> bool:
+    """Whether a store that can't be opened as usual is there, and only can't be written."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_READONLY"):
+        return path.is_file()
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return name.startswith(("SQLITE_CANTOPEN", "SQLITE_IOERR")) and path.is_file() and os.access(path, os.R_OK) and not writable
 
+
+def _free_bytes(folder: Path, *, unknown: int = _ENOUGH_BYTES) -> int:
     with contextlib.suppress(OSError):
         return shutil.disk_usage(folder).free
     return unknown

@@ -11,9 +11,11 @@ _MOST_ROWS = 100_000
 """For each place; the oldest go first."""
 
 
-def recall(db: Database, place: str, value: str, since: float) -> list[bytes]:
-    """Return the records that a search for a value showed, as JSON; none when it is too long ago."""
-    rows = db.read("SELECT record FROM lookup WHERE place = ? AND value = ? AND at >= ? ORDER BY number", (place, value, since))
+def recall(db: Database, place: str, value: str, since: float, now: float) -> list[bytes]:
+    """Return the records that a search for a value showed, as JSON; none when it is too long ago, or not yet: the clock was ahead."""
+    rows = db.read(
+        "SELECT record FROM lookup WHERE place = ? AND value = ? AND at BETWEEN ? AND ? ORDER BY number", (place, value, since, now)
+    )
     return [row[0] for row in rows]
 
 

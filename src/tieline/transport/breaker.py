@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from tieline.model.clock import Clock, sleep_unless
+from tieline.model.clock import Clock, believed, sleep_unless
 from tieline.model.errors import CircuitOpen
 from tieline.spec.connectors import BreakerPolicy
 from tieline.transport.allowance import moment_in_words
@@ -55,12 +55,15 @@ class Breaker:
         """`most_at_once` is how many calls may be under way; `known` is the outage that an earlier process saw."""
         self._name, self._policy, self._most, self._clock = name, policy, most_at_once, clock
         self._save = save
+        if known is not None:
+            now = clock.now()
+            until = believed(known.until, now, policy.longest)
+            known = Outage(believed(known.since, now, 0.0), until, known.rests, known.why)
         self.outage: Outage | None = known
         """What is known while the system is down."""
         self._rest_until = 0.0
         if known is not None:
-            # A clock that was set back must not make the rest longer than any rest is.
-            self._rest_until = clock.monotonic() + min(max(0.0, known.until - clock.now()), policy.longest)
+            self._rest_until = clock.monotonic() + max(0.0, known.until - clock.now())
         self._probe = self._probes = 0
         self._in_a_row = 0
         self._latest: deque[bool] = deque(maxlen=_JUDGED)

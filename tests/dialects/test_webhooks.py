@@ -238,3 +238,22 @@ class TestContent:
     def test_what_is_no_event_is_refused_with_a_reason(self, body: bytes) -> None:
         with pytest.raises(Unusable):
             reader({"type": {"body": "type"}, "events": "data"}, things={"deleted": ["x"], "id": "id"}).read(incoming(body))
+
+
+def test_a_time_of_signing_may_be_a_date_and_a_key_base64() -> None:
+    """Zendesk signs `2023-11-14T22:13:20Z`; Airtable's key is base64; Paddle has semicolons."""
+    at, body = "2023-11-14T22:13:20Z", b"{}"
+    zendesk = {"hmac": {"header": "X-S", "encoding": "base64", "signed": "{timestamp}{body}", "timestamp": {"header": "X-T"}}}
+    mac = hmac.new(b"key", at.encode() + body, hashlib.sha256)
+    headers = {"X-S": base64.b64encode(mac.digest()).decode(), "X-T": at}
+    airtable = {"hmac": {"header": "X-S", "prefix": "hmac-sha256=", "key": "base64"}}
+    paddle = {"hmac": {"header": "X-S", "part": "h1", "signed": "{timestamp}:{body}", "timestamp": {"part": "ts"}}}
+    parts = f"ts={int(NOW)};h1={hmac.new(b'key', f'{int(NOW)}:{{}}'.encode(), hashlib.sha256).hexdigest()}"
+
+    assert is_taken(zendesk, ["key"], incoming(body, headers))
+    assert not is_taken(zendesk, ["key"], incoming(body, headers), NOW + 301)
+    assert not is_taken(zendesk, ["key"], incoming(body, {**headers, "X-T": "2023-11-14T22:13:20"}))
+    assert is_taken(airtable, ["a2V5"], incoming(body, {"X-S": f"hmac-sha256={hmac.new(b'key', body, hashlib.sha256).hexdigest()}"}))
+    assert is_taken(paddle, ["key"], incoming(body, {"X-S": parts}))
+    with pytest.raises(TielineError, match="is not base64"):
+        is_taken(airtable, ["no base64!"], incoming(body))

@@ -1,6 +1,6 @@
 """What a vendor sends by itself: is it from the vendor, and which records is it about?
 
-A request is verified before anything of it is read. Signatures are compared as text, in the same time whatever they are, so that one that is
+A request is verified before anything follows from it. Signatures are compared as text, in the same time whatever they are, so that one that is
 no base64 or no hex is refused like any other that does not fit. What is read of an event is its type and the record's id: the record itself is
 asked for later, so what an event says of it needs no trust.
 """
@@ -14,7 +14,9 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final, Literal, NamedTuple
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -22,13 +24,16 @@ from tieline.dialects.ids import id_reader, text_id
 from tieline.model.errors import TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json, encode_json
+from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
-from tieline.spec.webhooks import HmacSignature, PartOf, StandardSignature, Verify, Webhooks
+from tieline.spec.webhooks import HmacSignature, PartOf, StandardSignature, TokenHeader, Verify, Webhooks
 
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """A time of signing from here on is in milliseconds: in seconds it would be the year 5138."""
 _LONGEST: Final = 512
+_MOST_FIELDS: Final = 10_000
+_FORM_KEY: Final = re.compile(r"[^\[\]]+(?:\[[^\[\]]+\]){0,20}(?:\[\])?")
 _LEAST_PATH_SECRET: Final = 16
 
 
@@ -43,6 +48,8 @@ class Incoming(NamedTuple):
     method: str = "POST"
     secret: str | None = None
     """What follows the connection in the address."""
+    query: Mapping[str, str] = {}
+    """The parameters of the address."""
 
 
 class Unverified(TielineError):
@@ -75,6 +82,8 @@ class Content(NamedTuple):
     """Types that no resource declares, and how often each came."""
     unusable: list[str]
     """What is wrong with events that have no type or no id."""
+    listed: Counter[str]
+    """Types that say that something has changed, and how often each came."""
 
 
 # -- verifying
@@ -90,28 +99,52 @@ def verifier(verify: Verify, secrets: Sequence[str]) -> Verifier:
     if verify.standard is not None:
         return _Standard(verify.standard, secrets)
     if verify.token is not None:
-        header, prefix = verify.token.header, verify.token.prefix
-        return lambda incoming, now: _check(_after(prefix, _header(incoming, header), header), secrets, f"`{header}`")
+        if verify.token.query is not None:
+            _long_enough(secrets)
+        token = verify.token
+        return lambda incoming, now: _check_token(token, incoming, secrets)
     if verify.basic is not None:
         return _Basic(secrets)
+    _long_enough(secrets)
+    return lambda incoming, now: _check(incoming.secret or "", secrets, "the end of the address")
+
+
+def _long_enough(secrets: Sequence[str]) -> None:
     if any(len(secret) < _LEAST_PATH_SECRET for secret in secrets):
         raise TielineError(
             f"a secret that is all of the proof must have at least {_LEAST_PATH_SECRET} characters: a shorter one could be guessed",
             next_step="make one by chance, such as with `openssl rand -hex 24`, and give the vendor the new address",
         )
-    return lambda incoming, now: _check(incoming.secret or "", secrets, "the end of the address")
+
+
+def _check_token(token: TokenHeader, incoming: Incoming, secrets: Sequence[str]) -> None:
+    if token.header is not None:
+        given, where = [_header(incoming, token.header)], token.header
+    elif token.query is not None:
+        given, where = [incoming.query.get(token.query, "")], token.query
+    else:
+        where = token.body or ""
+        try:
+            found = _at(said_in(incoming), where)
+        except Unusable:
+            raise Unverified("the body holds no token that can be read") from None
+        given = [one if isinstance(one, str) else "" for one in (found if isinstance(found, list) else [found])]
+        if not given:
+            raise Unverified(f"there is no `{where}`")
+    for one in given:
+        _check(_after(token.prefix, one, where), secrets, f"`{where}`")
 
 
 class _Hmac:
     def __init__(self, declared: HmacSignature, secrets: Sequence[str]) -> None:
-        self._declared, self._keys = declared, [secret.encode() for secret in secrets]
+        self._declared, self._keys = declared, [_key(secret, declared.key) for secret in secrets]
         # At odd places stand the names of the gaps.
         self._pieces = re.split(r"\{([^{}]*)\}", declared.signed)
 
     def __call__(self, incoming: Incoming, now: float) -> None:
         declared = self._declared
         given = _header(incoming, declared.header)
-        parts = [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in given.split(","))]
+        parts = [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in re.split("[,;]", given))]
         timestamp = ""
         if declared.timestamp is not None:
             if declared.timestamp.header is not None:
@@ -188,10 +221,26 @@ def _check_any(given: Sequence[str], expected: Sequence[str], where: str) -> Non
         raise Unverified(f"{where} does not fit")
 
 
+def _key(secret: str, spelled: str) -> bytes:
+    try:
+        if spelled == "base64":
+            return base64.b64decode(secret, validate=True)
+        return bytes.fromhex(secret) if spelled == "hex" else secret.encode()
+    except ValueError:  # binascii's among them
+        raise TielineError(f"the secret is not {spelled}, which the vendor's is", next_step="copy it whole") from None
+
+
 def _check_time(text: str, now: float, tolerance: float) -> None:
-    if not _NUMBER.fullmatch(text):
-        raise Unverified("the time of signing is missing, or is no number")
-    at = float(text) / (1000 if int(text) >= _MILLISECONDS_FROM else 1)
+    if _NUMBER.fullmatch(text):
+        at = float(text) / (1000 if int(text) >= _MILLISECONDS_FROM else 1)
+    else:
+        try:
+            moment = parse_moment(text)
+        except ValueError:
+            raise Unverified("the time of signing is missing, or is no time") from None
+        if moment.tzinfo is None:
+            raise Unverified("the time of signing has no offset")
+        at = moment.timestamp()
     if abs(now - at) > tolerance:
         raise Unverified(f"it was signed {abs(now - at):.0f} s {'ago' if now > at else 'from now'}, and {tolerance:g} s are tolerated")
 
@@ -202,22 +251,29 @@ def _bytes(text: str) -> bytes:
 
 # -- reading
 
+_Kind = Literal["changed", "deleted", "merged", "listed"]
+
 
 class Reader:
     """Reads the events of a connector."""
 
     def __init__(self, webhooks: Webhooks, resources: Mapping[str, Resource]) -> None:
         self._webhooks = webhooks
-        self._types: dict[str, tuple[str, Literal["changed", "deleted", "merged"]]] = {}
-        self._beginnings: list[tuple[str, tuple[str, Literal["changed", "deleted", "merged"]]]] = []
+        self._types: dict[str, tuple[str, _Kind]] = {}
+        self._beginnings: list[tuple[str, tuple[str, _Kind]]] = []
         self._declared = {name: resource.webhook for name, resource in resources.items() if resource.webhook is not None}
         for name, declared in self._declared.items():
-            for kind, types in (("changed", declared.changed), ("deleted", declared.deleted), ("merged", declared.merged)):
+            for kind, types in (
+                ("changed", declared.changed),
+                ("deleted", declared.deleted),
+                ("merged", declared.merged),
+                ("listed", declared.listed),
+            ):
                 for type_ in types:
                     if type_.endswith("*"):
-                        self._beginnings.append((type_[:-1], (name, kind)))  # type: ignore[arg-type]  # one of the three
+                        self._beginnings.append((type_[:-1], (name, kind)))  # type: ignore[arg-type]  # one of the four
                     else:
-                        self._types[type_] = (name, kind)  # type: ignore[assignment]  # one of the three
+                        self._types[type_] = (name, kind)  # type: ignore[assignment]  # one of the four
         self._read_id = {name: id_reader(resources[name]) for name in self._declared}
         self._beginnings.sort(key=lambda one: -len(one[0]))  # the longest is the most exact
         standard = webhooks.verify.standard
@@ -227,10 +283,9 @@ class Reader:
 
     def read(self, incoming: Incoming) -> Content:
         """Return what a verified request says. Raises `Unusable` when it is not what the connector declares."""
-        try:
-            body = decode_json(incoming.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Unusable("the body is not JSON", next_step="have the vendor send JSON") from None
+        # A vendor that says all in headers sends no body (Google).
+        only_headers = self._webhooks.type.body is None and not self._webhooks.events and not incoming.body
+        body = {} if only_headers else said_in(incoming)
         at = self._webhooks.events
         found = _at(body, at) if at else body
         entries: list[Any] = found if isinstance(found, list) else [found]
@@ -239,7 +294,7 @@ class Reader:
                 f"what stands at `{at}` is neither an event nor a list of them" if at else "the body is neither an event nor a list of them"
             )
             raise Unusable(what, next_step="correct `webhooks: events` in the connector")
-        content = Content([], Counter(), [])
+        content = Content([], Counter(), [], Counter())
         for number, entry in enumerate(entries):
             self._take(incoming, entry, number if len(entries) > 1 else None, content)
         return content
@@ -254,20 +309,30 @@ class Reader:
             content.ignored[type_] += 1
             return
         resource, kind = meant
+        if kind == "listed":
+            content.listed[type_] += 1
+            return
         declared = self._declared[resource]
         read_id = self._read_id[resource]
-        id = read_id(_at(entry, declared.id))
-        if id is None or len(id) > _LONGEST:
+        said = _at(entry, declared.id)
+        ids = [read_id(one) for one in (said if isinstance(said, list) else [said])]
+        if not ids or any(id is None or len(id) > _LONGEST for id in ids):
             content.unusable.append(f"an event `{type_}` without a usable id at `{declared.id}`: correct `resources.{resource}.webhook.id`")
             return
         into = read_id(_at(entry, declared.into)) if declared.into is not None else None
         digest = hashlib.sha256(encode_json([type_, entry])).hexdigest()
-        content.events.append(Event(self._name(incoming, entry, number), digest, resource, id, kind, into, type_))
+        name = self._name(incoming, entry, number)
+        for id in ids:
+            assert id is not None
+            one = digest if len(ids) == 1 else hashlib.sha256(f"{digest} {id}".encode()).hexdigest()
+            content.events.append(Event(name, one, resource, id, kind, into, type_))
 
     def _type(self, incoming: Incoming, entry: dict[str, Any]) -> str | None:
         said = self._webhooks.type
         parts = [_said(incoming, said.header) if said.header is not None else None]
-        parts.append(text_id(_at(entry, said.body)) if said.body is not None else None)
+        parts.append(said.const)
+        addresses = (said.body,) if isinstance(said.body, str) else said.body or ()
+        parts += [text_id(_at(entry, address)) for address in addresses]
         return ".".join(part for part in parts if part)[:_LONGEST] or None
 
     def _name(self, incoming: Incoming, entry: dict[str, Any], number: int | None) -> str | None:
@@ -287,6 +352,38 @@ def _said(incoming: Incoming, header: str) -> str | None:
     """Return what a header says; bytes in it that are no text are spelled out, so that it can be kept."""
     value = incoming.headers.get(header)
     return value.encode("utf-8", "backslashreplace").decode() if value is not None else None
+
+
+def said_in(incoming: Incoming) -> Any:
+    """Return what a body says: JSON, or a form, whose `data[id]` is `data.id`. Raises `Unusable`."""
+    kind = incoming.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        return _form(incoming.body)
+    try:
+        return decode_json(incoming.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Unusable("the body is not JSON", next_step="have the vendor send JSON") from None
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        raise Unusable("the form can't be read", next_step="have the vendor send JSON") from None
+    record: dict[str, Any] = {}
+    for key, value in pairs:
+        name, *inner = [key] if not _FORM_KEY.fullmatch(key) else re.findall(r"[^\[\]]+|(?<=\[)(?=\])", key)
+        node: Any = record
+        for here, following in pairwise([name, *inner]):
+            there = node.setdefault(here, [] if following == "" else {}) if isinstance(node, dict) else None
+            if not isinstance(there, dict | list):
+                raise Unusable(f"the form has `{name}` as a value and in parts", next_step="have the vendor send JSON")
+            node = there
+        if isinstance(node, list):
+            node.append(value)
+        else:
+            node[[name, *inner][-1]] = value
+    return record
 
 
 def _at(value: Any, address: str) -> Any:

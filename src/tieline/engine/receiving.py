@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from tieline.dialects.handshakes import Handshakes, Reply
 from tieline.dialects.webhooks import Event, Incoming, Reader, Unusable, Unverified, verifier
 from tieline.model import events
 from tieline.model.clock import Clock
@@ -48,15 +49,34 @@ class Receiving:
             type_
             for resource in connector.resources.values()
             if resource.webhook is not None
-            for type_ in (*resource.webhook.changed, *resource.webhook.deleted, *resource.webhook.merged)
+            for type_ in (*resource.webhook.changed, *resource.webhook.deleted, *resource.webhook.merged, *resource.webhook.listed)
         )
         """What the vendor should be asked to send."""
         self._verify = verifier(connector.webhooks.verify, secrets)
         self._reader = Reader(connector.webhooks, connector.resources)
+        self._handshakes = Handshakes(connector.webhooks, self._reader, secrets)
+        self.answer = connector.webhooks.answer
+        """What a request is answered with, once what it tells of is kept."""
         self._db, self._clock, self._tell = db, clock, tell
         self._counted = inbox.Tally()
         """What is not written yet."""
         self._told: set[str] = set()
+
+    def challenge(self, incoming: Incoming) -> Reply | None:
+        """Return the answer to a challenge; None when a request is none. Raises `Unverified`. Nothing is kept."""
+        try:
+            reply = self._handshakes.challenge(incoming)
+        except Unverified as error:
+            self._refused(str(error))
+            raise
+        if reply is not None and reply.shown is not None:
+            self._tell(events.WebhookChallenge(connection=self.name, shown=reply.shown))
+        return reply
+
+    def _refused(self, why: str) -> None:
+        self._counted.refused += 1
+        self._counted.refused_at = self._clock.now()
+        self._tell(events.WebhookRefused(connection=self.name, why=why))
 
     async def receive(self, incoming: Incoming) -> Received:
         """Keep what a request tells of, each event once; when this returns, it is safely on disk.
@@ -67,11 +87,13 @@ class Receiving:
         try:
             self._verify(incoming, now)
         except Unverified as error:
-            self._counted.refused += 1
-            self._counted.refused_at = now
-            self._tell(events.WebhookRefused(connection=self.name, why=str(error)))
+            if self._handshakes.is_ping(incoming):
+                return Received(0, 0, 0, 0)
+            self._refused(str(error))
             raise
         self._counted.last_at = now
+        if self._handshakes.is_ping(incoming):
+            return Received(0, 0, 0, 0)
         try:
             content = self._reader.read(incoming)
         except Unusable as error:
@@ -88,24 +110,24 @@ class Receiving:
             )
             for one in content.events
         ]  # fmt: skip
-        ignored = sum(content.ignored.values())
+        ignored, listed = sum(content.ignored.values()), sum(content.listed.values())
         counted = inbox.Tally(ignored=ignored, unusable=len(content.unusable))
 
         def unit(connection: sqlite3.Connection) -> int:
             new = inbox.accept(connection, self.name, found, now)
-            counted.accepted, counted.repeated = new, len(found) - new
+            counted.accepted, counted.repeated = new + listed, len(found) - new
             return new
 
         if found:
             new = await self._commit(unit, counted)
         else:
-            new = 0
+            new, counted.accepted = 0, listed
             self._add(counted)
         if content.unusable:
             self._unusable(content.unusable[0], 0)
-            if not found and not ignored:
+            if not found and not ignored and not listed:
                 raise Unusable(content.unusable[0])
-        return Received(new, len(found) - new, ignored, len(content.unusable))
+        return Received(new + listed, len(found) - new, ignored, len(content.unusable))
 
     async def flush(self) -> None:
         """Write down how many came that led to nothing. Raises `StoreError`."""

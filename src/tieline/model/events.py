@@ -153,6 +153,14 @@ class WebhookIgnored(WebhookEvent, frozen=True, kw_only=True):
     type: str
 
 
+class WebhookChallenge(WebhookEvent, frozen=True, kw_only=True):
+    """The vendor sent what a person has to enter there, to set it up."""
+
+    name = "webhook.challenge"
+
+    shown: str
+
+
 class WebhookNotKept(WebhookEvent, frozen=True, kw_only=True):
     """The store took nothing: the vendor is asked to send it again."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from tieline.spec.connections import Connection
@@ -11,12 +11,12 @@ from tieline.spec.connectors import Connector, Resource
 from tieline.spec.findings import Findings
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
-from tieline.spec.webhooks import BODY, SIGNED, TIMESTAMP, HmacSignature, Verify
+from tieline.spec.webhooks import BODY, SIGNED, TIMESTAMP, HmacSignature, Verify, Webhooks
 from tieline.spec.words import listed, meant
 
 Keys = tuple[Key, ...]
 _GAP: Final = re.compile(r"\{([^{}]*)\}")
-KINDS: Final = ("changed", "deleted", "merged")
+KINDS: Final = ("changed", "deleted", "merged", "listed")
 _AT: Final = ("webhooks",)
 
 
@@ -30,7 +30,7 @@ def lint_webhooks(found: Findings, connector: Connector, header: Callable[[Keys,
         return
     webhooks = connector.webhooks
     _verify(found, (*_AT, "verify"), webhooks.verify, header)
-    if webhooks.type.header is None and webhooks.type.body is None:
+    if webhooks.type.header is None and not webhooks.type.body and webhooks.type.const is None:
         hint = "such as `type: {body: type}` or `type: {header: X-Event-Type}`"
         found.error((*_AT, "type"), "where does an event say what it is? one of `header` and `body` is needed", hint)
     if webhooks.event_id is not None and (webhooks.event_id.header is None) == (webhooks.event_id.body is None):
@@ -38,12 +38,36 @@ def lint_webhooks(found: Findings, connector: Connector, header: Callable[[Keys,
     for key, part in (("type", webhooks.type), ("event_id", webhooks.event_id)):
         if part is not None:
             header((*_AT, key, "header"), part.header)
+    _handshakes(found, webhooks, declared, header)
     if not declared:
         hint = "such as `webhook: {changed: [contact.updated], deleted: [contact.deleted], id: data.id}` in a resource"
         found.warning(_AT, "no resource says which events concern it: none is made use of", hint)
     claimed: dict[str, Keys] = {}
     for name, resource in declared.items():
         _resource(found, ("resources", name, "webhook"), resource, claimed)
+
+
+def _handshakes(found: Findings, webhooks: Webhooks, declared: Mapping[str, Resource], header: Callable[[Keys, str | None], None]) -> None:
+    """Judge what is answered without a proof: nothing that could be an event may be among it."""
+    if not 200 <= webhooks.answer.status <= 299:
+        found.error((*_AT, "answer", "status"), "would tell the vendor that it failed, and to send it again", "a status from 200 to 299")
+    for number, one in enumerate(webhooks.challenges):
+        at: Keys = (*_AT, "challenges", number)
+        if sum(part is not None for part in (one.query, one.body, one.header)) != 1:
+            found.error(
+                at, "where is the challenge? one of `query`, `body` and `header`", "such as `query: validationToken`, or `body: challenge`"
+            )
+        if one.when and one.body is None:
+            found.error((*at, "when"), "is about the body, and goes with `body`")
+        header((*at, "header"), one.header)
+    parts = [webhooks.type.body] if isinstance(webhooks.type.body, str) else list(webhooks.type.body or ())
+    acted_on = {part.partition(".")[0].partition("[")[0] for part in (*parts, webhooks.events) if part}
+    for number, ping in enumerate(webhooks.pings):
+        only = (*_AT, "pings", number, "only")
+        if not ping.only:
+            found.error(only, "names no field: any empty request would be a ping", "such as `only: [webhook_id]`")
+        if both := sorted(acted_on.intersection(ping.only)):
+            found.error(only, f"`{both[0]}` is where events are: without a proof they are refused", "take it out")
 
 
 def _verify(found: Findings, at: Keys, verify: Verify, header: Callable[[Keys, str | None], None]) -> None:
@@ -54,6 +78,9 @@ def _verify(found: Findings, at: Keys, verify: Verify, header: Callable[[Keys, s
         found.error(at, message, f"one of {words}, such as `verify: {{standard: {{}}}}`; `path: {{}}` where the vendor proves nothing")
     if verify.token is not None:
         header((*at, "token", "header"), verify.token.header)
+        if sum(getattr(verify.token, name) is not None for name in ("header", "query", "body")) != 1:
+            hint = "such as `token: {header: X-Token}`, `token: {query: token}` or `token: {body: clientState}`"
+            found.error((*at, "token"), "where is the secret? one of `header`, `query` and `body`", hint)
     if verify.standard is not None:
         header((*at, "standard", "prefix"), verify.standard.prefix)
     if verify.hmac is not None:
@@ -96,11 +123,13 @@ def _resource(found: Findings, at: Keys, resource: Resource, claimed: dict[str, 
     if resource.get is None:
         if not declared.deleted and not declared.merged:
             hint = "declare `get` for the resource, or which events say that a record was `deleted`"
+            if declared.listed and not declared.changed:
+                return
             found.error(at, "is of no use: without `get` nobody can ask for the record that an event is about", hint)
         elif declared.changed:
             hint = "declare `get` for the resource, or take `changed` out"
             found.warning((*at, "changed"), "without `get` nobody can ask for such a record: the next list shows it", hint)
-    if not declared.id:
+    if not declared.id and (declared.changed or declared.deleted or declared.merged):
         found.error((*at, "id"), "is blank: where is the record's id in the event?", "such as `id: data.id`")
     if declared.into is not None and not declared.merged:
         found.error((*at, "into"), "needs `merged`: which events say that a record was merged?")

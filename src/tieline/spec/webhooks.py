@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tieline.spec.base import Declared, Length, Path
 
@@ -12,7 +12,7 @@ SIGNED: Final = (BODY, TIMESTAMP, METHOD, URL)
 
 
 class TimeFrom(Declared):
-    """Where a request says when it was signed, in seconds or milliseconds since 1970."""
+    """Where a request says when it was signed: in seconds or milliseconds since 1970, or as a time with an offset (RFC 3339)."""
 
     header: str | None = None
     """Header that holds the time."""
@@ -32,7 +32,10 @@ class HmacSignature(Declared):
     prefix: str = ""
     """Text before the signature, such as `sha256=`."""
     part: str | None = None
-    """The header is a list, `t=1700000000,v1=5257a8...`, and the signature is the part of this name. One of several is enough."""
+    """The header is a list, `t=1700000000,v1=5257a8...`, with commas or semicolons, and the signature is the part of this name. One of
+    several is enough."""
+    key: Literal["text", "base64", "hex"] = "text"
+    """How the secret spells the key: as it is, or in `base64` (Airtable) or `hex`."""
     signed: str = "{body}"
     """What is hashed: `{body}` as it was sent, `{timestamp}`, `{method}`, and `{url}`, the address as the vendor knows it."""
     timestamp: TimeFrom | None = None
@@ -51,10 +54,14 @@ class StandardSignature(Declared):
 
 
 class TokenHeader(Declared):
-    """The secret itself in a header, as GitLab does."""
+    """The secret itself in a header, as GitLab does, in the address's query, or in the body; one of these."""
 
-    header: str
+    header: str | None = None
     """Header that holds it."""
+    query: str | None = None
+    """Or: query parameter of the address that the vendor is given, `/hooks/CONNECTION?token=SECRET` (Mailchimp). At least 16 characters."""
+    body: Path | None = None
+    """Or: address in the body, such as `value[].clientState` (Microsoft Graph); each that is there must fit."""
     prefix: str = ""
     """Text before it, such as `Bearer `."""
 
@@ -91,6 +98,51 @@ class PartOf(Declared):
     """Address in the event."""
 
 
+class TypeFrom(Declared):
+    """Where an event says what it is."""
+
+    header: str | None = None
+    """Header that says it."""
+    body: Path | tuple[Path, ...] | None = None
+    """Address in the event; several are joined with dots: `[name, operation]` makes QuickBooks' `Customer.Update`."""
+    const: str | None = None
+    """Or: what all of them are, where the vendor doesn't say (Airtable)."""
+
+
+class Challenge(Declared):
+    """What a vendor sends to a new address, and wants back. Exactly one of `query`, `body` and `header` says where it is."""
+
+    query: str | None = None
+    """Query parameter that holds it: `validationToken` (Microsoft Graph), `hub.challenge` (Meta)."""
+    body: Path | None = None
+    """Or: address in the body: `challenge` (Slack, monday)."""
+    header: str | None = None
+    """Or: header that holds it, and that goes back under the same name."""
+    when: dict[str, Any] = {}
+    """With `body`: what the body says then, by address: `{type: url_verification}`."""
+    secret: str | None = None
+    """Query parameter that holds the connection's secret, without which it is refused: `hub.verify_token` (Meta)."""
+    reply: Literal["text", "json", "show"] = "text"
+    """What goes back: the challenge as text, or as JSON under its own name; or nothing, and it is shown in the log (Notion's
+    `verification_token`, which a person enters there)."""
+
+
+class Ping(Declared):
+    """A request without a proof that means nothing, and wants a 2xx."""
+
+    only: tuple[str, ...]
+    """The fields that it has, these and no others: `[webhook_id]` (WooCommerce)."""
+
+
+class Answer(Declared):
+    """What a request is answered with, once what it tells of is kept."""
+
+    status: int = 200
+    """A status from 200 to 299."""
+    body: str = ""
+    """The body, as text."""
+
+
 class Webhooks(Declared):
     """The events that the vendor sends by itself; `tieline receive` takes them."""
 
@@ -101,8 +153,14 @@ class Webhooks(Declared):
     event_id: PartOf | None = None
     """What the vendor calls an event, so that one that is sent again counts once; `standard` has it in a header. Without it, an event is known
     by its content."""
-    type: PartOf
+    type: TypeFrom
     """What kind of event it is. With both `header` and `body` it is `HEADER.BODY`, as GitHub's `issues.deleted`."""
+    answer: Answer = Answer.model_construct()
+    """What a request is answered with; an empty 200 unless stated."""
+    challenges: tuple[Challenge, ...] = ()
+    """What the vendor wants back from a new address."""
+    pings: tuple[Ping, ...] = ()
+    """Requests without a proof that mean nothing."""
 
 
 class ResourceWebhook(Declared):
@@ -114,7 +172,9 @@ class ResourceWebhook(Declared):
     """Types that say that a record was deleted."""
     merged: tuple[str, ...] = ()
     """Types that say that a record was merged into another."""
-    id: Path
-    """Where the record's id is in the event."""
+    listed: tuple[str, ...] = ()
+    """Types that say that something has changed, not which record (Google, Airtable): the next run reads the list, as each does."""
+    id: Path = ""
+    """Where the record's id is in the event; `ids[]` where one event is about several records. Not needed with `listed` alone."""
     into: Path | None = None
     """Where the id of the record is into which one was merged."""

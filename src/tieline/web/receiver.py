@@ -1,7 +1,8 @@
 """Listens for webhooks: a request is verified, what it tells of is kept durably, and only then it is answered.
 
-What is answered, in this order: 404 for an unknown connection, 413 for too much, 401 for what does not prove where it comes from, 400 for what
-is not what the connector declares, 503 when the store takes nothing, so that the vendor sends it again, and 202. Nothing of a request is logged
+What is answered, in this order: 404 for an unknown connection, 413 for too much, a challenge's own answer, 401 for what does not prove where it
+comes from, 400 for what is not what the connector declares, 503 when the store takes nothing, so that the vendor sends it again, and what the
+connector declares, an empty 200 unless stated. Nothing of a request is logged
 but its connection: its address may be a secret.
 
 It speaks plain HTTP, to what ends TLS before it. Runs are started by others.
@@ -16,6 +17,7 @@ from typing import Final
 from aiohttp import web
 
 from tieline.app import Tieline
+from tieline.dialects.handshakes import Reply
 from tieline.dialects.webhooks import Incoming, Unusable, Unverified
 from tieline.engine.receiving import Receiving
 from tieline.model.errors import StoreError, TielineError
@@ -105,8 +107,15 @@ class Receiver:
         return web.json_response({"ok": True})
 
     async def _look(self, request: web.Request) -> web.Response:
-        """Some vendors look whether the address is there before they use it."""
-        return web.Response(status=204 if self._meant(request) is not None else 404)
+        """Some vendors look whether the address is there before they use it; Mailchimp wants a 200, Meta its challenge."""
+        receiving = self._meant(request)
+        if receiving is None:
+            return web.Response(status=404)
+        try:
+            reply = receiving.challenge(self._incoming(request, b""))
+        except Unverified:
+            return _answer(401, "it is not verified")
+        return _reply(reply) if reply is not None else web.Response()
 
     def _meant(self, request: web.Request) -> Receiving | None:
         receiving = self._receiving.get(request.match_info["connection"])
@@ -127,17 +136,31 @@ class Receiver:
             return _answer(413, f"more than {_MOST_BYTES // 2**20} MiB")
         except TimeoutError:
             return _answer(408, f"it was not here after {_BODY_SECONDS:g} s")
-        url = (self._url or self.address) + request.raw_path
-        incoming = Incoming(request.headers, body, url, request.method, request.match_info.get("secret"))
+        incoming = self._incoming(request, body)
         try:
-            received = await receiving.receive(incoming)
+            reply = receiving.challenge(incoming)
+            if reply is not None:
+                return _reply(reply)
+            await receiving.receive(incoming)
         except Unverified:
             return _answer(401, "it is not verified")
         except Unusable as error:
             return _answer(400, str(error))
         except StoreError:
             return _answer(503, "it could not be kept: send it again", {"Retry-After": "60"})
-        return web.json_response(received._asdict(), status=202)
+        answer = receiving.answer
+        return web.Response(status=answer.status, text=answer.body or None)
+
+    def _incoming(self, request: web.Request, body: bytes) -> Incoming:
+        url = (self._url or self.address) + request.raw_path
+        return Incoming(request.headers, body, url, request.method, request.match_info.get("secret"), request.query)
+
+
+def _reply(reply: Reply) -> web.Response:
+    # Nobody's browser is to take what a stranger had echoed for a page.
+    headers = {"X-Content-Type-Options": "nosniff", **reply.headers}
+    kind = "application/json" if reply.json else "text/plain"
+    return web.Response(status=reply.status, text=reply.body, content_type=kind, headers=headers)
 
 
 def _answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

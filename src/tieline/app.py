@@ -52,6 +52,7 @@ from tieline.observe.limits import Side
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of, webhooks_of
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
+from tieline.spec.dotenv import Environment
 from tieline.spec.fields import Fields
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
@@ -88,7 +89,7 @@ class Tieline:
         self.project = project
         self.redactor = Redactor()
         self.clock: Clock = clock or SystemClock()
-        self._environ = os.environ if environ is None else environ
+        self._environ = Environment(project.folder, os.environ if environ is None else environ)
         self._given_transport = transport
         self._open_transport: Transport | None = None
         self._db = database
@@ -291,6 +292,7 @@ class Tieline:
                 shared=KeptAllowances(lambda: self.db, lambda: self._db is not None or self._store_file.exists()),
             )
             caller.observe, caller.amend, caller.may_write = self._observe, self._amend, check_lease
+            caller.renew = lambda: self._account(connection, declared, connector, self._variables(declared, connector))
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
         return self._systems[connection]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, p
 from tieline.engine.brakes import allowing
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.planning import Plan, PlannedWrite
-from tieline.model.errors import SpecError, TielineError
+from tieline.model.errors import Complaint, SpecError, TielineError
+from tieline.spec.dotenv import FILE
 from tieline.spec.reader import find_project_folder, read_project_in_part, read_project_with_complaints
 
 
@@ -25,6 +27,7 @@ def check(folder: Path, *, live: bool) -> int:
     """Read and judge every file; try the connections with `live`. What a system answers has the exit code that a run would have."""
     home = find_project_folder(folder)
     project, complaints = read_project_with_complaints(home)
+    complaints += tracked_secrets(home)
     errors = [complaint for complaint in complaints if complaint.severity == "error"]
     if project is not None and not errors:
         with Tieline(project) as opened:
@@ -59,6 +62,27 @@ def check(folder: Path, *, live: bool) -> int:
         style="green" if not failed else None,
     )
     return code
+
+
+def tracked_secrets(home: Path) -> list[Complaint]:
+    """Warn of a `.env` that git has, or would take: whoever has the repository has the credentials."""
+    if not (home / FILE).is_file():
+        return []
+
+    def git(*arguments: str) -> int:
+        try:
+            return subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, timeout=10, check=False).returncode
+        except (OSError, subprocess.TimeoutExpired):
+            return -1
+
+    if git("ls-files", "--error-unmatch", FILE) == 0:
+        hint = "`git rm --cached .env`, a line `.env` in .gitignore, and new credentials: the old ones stay in the history"
+        return [Complaint(FILE, None, "", "is tracked by git: whoever has the repository has the credentials in it", hint, "warning")]
+    if git("rev-parse", "--is-inside-work-tree") == 0 and git("check-ignore", "-q", FILE) == 1:
+        return [
+            Complaint(FILE, None, "", "is not ignored by git: the next commit may take it along", "write `.env` into .gitignore", "warning")
+        ]
+    return []
 
 
 def _what_can_not_run(home: Path) -> str:

@@ -1,6 +1,7 @@
 """An answer's bytes as JSON. One entry of a list that can't be read is told apart from the others; what is left out is never silent.
 
-`decode` knows two habits of vendors that are no JSON and mean something all the same: a byte order mark, and halves of characters. `entries_apart` is for a list
+`decode` knows a habit of vendors that is no JSON and means something all the same: a byte order mark. Half a character (a cut emoji, as
+JavaScript writes it) is no text that could be sent on: its record is set aside, and no other. `entries_apart` is for a list
 that can't be decoded as a whole: it cuts it into its entries, so that the bad one alone is set aside.
 """
 
@@ -36,6 +37,14 @@ def decode(body: bytes) -> Any:
     except FAILURES:
         if body.startswith(codecs.BOM_UTF8):
             return decode(body[len(codecs.BOM_UTF8) :])
+        raise
+
+
+def decode_leniently(body: bytes) -> Any:
+    """Return the same of an answer to a write: there it is the id that counts, and half a character elsewhere is no reason to doubt it."""
+    try:
+        return decode(body)
+    except FAILURES:
         if b"\\u" in body and (answer := _without_half_characters(body)) is not None:
             return answer
         raise
@@ -109,6 +118,11 @@ def _key(text: bytes | None) -> str | None:
         return str(json.loads(text)) if text is not None else None
     except ValueError:
         return None
+
+
+def has_half_characters(body: bytes) -> bool:
+    """Whether halves of characters are all that is wrong with it."""
+    return b"\\u" in body and _without_half_characters(body) is not None
 
 
 def _without_half_characters(body: bytes) -> Any:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import msgspec
 
 from tieline.dialects.asking import Question
-from tieline.dialects.decoding import FAILURES, Unreadable, decode, entries_apart
+from tieline.dialects.decoding import FAILURES, Unreadable, decode, decode_leniently, entries_apart, has_half_characters
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.ids import IdReader, id_reader
@@ -238,7 +238,7 @@ class RestSystem:
         except Undecodable:
             # One entry that can't be decoded must not stop the others.
             apart = entries_apart(response.body, listing.records)
-            if apart is None or not any(not isinstance(entry, Unreadable) for entry in apart[1]):
+            if apart is None or not (any(not isinstance(entry, Unreadable) for entry in apart[1]) or has_half_characters(response.body)):
                 raise
             return apart
         return answer, self._entries(answer, listing, what, response, r)
@@ -468,7 +468,9 @@ class RestSystem:
         if declared.results is None or not isinstance(error, (Rejected, NotThere, Stale)):
             return None
         with contextlib.suppress(*FAILURES, Undecodable):
-            receipts = read_results(decode(response.body), declared.results, items, r.id, id_reader(r), call, self._caller.account.mask)
+            receipts = read_results(
+                decode_leniently(response.body), declared.results, items, r.id, id_reader(r), call, self._caller.account.mask
+            )
             if any(receipt.error is None for receipt in receipts):
                 return receipts
         return None
@@ -544,7 +546,7 @@ class RestSystem:
         answer: Any = ABSENT
         if response.body.strip():
             with contextlib.suppress(*FAILURES):
-                answer = decode(response.body)
+                answer = decode_leniently(response.body)
         id = item.id or self._new_id(r, declared, response, item.record, answer)
         stored = get(answer, declared.record) if declared.record and answer is not ABSENT else answer
         return Receipt(id, None, call, record=stored if isinstance(stored, dict) else None)

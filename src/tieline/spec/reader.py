@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from tieline.model.errors import Complaint, SpecError
 from tieline.model.secret import MASK, Redactor
+from tieline.spec import dotenv
 from tieline.spec.built_in import built_in_file, read_built_in
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
@@ -134,7 +135,14 @@ def read_project_with_complaints(folder: Path, environ: Mapping[str, str] | None
 def _judge(project: Project, environ: Mapping[str, str] | None) -> list[Complaint]:
     from tieline.spec.lint import lint  # lint reads projects, so it can't come first
 
-    return lint(project, os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    wrong: list[Complaint] = []
+    if (file := project.folder / dotenv.FILE).is_file():
+        try:
+            wrong = dotenv.read_dotenv(file)[1]
+        except OSError as error:
+            wrong = [Complaint(dotenv.FILE, None, "", f"can't be read: {error.strerror}", "let this user read it", "warning")]
+    return [*wrong, *lint(project, dotenv.Environment(project.folder, environ))]
 
 
 def _no_project(folder: Path, why: str = "") -> SpecError:

@@ -23,6 +23,8 @@ from tieline.model.errors import (
     Rejected,
     RemoteError,
     Stale,
+    TielineError,
+    Unauthorized,
     Unavailable,
     Undecodable,
 )
@@ -105,6 +107,8 @@ class Caller:
         )
         self.breaker = Breaker(account.name, account.breaker, account.concurrency, clock, known=outage, save=save_outage)
         self._headers = {**account.headers, **account.secret_headers}
+        self.renew: Callable[[], Account] = lambda: self.account
+        """Called when credentials are refused: returns the account as its references are now. May raise `TielineError`."""
         self._origin = _origin(account.base_url)
         self._begins = _beginning(account.base_url)
         self.observe: Callable[[CallRecord], int | None] = lambda record: None
@@ -187,12 +191,15 @@ class Caller:
                 f"{account.name}: the address {account.mask(url)} is not on {account.base_url}: it was not followed, the credentials stay here",
                 next_step="if the vendor really moved, change the environment's URL in the connector",
             )
-        if account.secret_query:
-            url = _with_query(url, account.secret_query)
-        request = HttpRequest(method, url, {**self._headers, **headers} if headers else self._headers, body)
-        throttled, budget, clock = 0, self.budget, self._clock
+        request = self._request(method, url, headers, body)
+        throttled, budget, clock, renewed = 0, self.budget, self._clock, False
         while True:
             response, error, call, sent_at = await self._try(request, cost, attempt, accept, purpose, at_once=at_once, writes=writes)
+            if isinstance(error, Unauthorized) and not renewed:
+                renewed = True  # once: what is refused again is refused
+                if self._have_changed(account):
+                    account, request = self.account, self._request(method, url, headers, body)
+                    continue
             if response is None or not isinstance(error, RateLimited):
                 if response is not None and (backoff := budget.answered(response.headers, cost)):
                     await budget.throttled(backoff, "asked to be left alone", lesson=False, ended=False)
@@ -210,6 +217,23 @@ class Caller:
             await budget.throttled(wait, told, took_seconds=took_seconds, lesson=error.status != 503)
             if wait > MOST_WAIT_SECONDS:
                 return response, error, call
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpRequest:
+        query = self.account.secret_query
+        return HttpRequest(
+            method, _with_query(url, query) if query else url, {**self._headers, **headers} if headers else self._headers, body
+        )
+
+    def _have_changed(self, refused: Account) -> bool:
+        """Whether there are other credentials than those that were refused: found by another call meanwhile, or read again now."""
+        if _credentials(self.account) == _credentials(refused):
+            try:
+                now = self.renew()
+            except TielineError:  # a file that is being replaced, or was taken away: what is known is all there is
+                return False
+            self.account = msgspec.structs.replace(self.account, secret_headers=now.secret_headers, secret_query=now.secret_query)
+            self._headers = {**self.account.headers, **self.account.secret_headers}
+        return _credentials(self.account) != _credentials(refused)
 
     async def _try(
         self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], purpose: Purpose, *, at_once: bool, writes: bool
@@ -300,6 +324,10 @@ class Caller:
         if response is not None:
             response.call, response.request, response.resource = call, request, purpose.resource
         return call
+
+
+def _credentials(account: Account) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    return account.secret_headers, account.secret_query
 
 
 async def _always() -> None:

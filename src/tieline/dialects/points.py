@@ -88,6 +88,10 @@ class Points:
         moment = dt.datetime.strptime(value.strip(), self.read)  # noqa: DTZ007 - it gets its zone below
         return moment if moment.tzinfo else moment.replace(tzinfo=self._field_zone)
 
+    def as_sent(self, point: str) -> str | int:
+        """Return a point as it goes into a request: seconds and milliseconds as numbers, which is what a JSON body then has."""
+        return int(point) if self.sent in ("unix", "unix_ms") and point.isdigit() else point
+
     # -- marks
 
     def mark(self, value: Any) -> str:

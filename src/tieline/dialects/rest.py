@@ -180,7 +180,8 @@ class RestSystem:
             if asked.since is not None:
                 assert zone is not None
                 now = zone.write(dt.datetime.fromtimestamp(self._clock.now(), dt.UTC)) if "until" in pointed.gaps else ""
-                further, question = msgspec.structs.replace(further, gaps={**further.gaps, "since": asked.since, "until": now}), pointed
+                points = {"since": zone.as_sent(asked.since), "until": zone.as_sent(now)}
+                further, question = msgspec.structs.replace(further, gaps={**further.gaps, **points}), pointed
             if asked.params:
                 further = msgspec.structs.replace(further, params={**asked.params, **further.params})
             url, headers, body = question.ask(further, self._at_home(step.url) if step.url is not None else None)

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from cases.served import Asked
+
 from catalogue.vendor import Entry, FakeVendor, Refused
 
 _KNOWN = {"email", "firstname", "lastname", "phone", "company", "lifecyclestage", "lastmodifieddate"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cases.served import Asked
+
 from catalogue.vendor import Entry, FakeVendor, Refused
 
 
@@ -26,7 +27,13 @@ class Intercom(FakeVendor):
             case "POST", ["contacts"]:
                 sent = self._taken(asked.json)
                 if sent["email"] in self.book.people:
-                    raise Refused(409, {"type": "error.list", "errors": [{"code": "conflict", "message": "A contact matching those details already exists"}]})
+                    raise Refused(
+                        409,
+                        {
+                            "type": "error.list",
+                            "errors": [{"code": "conflict", "message": "A contact matching those details already exists"}],
+                        },
+                    )
                 return 200, self._shown(self.book.add(sent["email"], sent["name"]))
             case method, ["contacts", id] if (entry := self.book.get(id)) is not None:
                 if method == "PUT":
@@ -40,7 +47,11 @@ class Intercom(FakeVendor):
 
     def _search(self, body: dict[str, Any]) -> tuple[Any, ...]:
         query, paging = body["query"], body.get("pagination", {})
-        if set(body) - {"query", "sort", "pagination"} or set(query) != {"field", "operator", "value"} or set(paging) - {"per_page", "starting_after"}:
+        if (
+            set(body) - {"query", "sort", "pagination"}
+            or set(query) != {"field", "operator", "value"}
+            or set(paging) - {"per_page", "starting_after"}
+        ):
             raise Refused(400, {"type": "error.list", "errors": [{"code": "parameter_invalid", "message": "unknown member"}]})
         if not isinstance(paging.get("per_page", 50), int) or paging.get("per_page", 50) > 150:
             raise Refused(400, {"type": "error.list", "errors": [{"code": "parameter_invalid", "message": "per_page"}]})

@@ -22,7 +22,7 @@ from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template, fill_header
 from tieline.engine import deadletters, linking, pairing
 from tieline.engine.allowances import KIND, KeptAllowances
-from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.compiled import CompiledIntegration, Where
 from tieline.engine.failures import PASSING
 from tieline.engine.ledger import Counts, body_of, journaled
 from tieline.engine.likeness import Likeness
@@ -50,6 +50,7 @@ from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
 from tieline.observe.limits import Side
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of, webhooks_of
+from tieline.spec.backwards import rule_back_to
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.dotenv import Environment
@@ -238,10 +239,10 @@ class Tieline:
             return TwoWayIntegration(name, spec, source, target, features[0], features[1], self.project.functions, where, text, ends)
         return CompiledIntegration(name, spec, source, target, features[1], self.project.functions, where, text, ends)
 
-    def _where(self, name: str) -> Callable[[str], tuple[str, int | None]]:
-        """Return the function that tells file and line of the rule of a field, or of a key of an integration."""
+    def _where(self, name: str) -> Where:
+        """Return the function that tells file and line of the rule of a field, or of a key of an integration; keys of the rule may follow."""
         spec = self.project.integrations[name]
-        return lambda field: self.project.where("integration", name, *(("map", field) if field in spec.map else (field,)))
+        return lambda field, *more: self.project.where("integration", name, *(("map", field, *more) if field in spec.map else (field,)))
 
     def two_way(self, name: str) -> TwoWayIntegration:
         """Return an integration that moves records both ways. Raises `Refused` for another."""
@@ -581,16 +582,21 @@ class Tieline:
         """Return what needs a person, oldest first; a thousand at most (`engine.deadletters` reads and groups any number)."""
         return deadletters.list_letters(self.db, integration=integration, cause=cause)
 
-    def rule_text(self, name: str, field: str | None) -> tuple[str, str] | None:
-        """Return where the rule of a destination's field stands now, as file and line, and how it reads there; None if there is none."""
+    def rule_text(self, name: str, field: str | None, side: str | None = None) -> tuple[str, str] | None:
+        """Return where the rule of a field stands now, as file and line, and how it reads there; None if there is none.
+
+        `side` is that of the record, in a two-way integration: of the right's, the field is one of the left.
+        """
         spec = self.project.integrations.get(name)
         if spec is None or field is None:
             return None
-        if spec.two_way and field not in spec.map:  # a field of the left: the rule that runs backwards to it
-            field = next((target for target, rule in spec.map.items() if field in _read_by(rule)), field)
-        if field not in spec.map and field != "when":
+        keys: tuple[str, ...] | None = ("map", field) if field in spec.map else (field,) if field == "when" else None
+        if side == "right" or (keys is None and spec.two_way):
+            back = rule_back_to(spec.map, field)
+            keys = ("map", *back) if back is not None else None
+        if keys is None:
             return None
-        file, line = self.project.where("integration", name, *(("map", field) if field in spec.map else (field,)))
+        file, line = self.project.where("integration", name, *keys)
         try:
             lines = (self.project.folder / file).read_text("utf-8").splitlines()[line - 1 :]
         except (OSError, UnicodeDecodeError):
@@ -807,11 +813,6 @@ class Tieline:
             for name, resource in connector.resources.items()
         }
         return Keeping(self.redactor.excerpt, journal.sample, journal.personal, journal.body, fields)
-
-
-def _read_by(rule: str | Rule) -> tuple[str, ...]:
-    read = rule if isinstance(rule, str) else rule.source
-    return (read,) if isinstance(read, str) else read or ()
 
 
 def _block(lines: Sequence[str]) -> list[str]:

@@ -581,7 +581,7 @@ def dead_letters(
 ) -> None:
     """Deliveries that need a person; without a further command, the list of them."""
     if context.invoked_subcommand is None:
-        list_letters(None, cause, field, limit, groups, project, json)
+        list_letters(None, cause, field, limit, groups, False, project, json)
     elif json or groups or limit is not None or cause is not None or field is not None or project != HERE:
         raise typer.BadParameter(f"options come after `{context.invoked_subcommand}`")
 
@@ -593,6 +593,7 @@ def list_letters(
     field: Field = None,
     limit: Shown = None,
     groups: Groups = False,
+    mask: Mask = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -602,7 +603,7 @@ def list_letters(
 
     with spoken_errors():
         which = work.Which((), integration, cause, field, limit)
-        raise SystemExit(work.list_letters(project, which, groups_only=groups))
+        raise SystemExit(work.list_letters(project, which, groups_only=groups, mask=mask))
 
 
 @letters.command()

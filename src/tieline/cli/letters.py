@@ -79,13 +79,23 @@ class Which(msgspec.Struct, frozen=True):
 # -- looking
 
 
-def list_letters(folder: Path, which: Which, *, groups_only: bool) -> int:
+def list_letters(folder: Path, which: Which, *, groups_only: bool, mask: bool) -> int:
     """List what needs a person: the groups, then the oldest of each integration."""
     with opened(folder) as project:
         if which.integration is not None:
             project.names(which.integration, gone=True)
         meant: dict[str, Any] = {"integration": which.integration, "chosen": which.chosen, "one_way": project.one_way}
         groups, letters = deadletters.group_letters(project.db, **meant), deadletters.read_letters(project.db, **meant)
+        if mask:
+            hidden = [
+                *(group.example for group in groups),
+                *itertools.islice(deadletters.read_letters(project.db, **meant), which.limit or _SHOWN),
+            ]
+            for letter in hidden:
+                if letter.integration in project.project.integrations:
+                    output.hide(
+                        personal_values(project, letter.integration, [letter.record, letter.fields, {letter.field or "": letter.value}])
+                    )
         if output.json_mode:
             output.json_list(groups if groups_only else itertools.islice(letters, which.limit))
             return ACT if groups else OK
@@ -121,7 +131,7 @@ def _print_group(project: Tieline, group: LetterGroup, *, command: bool) -> None
     if group.rule:
         output.console.print(f"    [dim]rule[/] {escape(group.rule)}")
     example = group.example
-    output.console.print(f"    [dim]such as[/] {example.id}, record {escape(example.source_id)}: {escape(_cut(example.message))}")
+    output.console.print(f"    [dim]such as[/] {example.id}, record {escape(example.source_id)}: {escape(_why(example))}")
     if command:
         output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
 
@@ -135,7 +145,7 @@ def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:
     for letter in letters:
         state = STATES.get(letter.state, letter.state)
         record = letter.source_id if letter.side is None else f"{project.place_of(letter.integration, letter.side)} {letter.source_id}"
-        table.add_row(str(letter.id), letter.integration, escape(record), state, when(letter.accepted_at), escape(_cut(letter.message)))
+        table.add_row(str(letter.id), letter.integration, escape(record), state, when(letter.accepted_at), escape(_why(letter)))
     output.console.print(table)
 
 
@@ -147,13 +157,14 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
             raise TielineError(
                 f"{id} is no dead letter, but a delivery of record {letter.source_id}: {letter.state}", next_step=_history(project, letter)
             )
-        rule = project.rule_text(letter.integration, letter.field)
+        rule = project.rule_text(letter.integration, letter.field, letter.side)
         call = calls.by_id(project.db, [letter.call]).get(letter.call) if letter.call is not None else None
         spec = project.project.integrations.get(letter.integration)
         history = _history(project, letter)
         if mask and spec is not None:
             body = (letter.why.get("request") or {}).get("body")
-            output.hide(personal_values(project, letter.integration, [letter.record, letter.fields, body]))
+            said = [letter.record, letter.fields, body, {letter.field or "": letter.value}]
+            output.hide(personal_values(project, letter.integration, said))
         if output.json_mode:
             now = {"rule_now": {"at": rule[0], "text": rule[1]} if rule else None, "sent": call, "history": history}
             output.json({**plain(letter), **now})
@@ -167,6 +178,8 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
         output.print(f"  since   {when(letter.accepted_at)}, {plural(letter.attempts, 'attempt')}")
         output.print(f"  cause   {letter.cause}{f' of `{letter.field}`' if letter.field else ''}")
         output.print(f"  why     {letter.message}")
+        if letter.value is not None:
+            output.print(f"  value   {value_text(letter.value)}")
         _print_rule(letter, rule)
         _print_sent(letter, call)
         if letter.candidates:
@@ -220,6 +233,12 @@ def _print_values(heading: str, values: dict[str, Any]) -> None:
     output.print(f"  {heading}")
     for address, value in values.items():
         output.print(f"            {address}: {value_text(value)}")
+
+
+def _why(letter: DeadLetter) -> str:
+    """Return a letter's reason, with the value that it is about."""
+    value = "" if letter.value is None else value_text(letter.value)
+    return _cut(letter.message) + (f": {_cut(value)}" if value and value not in letter.message else "")
 
 
 def _cut(text: str) -> str:

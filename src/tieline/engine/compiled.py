@@ -29,6 +29,9 @@ from tieline.spec.fields import with_declared_zones
 from tieline.spec.integrations import Integration, MatchKey, Rule
 from tieline.sync.decide import same
 
+Where = Callable[..., tuple[str, int | None]]
+"""Gives file and line of the rule of a field, of a key below it, or of a key of an integration."""
+
 
 class CompiledIntegration:
     """An integration, compiled. Attributes are plain, because the pipeline reads them per record."""
@@ -41,7 +44,7 @@ class CompiledIntegration:
         target: Resource,
         target_features: Features,
         functions: Mapping[str, Callable[..., Any]],
-        where: Callable[[str], tuple[str, int | None]],
+        where: Where,
         functions_text: str = "",
         ends: tuple[End, End] = (NOWHERE, NOWHERE),
         also: Sequence[str] = (),

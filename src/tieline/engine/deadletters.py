@@ -55,6 +55,11 @@ class DeadLetter(msgspec.Struct):
         return self.why.get("rule")
 
     @property
+    def value(self) -> Any:
+        """What the rule was given, or would have written; None where it is not about one value."""
+        return self.why.get("value")
+
+    @property
     def candidates(self) -> list[str]:
         """The destination's records that it may belong to."""
         return self.why.get("candidates") or []

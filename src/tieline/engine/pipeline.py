@@ -299,6 +299,7 @@ class Pipeline:
                     "refused by our check",
                     "; ".join(f"`{p.address}` {p.text}" for p in problems),
                     problem=problems[0].address,
+                    value=change.values.get(problems[0].address),
                 )
             elif link is not None and link.target_id is not None:
                 self._update(page, change, link.target_id, decode_json(link.target_shadow) if link.target_shadow else {})

@@ -103,7 +103,7 @@ class Reconciler:
             self._desk.left_waiting.discard(pair.id)
             return
         for side, problem in refused.items():
-            self._waiting.park(work, side, problem.fields[0], str(problem), decided)
+            self._waiting.park(work, side, problem.fields[0], str(problem), decided, value=made[OTHER[side]].get(problem.fields[0]))
             return
         self._carry_out(work, decision, updates, stuck, letters, found_links, decided)
 

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from tieline.dialects.dialect import Features
 from tieline.dialects.points import points_of
-from tieline.engine.compiled import CompiledIntegration
+from tieline.engine.compiled import CompiledIntegration, Where
 from tieline.engine.versions import version_in
 from tieline.mapping import CompiledMapping, Links, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
@@ -17,6 +17,7 @@ from tieline.model.ends import NOWHERE, End
 from tieline.model.errors import MappingError, Undecodable
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.spec.backwards import rule_back_to
 from tieline.spec.connectors import Resource
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule
 from tieline.store.pairs import OTHER, Pair, Side
@@ -136,7 +137,7 @@ class TwoWayIntegration:
         left_features: Features,
         right_features: Features,
         functions: Mapping[str, Callable[..., Any]],
-        where: Callable[[str], tuple[str, int | None]],
+        where: Where,
         functions_text: str = "",
         ends: tuple[End, End] = (NOWHERE, NOWHERE),
     ) -> None:
@@ -159,7 +160,7 @@ class TwoWayIntegration:
                     "match": spec.match_back,
                 }
             ),
-            right, left, left_features, functions, where, functions_text, (ends[1], ends[0]), also=tuple(forward_rules),
+            right, left, left_features, functions, lambda field: where(*(rule_back_to(spec.map, field) or (field,))), functions_text, (ends[1], ends[0]), also=tuple(forward_rules),
         )  # fmt: skip
         forward.both_write = backward.both_write = True
         self.halves: Mapping[Side, Half] = {

@@ -88,7 +88,7 @@ class Waiting:
     ) -> None:  # fmt: skip
         """Park what a side can't bring to the other in some strands; every run tries it again, and the rest of the pair goes on."""
         strands = [strand for strand in self._job.terms.strands if strand.name in names]
-        file, line = self._job.where(field)
+        file, line = self._job.halves[side].job.where(field)
         why = outbox.reason(
             REFUSED, message, _PARKED_NEXT, field=field, rule=f"{file}:{line}" if line is not None else None, side=side,
             strands=list(names), left=work.says_in(strands, "left"), right=work.says_in(strands, "right"),
@@ -136,7 +136,7 @@ class Waiting:
 
     def park(self, work: Work, side: Side, field: str, message: str, decided: Decided, *, kind: str = REFUSED, value: Any = None) -> None:
         """Park a pair of which a side can't be written as the mapping would have it."""
-        file, line = self._job.where(field)
+        file, line = self._job.halves[side].job.where(field)
         why = outbox.reason(
             kind, message, _PARKED_NEXT, field=field, rule=f"{file}:{line}" if line is not None else None, value=value, side=side
         )

@@ -1,6 +1,11 @@
 """A record that was merged into another at the vendor: its pair goes on with the one that it is now."""
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from engine.world import World, told
+from tieline.engine.told import ends_of
 from tieline.testing import Collection
 
 FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}, "phone": {"type": "string"}}
@@ -78,3 +83,36 @@ def told_of_merges(world, connection, resource, id):
 
     (story,) = world.within(explain)
     return [(moment.what, moment.text) for moment in story.moments if "merged" in moment.what]
+
+
+@pytest.mark.parametrize("feed", [None, "time"])
+def test_two_that_were_merged_into_each_other_are_gone_and_are_told_so_once(tmp_path, feed):
+    """A ring has no end: neither record is there, whatever each of them says of the other."""
+    world = world_of(tmp_path, tombstones=feed is None, changed_since="time" if feed is None else None, feed=feed)
+    bob, ann = (of(world.leads, f"{name}@x")["id"] for name in ("bob", "ann"))
+    world.leads.merge(ann, bob)
+    world.leads.merge(bob, ann)
+
+    first = world.run()
+    later = [world.run(), world.run(full=True), world.run(full=True)]
+
+    assert ["green"] * 4 == [outcome.state for outcome in (first, *later)]
+    assert [] == world.members.records
+    assert [] == world.leads.records
+    assert {0} == {outcome.counts.deleted for outcome in later}
+    assert [] == told_of_merges(world, "crm", "leads", ann)
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("abcdef")), st.sets(st.sampled_from("abcdef")))
+def test_every_merge_ends_or_is_a_ring(merged, there):
+    ends, rings = ends_of(merged, there)
+
+    assert merged.keys() == {*ends, *rings}
+    assert not ends.keys() & {*rings}
+    assert all(end in there or end not in merged for end in ends.values())
+    for id in rings:
+        met, now = set(), id
+        while now not in met:
+            met.add(now)
+            assert now == id or now not in there
+            now = merged[now]

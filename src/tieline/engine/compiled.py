@@ -55,6 +55,8 @@ class CompiledIntegration:
         source to be watched though no rule reads them.
         """
         self.name, self.spec, self.ends = name, spec, ends
+        self.sparse = frozenset(address for address, field in source.fields.items() if field.sparse)
+        """Fields that the source leaves out where they are empty."""
         self.source_connection, _, self.source_resource = spec.source.partition(".")
         self.target_connection, _, self.target_resource = spec.target.partition(".")
         self.target = target_features

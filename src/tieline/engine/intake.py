@@ -21,8 +21,9 @@ from tieline.engine.asking import ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.reading import Taken, ahead
-from tieline.engine.told import Told
+from tieline.engine.told import Told, ends_of
 from tieline.engine.two_sides import Half
+from tieline.engine.unseen import Unseen
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
@@ -79,6 +80,7 @@ class Intake:
             others=self._others,
             written_since=self._written_since,
         )
+        self._unseen = Unseen(half.job, ledger.db, half.job.sparse)
         self._listed = 0
         """How many records a whole list has shown."""
         self._unreadable = self._back_again = False
@@ -109,6 +111,7 @@ class Intake:
                     self._ledger.counts.total += page.total
             if page.not_modified:
                 self._whole = False  # nothing was shown, so nothing is missed
+            self._unseen.look(first.records)
             for taken in (first, again) if again.pages else (first,):
                 moves = taken is again or not again.pages
                 await self._take(taken, _encoded(listed) if listed is not None and moves and not self._whole else None)
@@ -126,6 +129,10 @@ class Intake:
         if last is not None:
             cursor = _encoded(last)
             await self._ledger.commit(lambda connection: runs.move_cursor(connection, self._ledger.integration, cursor))
+
+    def unseen(self) -> list[str]:
+        """Return what is to be told of fields that are read and that no record has, once all was read."""
+        return self._unseen.finish(whole=self._whole)
 
     async def stage(self, records: Sequence[Record], gone: Sequence[str] = ()) -> None:
         """Stage these records, whether they have changed or not, and the ids of those that are gone."""
@@ -250,10 +257,11 @@ class Intake:
     async def _take_told(self, ids: list[str]) -> None:
         """Stage what a feed of deletions has told of, where it is so."""
         found = await self._told.ask(ids, self._check_stopped)
-        await self._merge(found.merged)
+        merged, rings = ends_of(found.merged, found.survivors)
+        await self._merge(merged)
         await self._are_answered(found.there)
         await self.absence.still_there(found.there, "feed")
-        if gone := await self._judged([id for id in found.gone if id not in found.merged], "feed"):
+        if gone := await self._judged([id for id in dict.fromkeys([*found.gone, *rings]) if id not in merged], "feed"):
             await self._stage({}, gone, None)
 
     async def _take(self, taken: Taken, cursor: str | None, also: Callable[[sqlite3.Connection], None] | None = None) -> None:
@@ -287,8 +295,9 @@ class Intake:
         unchanged = len(rows) - len(changed)
         ledger.counts.read += unchanged
         ledger.counts.unchanged += unchanged
-        await self._merge({id: into for id, into in taken.merged.items() if id not in rows})
-        gone = [id for id in dict.fromkeys(taken.deleted) if id not in rows and id not in taken.merged]
+        merged, rings = ends_of({id: into for id, into in taken.merged.items() if id not in rows}, rows)
+        await self._merge(merged)
+        gone = [id for id in dict.fromkeys([*taken.deleted, *rings]) if id not in rows and id not in merged]
         if gone:  # what is said to have been deleted was there, whether it was shown or not
             await ledger.commit(lambda connection: pairs.are_seen(connection, self._integration, half.side, gone))
         if moved:

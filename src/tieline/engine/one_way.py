@@ -24,6 +24,7 @@ from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
 from tieline.engine.told import Told
 from tieline.engine.undoing import Undoer
+from tieline.engine.unseen import Unseen
 from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.records import Record, encode_json
 from tieline.store import links, outbox, runs
@@ -72,6 +73,7 @@ class OneWayPass(Pass):
             self._pipeline.most_deletes = wanted.allow_deletes
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._hints = Hints(ledger, job.source_connection, job.source_resource)
+        self._unseen = Unseen(job, db, job.sparse)
 
     @property
     def systems(self) -> Sequence[System]:
@@ -178,6 +180,7 @@ class OneWayPass(Pass):
                 ledger.counts.not_modified += page.not_modified
             for taken in (first, again) if again.pages else (first,):
                 self._hints.are_shown(taken.ids)
+                self._unseen.look(taken.records)
                 await self._pipeline.take(
                     taken.records[:left], taken.ids[:left], unreadable=taken.unreadable, pages=taken.pages,
                     repeated=taken is again, cursor=cursor if taken is again or not again.pages else None,
@@ -206,6 +209,7 @@ class OneWayPass(Pass):
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
         await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None, heard)
         self.complete = True
+        self.unseen = self._unseen.finish(whole=since is None or since.mark is None)
 
     def _there(self, ids: Collection[str]) -> set[str]:
         """Return which of these records are known to be there."""

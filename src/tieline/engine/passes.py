@@ -104,6 +104,9 @@ EVERYTHING = Wanted()
 """A whole run."""
 
 
+UNSEEN_NEXT: Final = "correct the field's name; if the vendor leaves it out where it is empty, declare it `sparse: true` in the connector"
+
+
 class Way(NamedTuple):
     """One direction of a pass: what is written to one system."""
 
@@ -128,6 +131,8 @@ class Pass(ABC):
         self.complete = self.drained = False
         self.overdue: str | None = None
         """Why it has to end, when it takes too long."""
+        self.unseen: Sequence[str] | None = None
+        """What is to be told of fields that are read, and that no record has; None when not all was read."""
         self.unanswered: RemoteError | None = None
         """Why a destination can't be asked in this run."""
 
@@ -210,6 +215,9 @@ class Pass(ABC):
             now_known = first.operation == "none" and self.unanswered is not None
             return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
         ended, next_step = self.with_letters("green", "")
+        if self.unseen:
+            more = "; ".join(text for text in (next_step, UNSEEN_NEXT) if text)
+            return "attention", "; ".join(self.unseen), more
         return ended, None, next_step
 
     def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from tieline.engine.passes import EVERYTHING, GOES_ON, PATIENCE_SECONDS, Outcome
 from tieline.engine.pipeline import Guard
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.two_way import TwoWayPass
+from tieline.engine.unseen import remember
 from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import Refused, SafetyStop, StoreError, TielineError
@@ -241,6 +242,8 @@ class Engine:
                     outbox.doubt_sending(connection, number, first, run=ledger.run, now=now, why=why)
                 if complete:
                     runs.complete(connection, number, started, mapping)
+            if pass_.unseen is not None:
+                remember(connection, ledger.name, pass_.unseen)
             runs.end(connection, ledger.integration, ledger.run, now=now, state=state, counts=counts, error=error)
 
         self._db.write(unit)

@@ -6,7 +6,7 @@ system is asked for each that is known to be there, and what it answers counts. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from tieline.dialects.dialect import System
@@ -27,6 +27,25 @@ class Portion(NamedTuple):
     """What the system has shown of records into which others were merged, by their own ids."""
     there: list[str]
     """Ids of those that the system shows all the same."""
+
+
+def ends_of(merged: Mapping[str, str], there: Container[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Return where merges end: {id: the record that is left}, and the ids of those that were merged into each other, of which none is left.
+
+    A record that was merged into one that was merged itself ends where that one does. What is `there` ends a chain, whatever was told of it.
+    """
+    ends: dict[str, str] = {}
+    rings: list[str] = []
+    for id, into in merged.items():
+        met = {id}
+        while into in merged and into not in there and into not in met:
+            met.add(into)
+            into = merged[into]
+        if into in met:
+            rings.append(id)
+        else:
+            ends[id] = into
+    return ends, rings
 
 
 class Told:

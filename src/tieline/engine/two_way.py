@@ -150,6 +150,7 @@ class TwoWayPass(Pass):
                 if not await again.read(meant):
                     await side_by_side(self._intakes[side].read() for side in SIDES)
                     self._both_read = True
+                    self.unseen = [text for side in SIDES for text in self._intakes[side].unseen()]
             if wanted.undo is None:
                 await self._decide(again.looked)
                 self.complete = self._both_read and restorer is None

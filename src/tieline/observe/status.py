@@ -13,6 +13,7 @@ from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of,
 from tieline.spec.integrations import Integration
 from tieline.store import calls, inbox, links, outbox, runs
 from tieline.store import pairs as pair_rows
+from tieline.store import state as shared
 from tieline.store.database import Database
 
 
@@ -98,6 +99,8 @@ class IntegrationStatus(msgspec.Struct):
     outages: list[SystemDown] = []
     """Its systems that are down: what is owed waits, and goes when they are back."""
 
+    unseen: list[str] = []
+    """Fields that it reads and that no record has, in words."""
     no_file: str = ""
     """Of one that the store knows, and that has no file any more: what can be done about it."""
     wrong: list[str] = []
@@ -192,6 +195,9 @@ def status_of(
     if state == "owed" and waiting:
         state = "waiting"
     late = age is not None and promise is not None and age > promise
+    unseen = shared.peek(db, shared.UNSEEN, name, list[str]) or []
+    if unseen and not running and state in ("green", "owed") and not owed:
+        state = "attention"
     if state in ("green", "owed", "waiting", "stopped") and late:
         state = "late"
     return IntegrationStatus(
@@ -199,7 +205,7 @@ def status_of(
         last_run=run.id if run else None, last_run_at=run.started_at if run else None,
         last_run_seconds=max(0.0, run.ended_at - run.started_at) if run and run.ended_at else None,
         counts=run.counts if run else {}, error=run.error if run else None,
-        linked=links.count_linked(db, known.id) if beside is None or was_two_way else pair_rows.count_linked(db, known.id), pairs=pairs, open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
+        linked=links.count_linked(db, known.id) if beside is None or was_two_way else pair_rows.count_linked(db, known.id), pairs=pairs, unseen=unseen, open=open_, owed=owed, parked=dead, held=held, delivered=delivered,
         success_rate=delivered / judged if judged else None, calls=calls.figures(db, run.id) if run else {},
         watermark=watermark, freshness_age=age, freshness_promise=promise,
         waiting=waiting, advice=advice(db, known.id, sides),

@@ -192,6 +192,8 @@ class Field(Declared):
     a mapping write one entry, such as `custom_fields[id=7].value`, of a record that is there."""
     precision: Duration | None = None
     """Finest step of a time that the vendor keeps: `1s`, `1ms`. Times that differ by less are the same."""
+    sparse: bool = False
+    """The vendor leaves it out of records in which it is empty. A field that is read, not `sparse`, and in no record is told."""
     personal: bool = False
     """Personal data: hidden by `--mask`, in what is shared with others."""
     description: str = ""

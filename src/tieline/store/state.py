@@ -14,6 +14,9 @@ from tieline.store.database import Database
 
 T = TypeVar("T")
 
+UNSEEN = "unseen"
+"""Kind of values that tell which fields an integration reads and no record has: texts, by its name."""
+
 
 def get(connection: sqlite3.Connection, kind: str, name: str, type_: type[T]) -> T | None:
     """Return a value inside a unit; None when there is none yet."""

@@ -132,6 +132,8 @@ def _has(record: Any, parts: Parts) -> bool | None:
             if part not in value:
                 return False
             value = value[part]
+        elif not isinstance(part, int):
+            return None  # entries by what they say: there may be none of them
         else:
             if not isinstance(value, list) or not -len(value) <= part < len(value):
                 return None

@@ -160,7 +160,7 @@ def when(moment: float | None) -> str:
     """Return a moment in local time."""
     if moment is None:
         return "never"
-    return dt.datetime.fromtimestamp(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return dt.datetime.fromtimestamp(min(max(moment, 0.0), 253_370_000_000.0)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ import copy
 import datetime as dt
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -24,11 +24,11 @@ from tieline.dialects.ids import IdReader, id_reader
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.points import points_of
 from tieline.dialects.reading import Asked, ListReader, Place, kind_of, survivor_of
-from tieline.dialects.results import read_results
+from tieline.dialects.results import Answer, read_results
 from tieline.dialects.templates import Template, encode, fill_header
 from tieline.dialects.tombstones import burial
 from tieline.mapping.access import compile_get
-from tieline.model.errors import Expired, Garbled, NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable
+from tieline.model.errors import Expired, Garbled, NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable, Untold
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import (
@@ -44,8 +44,9 @@ from tieline.spec.connectors import (
     Write,
 )
 from tieline.spec.paging import CursorInBody, LinkHeader, NextUrl
+from tieline.spec.success import Says, conditions
 from tieline.transport.caller import READ_RETRIES, Caller
-from tieline.transport.classify import is_already
+from tieline.transport.classify import is_already, vendor_text
 from tieline.transport.ports import HttpResponse
 from tieline.transport.recording import Purpose
 from tieline.transport.retry import wait_seconds
@@ -173,6 +174,8 @@ class RestSystem:
         name = f"{self.name}.{resource}{' (deleted)' if apart else ''}"
         zone = points_of(r, changed) if changed is not None else None
 
+        checks = _checks(listing)
+
         async def ask(
             number: int, step: Step, asked: Asked, conditions: dict[str, str], what: str
         ) -> tuple[str, HttpResponse, Any, list[Any]]:
@@ -192,7 +195,7 @@ class RestSystem:
             try:
                 response, (answer, entries) = await self._read(
                     lambda response: self._list_of(response, listing, what, accept, r),
-                    listing.method, url, headers, body, listing.cost, accept, purpose=purpose,
+                    listing.method, url, headers, body, listing.cost, accept, purpose=purpose, in_success=checks,
                 )  # fmt: skip
             except RemoteError as error:
                 if asked.by_mark and changed is not None and is_already(error, changed.expired):
@@ -269,6 +272,7 @@ class RestSystem:
             response, record = await self._read(
                 lambda response: self._decode(response, f"{resource} {id}"),
                 declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, purpose=purpose, patient=False,
+                in_success=_checks(declared),
             )  # fmt: skip
         except NotThere:
             return None
@@ -297,6 +301,7 @@ class RestSystem:
             response, (answer, entries) = await self._read(
                 lambda response: self._found_in(response, declared, what, r),
                 declared.method, url, headers, body, declared.cost, declared.none, purpose=purpose, patient=False,
+                in_success=_checks(declared),
             )  # fmt: skip
             found = [get(entry, declared.record) if declared.record else entry for entry in entries]
             for record in found:
@@ -368,14 +373,25 @@ class RestSystem:
         if declared is not None:
             call = self._call(declared)
             url = call.url({}, {})
-            await self._caller.read(declared.method, url, call.headers, None, declared.cost, once=True, purpose=Purpose("ping"))
+            checks = _checks(declared)
+            await self._caller.read(
+                declared.method, url, call.headers, None, declared.cost, once=True, purpose=Purpose("ping"), in_success=checks
+            )
             return f"{declared.method} {declared.path}"
         for name, r in self._resources.items():
             if r.list is not None and r.list.method == "GET":
                 question, listing = self._question(r.list), r.list
                 url, headers, _ = question.ask(pager(listing.paging, question.gaps).first().further)
                 response = await self._caller.read(
-                    "GET", url, headers, None, listing.cost, listing.empty, once=True, purpose=Purpose("ping", name)
+                    "GET",
+                    url,
+                    headers,
+                    None,
+                    listing.cost,
+                    listing.empty,
+                    once=True,
+                    purpose=Purpose("ping", name),
+                    in_success=_checks(listing),
                 )
                 self._list_of(response, listing, name, listing.empty, r)
                 return f"GET {r.list.path}"
@@ -400,7 +416,9 @@ class RestSystem:
         fields = _fields_for(call, declared, item)
         url = call.url({"id": item.id, **fields}, {condition.param: str(version)} if condition and condition.param else {})
         purpose = Purpose(operation, resource, private=self._private(resource, {r.id: item.id, **fields}))
-        response, error, journaled = await self._caller.write(declared.method, url, headers, body, declared.cost, item.attempt, purpose)
+        response, error, journaled = await self._caller.write(
+            declared.method, url, headers, body, declared.cost, item.attempt, purpose, _checks(declared)
+        )
         if condition is not None and error is not None and is_already(error, condition.stale):
             error = error if isinstance(error, (Stale, RateLimited)) else Stale(str(error), status=error.status, text=error.text)
             return Receipt(None, error, journaled)
@@ -415,6 +433,8 @@ class RestSystem:
         assert response is not None
         try:
             self._no_page(response, "the answer to a write")
+            if declared.record and operation != "delete" and (nothing := self._nothing_stored(declared, response)) is not None:
+                return Receipt(None, self._caller.misread(response, nothing), journaled)
             if item.show and operation != "delete":
                 return self._shown(r, declared, response, item, journaled)
             return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
@@ -437,7 +457,14 @@ class RestSystem:
             put(payload, declared.wrap, entries)
         headers = {**call.headers, **_JSON, **(self._key_header(_key_of(items)) if self._connector.idempotency else {})}
         response, error, journaled = await self._caller.write(
-            declared.method, call.url({}, {}), headers, encode_json(payload), declared.cost, items[0].attempt, Purpose(operation, resource)
+            declared.method,
+            call.url({}, {}),
+            headers,
+            encode_json(payload),
+            declared.cost,
+            items[0].attempt,
+            Purpose(operation, resource),
+            _checks(declared),
         )
         if error is not None or response is None:
             told = self._told_of_each(response, error, declared, items, r, journaled) if response is not None else None
@@ -447,8 +474,9 @@ class RestSystem:
                 self._no_page(response, f"the batch answer for {resource}")
                 return [Receipt(item.id or self.id_of(resource, item.record), None, journaled) for item in items]
             answer = self._decode(response, f"the batch answer for {resource}")
-            read_id = self._read_id[resource]
-            receipts = read_results(answer, declared.results, items, r.id, read_id, journaled, self._caller.account.mask)
+            read_id, account = self._read_id[resource], self._caller.account
+            errors = account.errors
+            receipts = read_results(answer, declared.results, items, Answer(r.id, read_id, errors, journaled, account.mask))
             if operation == "delete":  # what is not there any more is deleted, as it is for a single delete
                 return [
                     Receipt(item.id, None, journaled) if isinstance(receipt.error, NotThere) else receipt
@@ -469,9 +497,9 @@ class RestSystem:
         if declared.results is None or not isinstance(error, (Rejected, NotThere, Stale)):
             return None
         with contextlib.suppress(*FAILURES, Undecodable):
-            receipts = read_results(
-                decode_leniently(response.body), declared.results, items, r.id, id_reader(r), call, self._caller.account.mask
-            )
+            account = self._caller.account
+            how = Answer(r.id, id_reader(r), account.errors, call, account.mask)
+            receipts = read_results(decode_leniently(response.body), declared.results, items, how)
             if any(receipt.error is None for receipt in receipts):
                 return receipts
         return None
@@ -579,6 +607,25 @@ class RestSystem:
             next_step="declare `id:` for this write in the connector",
         )
 
+    def _nothing_stored(self, declared: Write, response: HttpResponse) -> Untold | None:
+        """Return what a success is that does not show the record where it should: none. An empty answer shows nothing, and is one."""
+        answer: Any = ABSENT
+        if response.body.strip():
+            with contextlib.suppress(*FAILURES):
+                answer = decode(response.body)
+        if not isinstance(answer, (dict, list)) or get(cast("dict[str, Any]", answer), declared.record) not in (
+            ABSENT,
+            None,
+            False,
+            [],
+            {},
+        ):
+            return None
+        account = self._caller.account
+        text = account.mask(vendor_text(response, account.errors))
+        why = f"{self.name}: {response.status}, and the answer has no record at `{declared.record}`" + (f": {text}" if text else "")
+        return Untold(why, status=response.status, text=text)
+
     def _no_page(self, response: HttpResponse, what: str) -> None:
         """Raise `Undecodable` for a page where the vendor's word is awaited: a proxy or a log-in page says 200 as well, and has done nothing.
 
@@ -647,6 +694,11 @@ class _Call:
         if not query:
             return address
         return f"{address}{'&' if '?' in address else '?'}{query}"
+
+
+def _checks(declared: Request) -> tuple[Says, ...] | None:
+    """Return when 2xx to this call is a failure, if it says so itself."""
+    return None if declared.in_success is None else conditions(declared.in_success)
 
 
 def _way(r: Resource, operation: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
+
+import msgspec
 
 from tieline.store import state
 from tieline.store.database import Database
@@ -24,13 +27,18 @@ class KeptAllowances:
         """Return what is kept, as committed."""
         if not self._is_there():
             return None  # looking makes no store
-        return state.peek(self._open_store(), KIND, name, Allowance)
+        with contextlib.suppress(msgspec.ValidationError):
+            return state.peek(self._open_store(), KIND, name, Allowance)
+        return None
 
     async def change(self, name: str, change: Callable[[Allowance], T]) -> T:
         """Apply a change in a unit of the store. It may be done twice, when another unit of the same commit fails: the first is undone."""
 
         def unit(connection: sqlite3.Connection) -> T:
-            kept = state.get(connection, KIND, name, Allowance) or Allowance()
+            kept = None
+            with contextlib.suppress(msgspec.ValidationError):  # a time without end, as an earlier version may have kept it: learned afresh
+                kept = state.get(connection, KIND, name, Allowance)
+            kept = kept or Allowance()
             result = change(kept)
             state.put(connection, KIND, name, kept)
             return result

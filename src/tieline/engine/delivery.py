@@ -38,6 +38,8 @@ from tieline.store.outbox import Delivery
 
 _MOST_REFUSED = 10
 """So many forbidden or misdirected writes in a row, without one that went well, are parked; then the run halts."""
+_MOST_PASSING_RUNS = 3
+"""In so many runs, with all attempts of each, a refusal that should pass by itself may come; then the delivery is parked."""
 
 
 class Sender:
@@ -278,7 +280,7 @@ class Sender:
             self._wake()
             return
         confirmed, failed, unnamed = self._calls.read(operation, group, receipts)
-        await self._failed(failed)
+        await self._failed(failed, alone=len(group) == 1)
         if unnamed:
             self._again(await self._for_which(self._look_up_made, unnamed))
         if confirmed:
@@ -317,8 +319,11 @@ class Sender:
 
     # -- when it did not work
 
-    async def _failed(self, failed: Sequence[tuple[Delivery, RemoteError]]) -> None:
-        """Do what follows for each. Those that failed with the same error wait together, so that they go together again."""
+    async def _failed(self, failed: Sequence[tuple[Delivery, RemoteError]], *, alone: bool = True) -> None:
+        """Do what follows for each. Those that failed with the same error wait together, so that they go together again.
+
+        `alone` says that the call was about one record only.
+        """
         together: dict[int, tuple[RemoteError, list[Delivery]]] = {}
         for delivery, error in failed:
             together.setdefault(id(error), (error, []))[1].append(delivery)
@@ -330,6 +335,19 @@ class Sender:
             match reaction_to(error):
                 case Reaction.RETRY | Reaction.LOOK_FIRST:
                     await self._try_again(deliveries, error)
+                case Reaction.LOOK_THEN_PARK:
+                    for delivery in deliveries:
+                        if delivery.tries < self._job.spec.retry.attempts:
+                            await self._try_again([delivery], error)
+                        elif not alone:
+                            await self._retries.once_more_alone(delivery, error)
+                        elif await self._carry_out(delivery, await self._settler.of_untold(delivery, error)):
+                            self._again([delivery])
+                case Reaction.RETRY_ALONE:
+                    most = _MOST_PASSING_RUNS * self._job.spec.retry.attempts
+                    for delivery in deliveries:
+                        # Each by itself: one that is locked holds up nothing else, and does not wait for ever.
+                        await self._carry_out(delivery, Park(error) if delivery.attempts >= most else Retry(error))
                 case Reaction.WAIT:
                     await self._retries.wait_as_told(deliveries, error)
                 case Reaction.HALT:

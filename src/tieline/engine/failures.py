@@ -14,6 +14,7 @@ from tieline.model.errors import (
     Incomplete,
     NotThere,
     OutcomeUnknown,
+    Passing,
     RateLimited,
     Rejected,
     RemoteError,
@@ -23,6 +24,7 @@ from tieline.model.errors import (
     Undecodable,
     Unreachable,
     Unsettled,
+    Untold,
 )
 
 
@@ -31,6 +33,8 @@ class Reaction(Enum):
 
     RETRY = "try again"
     WAIT = "wait as told; no attempt is spent"
+    LOOK_THEN_PARK = "find out whether it was done, then try again, the last time alone; park what is still told nothing of"
+    RETRY_ALONE = "try that record again, not before the time told; park what is refused in three runs"
     LOOK_FIRST = "find out whether it was done, then try again"
     DECIDE_AGAIN = "read the record again and decide anew; park what is refused each time"
     FIND_AGAIN = "look for it by its match key; park it when it is gone"
@@ -56,18 +60,30 @@ FAILURES: Final = (
     Failure(Unreachable, "no connection, so the request never left", _AGAIN, Reaction.RETRY),
     Failure(CircuitOpen, "not tried, because the system is down", "wait for the next probe; no attempt is spent", Reaction.WAIT),
     Failure(OutcomeUnknown, "sent, and no whole answer came", _AGAIN, Reaction.LOOK_FIRST),
-    Failure(RateLimited, "429, 503 or 409 with `Retry-After`, or words under `errors: throttled`", Reaction.WAIT.value, Reaction.WAIT),
+    Failure(
+        Untold,
+        "2xx that does not say what became of a record: left out of a batch's results, results that can't be told apart, no declared `record`",
+        _AGAIN,
+        Reaction.LOOK_THEN_PARK,
+    ),
+    Failure(
+        RateLimited,
+        "429, 420, 430, 477, 509, 529, 503 or 409 with `Retry-After`, or what is under `errors: throttled`",
+        Reaction.WAIT.value,
+        Reaction.WAIT,
+    ),
+    Failure(Passing, "423, any other 4xx but 401 with `Retry-After`, or what is under `errors: passing`", _AGAIN, Reaction.RETRY_ALONE),
     Failure(Unavailable, "any other 5xx, 408, 425", _AGAIN, Reaction.RETRY),
     Failure(Unauthorized, "401", "halt", Reaction.HALT),
     Failure(Forbidden, "403", _ENDS, Reaction.PARK_OR_HALT),
     Failure(NotThere, "404, 410", _ENDS, Reaction.FIND_AGAIN),
     Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN),
-    Failure(Rejected, "any other 4xx, 3xx, and 2xx with the connector's `errors: in_success`", _ENDS, Reaction.PARK),
+    Failure(Rejected, "any other 4xx, 3xx, and 2xx that says so (`in_success`)", _ENDS, Reaction.PARK),
     Failure(Undecodable, "2xx that is not JSON, too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST),
     Failure(Incomplete, "a list of which fewer came than there are", _ENDS, Reaction.LOOK_FIRST),
     Failure(Unsettled, "a list that changed each time it was read", "the next run reads it again", Reaction.LOOK_FIRST),
 )
-PASSING: Final = (Unreachable, Unavailable, OutcomeUnknown, RateLimited, Unsettled)
+PASSING: Final = (Unreachable, Unavailable, OutcomeUnknown, RateLimited, Passing, Unsettled)
 """Failures that pass by themselves: the next run may not meet them."""
 _REACTIONS: Final = {failure.error: failure.writing for failure in FAILURES}
 
@@ -82,7 +98,7 @@ def reaction_to(error: RemoteError) -> Reaction:
 
 def needs_a_person(error: RemoteError) -> bool:
     """Whether a run that ends with this failure can't go on before somebody has acted."""
-    return reaction_to(error) not in (Reaction.RETRY, Reaction.WAIT, Reaction.LOOK_FIRST)
+    return reaction_to(error) not in (Reaction.RETRY, Reaction.RETRY_ALONE, Reaction.WAIT, Reaction.LOOK_FIRST, Reaction.LOOK_THEN_PARK)
 
 
 def as_table() -> str:

@@ -12,7 +12,7 @@ from tieline.engine.line import Line
 from tieline.engine.unsent import reason_of
 from tieline.model import events
 from tieline.model.clock import sleep_unless
-from tieline.model.errors import OutcomeUnknown, RateLimited, RemoteError, TielineError
+from tieline.model.errors import OutcomeUnknown, Passing, RateLimited, RemoteError, TielineError
 from tieline.store.outbox import Delivery
 from tieline.transport.retry import wait_seconds
 
@@ -54,12 +54,17 @@ class Retries:
         """Let deliveries that failed together wait and go again, as often as `retry` says; the others stay owed."""
         policy, clock = self._policy, self._ledger.clock
         # Attempts of earlier runs count for the wait: a restart does not hurry.
-        wait: Callable[[], float] = lambda: wait_seconds(max(1, *(d.attempts for d in deliveries)), policy, clock.random())  # noqa: E731
+        told = (error.retry_after or 0.0) if isinstance(error, Passing) else 0.0
+        wait: Callable[[], float] = lambda: max(  # noqa: E731
+            told, wait_seconds(max(1, *(d.attempts for d in deliveries)), policy, clock.random())
+        )
         due_at = clock.now() + wait()
         for delivery in deliveries:
             # A request that has left may have been done, even if the answer was an error page.
             delivery.doubt = (
-                delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.status is not None)
+                delivery.doubt
+                or isinstance(error, OutcomeUnknown)
+                or (delivery.operation == "create" and error.status is not None and not isinstance(error, Passing))
             )
             delivery.due_at = due_at
         again = [delivery for delivery in deliveries if delivery.tries < policy.attempts]
@@ -67,7 +72,7 @@ class Retries:
             again = list(deliveries)  # none of them has been tried without the others, and one may be why all of them fail
         if self._target.is_down_for_long or (len(again) < len(deliveries) and self._target.is_down):
             self._halt(error)
-        if self._halted.is_set():
+        if self._halted.is_set() or told > _LONGEST_WAIT:
             again = []
         if len(again) < len(deliveries):
             going = {delivery.id for delivery in again}
@@ -77,6 +82,14 @@ class Retries:
         size = 1 if tries + 1 == policy.attempts else (size + 1) // 2 if tries > 1 or tries >= policy.attempts else size
         for start in range(0, len(again), max(1, size)):
             await self._wait(again[start : start + size], error, wait(), apart=size < self._batch_size(again[0].operation))
+
+    async def once_more_alone(self, delivery: Delivery, error: RemoteError) -> None:
+        """Let a delivery go once more, in a call of its own: it has only been tried together with others, and no answer spoke of it."""
+        if self._halted.is_set():
+            await self._leave_owed([delivery], error)
+            return
+        delivery.doubt = True
+        await self._wait([delivery], error, wait_seconds(1, self._policy, self._ledger.clock.random()), apart=True)
 
     async def wait_as_told(self, deliveries: Sequence[Delivery], error: RemoteError) -> None:
         """Let deliveries wait as the destination asks; when that is too long, nothing more is sent in this run."""

@@ -12,7 +12,7 @@ from tieline.engine.confirming import Confirmed
 from tieline.engine.failures import Reaction, reaction_to
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.remembered import Remembered
-from tieline.model.errors import OutcomeUnknown, RemoteError
+from tieline.model.errors import OutcomeUnknown, RemoteError, Untold
 from tieline.store import outbox
 from tieline.store.outbox import Delivery
 
@@ -87,7 +87,9 @@ class Calls:
                 delivery.attempts += 1
                 delivery.tries += 1
             error = receipt.error
-            delivery.unnamed = isinstance(error, OutcomeUnknown) and error.status is not None and error.status < 300
+            delivery.unnamed = (
+                isinstance(error, OutcomeUnknown) and not isinstance(error, Untold) and error.status is not None and error.status < 300
+            )
             if receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
                 answered.confirmed.append((delivery, receipt.id, receipt.call))
             elif receipt.error is not None:

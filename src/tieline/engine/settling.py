@@ -12,7 +12,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import RemoteError, Stale
+from tieline.model.errors import Rejected, RemoteError, Stale
 from tieline.model.records import encode_json
 from tieline.store import journal
 from tieline.store.outbox import Delivery
@@ -99,7 +99,14 @@ class Settler:
         except RemoteError as error:
             reaction = reaction_to(error)
             delivery.tries += reaction is not Reaction.WAIT
-            if reaction in (Reaction.RETRY, Reaction.LOOK_FIRST, Reaction.WAIT, Reaction.HALT):
+            if reaction in (
+                Reaction.RETRY,
+                Reaction.RETRY_ALONE,
+                Reaction.LOOK_FIRST,
+                Reaction.LOOK_THEN_PARK,
+                Reaction.WAIT,
+                Reaction.HALT,
+            ):
                 return Fail(error)
             return Hold("unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}")
         delivery.doubt = False
@@ -123,6 +130,30 @@ class Settler:
         if found.candidates:
             return await self._adopt(delivery, found, "it was there already" if delivery.already else "its id was looked up")
         return Hold("unknown", "the destination says that the record is there, but it can't be found by its match key")
+
+    async def of_untold(self, delivery: Delivery, error: RemoteError) -> Outcome:
+        """It was sent as often as it may be, the last time alone, and each answer said that all is well and nothing of it: look, then park it."""
+        times = f"sent {delivery.attempts} times, the last time alone"
+        said = Rejected(f"{error}; {times}, and it is not there", status=error.status, text=error.text, next_step=error.next_step)
+        if delivery.operation == "create" and not self._doubts.can_look:
+            return Hold("unknown", f"{error}; {times}, and the destination can't be asked whether it was done")
+        try:
+            if delivery.operation == "create":
+                found = await self._doubts.look(delivery)
+                if found.candidates:
+                    return await self._adopt(delivery, found, "looked: it had been done")
+                delivery.doubt = False
+                return Park(said)
+            there = await self._doubts.current(delivery)
+        except RemoteError as failure:
+            return Fail(failure) if isinstance(failure, PASSING) else Hold("unknown", f"{error}; {times}, and looking failed: {failure}")
+        delivery.doubt = False
+        if there is None:
+            return Confirm(delivery.target_id or "") if delivery.operation == "delete" else await self.of_missing(delivery, error)
+        if delivery.operation == "update" and not changed_fields(delivery.fields, there):
+            await self._note(delivery, "looked: it says so already")
+            return Confirm(delivery.target_id or "")
+        return Park(Rejected(f"{error}; {times}, and it was not done", status=error.status, text=error.text, next_step=error.next_step))
 
     async def of_stale(self, delivery: Delivery, error: RemoteError) -> Outcome:
         """Somebody else was at the record, or had made it: see what it says now, and send what it does not have."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import Protocol
+from typing import Final, Protocol
+
+MOST_WAIT_SECONDS: Final = 31 * 86_400.0
+"""The longest wait that is believed, whoever asks for it; more is taken for a mistake."""
 
 
 class Clock(Protocol):

@@ -8,7 +8,9 @@ TielineError
 │   │   └── CircuitOpen  it was not even tried, because the system is down: wait for the next probe
 │   ├── Unavailable      5xx: retry
 │   ├── OutcomeUnknown   the request left, no answer came: look, then decide
+│   │   └── Untold       2xx, and nothing of this record: look, then alone, then park
 │   ├── RateLimited      429 and vendors' throttles: wait, no attempt spent
+│   ├── Passing          423 and what the connector says passes by itself: try this record again
 │   ├── Unauthorized     401: halt
 │   ├── Forbidden        403: park; many in a row: halt
 │   ├── Stale            409, 412: decide again
@@ -133,11 +135,32 @@ class OutcomeUnknown(RemoteError):
     likely = "the connection broke, or the answer took longer than the connector's `timeouts`"
 
 
+class Untold(OutcomeUnknown):
+    """The request was answered with success, and the answer does not say what became of this record."""
+
+    next_step = "compare the answer with the connector's `results`, or with `record` of the write, then redrive it"
+    likely = "the vendor leaves refused records out of its results, or says in its own way that it refused: `errors: in_success`"
+
+
 class RateLimited(RemoteError):
     """Too many requests. `retry_after` is in seconds, None when the vendor did not say."""
 
     kind, next_step = "rate-limited", "nothing; tieline waits as told"
     likely = "more calls than the vendor accepts; other programs may use the same account"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None, text: str = "") -> None:
+        super().__init__(message, status=status, text=text)
+        self.retry_after = retry_after
+
+
+class Passing(RemoteError):
+    """The system refused this record, plainly and for a reason that passes by itself: a lock. Nothing was done.
+
+    `retry_after` is in seconds, None when the vendor did not say.
+    """
+
+    kind, next_step = "passing", "nothing; tieline tries it again. If it stays so, ask the vendor what holds the record, then redrive it"
+    likely = "another user or process of the vendor's has the record open, or locks what it belongs to"
 
     def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None, text: str = "") -> None:
         super().__init__(message, status=status, text=text)

@@ -17,6 +17,7 @@ from tieline.spec.base import Declared, Duration, Length, Name, Path
 from tieline.spec.derived import OPERATIONS, Operation, expand
 from tieline.spec.lists import Ceiling, ChangedSince, Conditional
 from tieline.spec.paging import Paging
+from tieline.spec.success import InSuccess
 from tieline.spec.webhooks import ResourceWebhook, Webhooks
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -146,10 +147,16 @@ class Errors(Declared):
 
     message: tuple[Path, ...] | Path = ()
     """Where the text is in an error answer; several addresses are tried in order."""
-    in_success: Path | None = None
-    """An address that is only there when a 2xx answer means failure, such as `error` or `errors`."""
-    throttled: tuple[str, ...] = ()
-    """Words in an error's text that mean `too many requests`, whatever the status."""
+    in_success: InSuccess | None = None
+    """When an answer of 2xx means failure: an address that is filled then, such as `error`; `{at: success, equals: false}`;
+    `{at: code, not: [0, OK]}`; or a list of them. A write so answered is refused, a read fails. A call's own `in_success` wins."""
+    throttled: tuple[int | str, ...] = ()
+    """Statuses, or words in an error's text, that mean `too many requests`: nothing leaves for the system for a while, and no attempt is
+    spent. 420, 429, 430, 477, 509 and 529 mean so unless stated. In the results of a batch too."""
+    passing: tuple[int | str, ...] = ()
+    """Statuses, or words in an error's text, that mean a refusal that passes by itself, such as a lock: `[423, UNABLE_TO_LOCK_ROW]`. Only that
+    record is tried again, as `retry` says; refused in three runs, it is parked. 423 means so unless stated, and so does any 4xx but 401 that
+    comes with `Retry-After`. In the results of a batch too."""
 
 
 FORMATTED: Final = ("string", "any")
@@ -231,6 +238,8 @@ class Request(Declared):
     """Further headers; variables are filled in."""
     cost: PositiveInt = 1
     """What the call takes from the limits."""
+    in_success: InSuccess | None = None
+    """When an answer of 2xx to this call means failure, instead of what `errors` says; `[]`: never."""
 
 
 class Listing(Request):
@@ -360,7 +369,7 @@ class Write(Request):
     id: IdFrom = IdFrom.model_construct()
     """Where the answer holds the id; without it, the record's own id field is taken from the answer, then from what was sent."""
     record: Path = ""
-    """Where the answer holds the record as stored."""
+    """Where the answer holds the record as stored. An answer that has none there is no success: whether it was done is looked for."""
     already: tuple[int | str, ...] = ()
     """Statuses, or words in an error's text, that mean `it is so already`: success, and the record is looked up."""
     gone: tuple[int, ...] = (404, 410)
@@ -407,17 +416,45 @@ class Upsert(Write):
     """The field by which the vendor knows the record; `{FIELD}` may stand in the path."""
 
 
+class BatchErrors(Declared):
+    """Where the answer to a batch lists what it refused, apart from what it did."""
+
+    records: Path
+    """Where the list of errors is, such as `errors`."""
+    by: Literal["id", "index", "member"] = "id"
+    """Errors carry the value of `key`, or the record's `index` in the batch, or are members of an object that are named by it."""
+    key: Path = ""
+    """With `by: id`: the address, in an error, of the value that names the record, such as `context.email[0]`."""
+    field: str = ""
+    """With `by: id` and `member`: the field that was sent and is repeated there; the record's id when empty."""
+    index: Path = ""
+    """With `by: index`: the address, in an error, of the record's place in the batch, such as `failedElementNumber`."""
+    first: Literal[0, 1] = 0
+    """The index of the first record."""
+    status: Path = ""
+    """Address of the status in an error."""
+    error: tuple[Path, ...] | Path = ()
+    """Address of the error's text in an error."""
+
+
 class BatchResults(Declared):
     """How the answer tells what became of each record."""
 
-    records: Path = ""
-    """Where the list of results is."""
-    by: Literal["position", "id"] = "position"
-    """Results are in the order of what was sent, or carry the value of `key`."""
+    records: tuple[Path, ...] | Path = ""
+    """Where the list of results is; several addresses where there are several lists, such as `[new_members, updated_members]`."""
+    by: Literal["position", "id", "index", "member"] = "position"
+    """Results are in the order of what was sent; carry the value of `key`; carry the record's place under `index`; or are members of an object
+    that are named by what `field` says. By position there must be as many as records were sent, those under `errors` aside."""
     key: Path = ""
-    """With `by: id`: the address, in a result, of the value that names the record."""
+    """With `by: id`: the address, in a result, of the value that names the record. With `by: position` it must be that of the record."""
+    index: Path = ""
+    """With `by: index`: the address, in a result, of the record's place in the batch."""
+    first: Literal[0, 1] = 0
+    """The index of the first record."""
+    errors: tuple[BatchErrors, ...] | BatchErrors = ()
+    """Where errors are listed apart: `{records: errors, by: id, key: "context.email[0]", field: email, error: message}`."""
     field: str = ""
-    """With `by: id`: the field that was sent and that `key` repeats; the record's id when empty."""
+    """With `by: id`, `member` and `key`: the field that was sent and that is repeated; the record's id when empty."""
     status: Path = ""
     """Address of the status in a result."""
     ok: tuple[Any, ...] = ()

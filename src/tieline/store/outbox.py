@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from tieline.model.clock import MOST_WAIT_SECONDS
 from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database, Row, insert, marks, update_from
 
@@ -403,7 +404,7 @@ def next_due(db: Database, integration: int, now: float) -> float | None:
         f"SELECT min(due_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {_IS_OPEN}", (integration,)
     )
     due_at: float | None = rows[0][0]
-    return due_at if due_at is not None and due_at > now else None
+    return min(due_at, now + MOST_WAIT_SECONDS) if due_at is not None and due_at > now else None
 
 
 def on_their_way(db: Database, integration: int, first: int) -> tuple[int, float | None]:

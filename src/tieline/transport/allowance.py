@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from tieline.model.clock import MOST_WAIT_SECONDS
 from tieline.transport.limit_headers import Told
 from tieline.transport.pace import Pace, grow, lesson
 from tieline.transport.priority import WEIGHTS, Priority
@@ -26,7 +27,6 @@ _SHARED_GRANT_SECONDS: Final = 0.05
 _ACTIVE_SECONDS: Final = 2.0
 _GRACE_SECONDS: Final = 0.05
 _SHORT_SECONDS: Final = 10.0
-_MOST_PAUSE_SECONDS: Final = 31 * 86_400.0
 _FORGIVEN_SECONDS: Final = 60.0
 _REMEMBERED_SECONDS: Final = 3600.0
 _SET_BACK_SECONDS: Final = 1.0
@@ -179,9 +179,9 @@ def pause(
     A pause is obeyed as told, up to 31 days: past that it is taken for a mistake, and `notes` says so.
     """
     touch(state, now)
-    if seconds > _MOST_PAUSE_SECONDS:
+    if seconds > MOST_WAIT_SECONDS:
         state.notes[f"told to wait for {seconds / 86_400.0:,.0f} days; one call asks again after 31"] = now
-        seconds = _MOST_PAUSE_SECONDS
+        seconds = MOST_WAIT_SECONDS
     until = now + seconds
     if state.pause is None or state.pause.until < until:
         state.pause = Closed(until, why)
@@ -196,6 +196,7 @@ def touch(state: Allowance, now: float) -> None:
     if back > _SET_BACK_SECONDS:
         _shift(state, -back)
     state.seen_at = now if back > _SET_BACK_SECONDS else max(now, state.seen_at)
+    _heal(state, now)
     if state.pause is not None and state.pause.until <= now:
         state.pause = None
     state.waits = {priority: closed for priority, closed in state.waits.items() if closed.until > now}
@@ -229,10 +230,26 @@ def count_in_words(requests: float, per: float) -> str:
 
 def moment_in_words(at: float) -> str:
     """Return a time as people read it, in UTC."""
-    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return dt.datetime.fromtimestamp(min(max(at, 0.0), 253_402_300_799.0), dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 # -- details
+
+
+def _heal(state: Allowance, now: float) -> None:
+    """Believe no time that is further away than any wait: an earlier version, or a clock that was ahead, may have left one."""
+    latest = now + MOST_WAIT_SECONDS
+    if state.pause is not None and state.pause.until > latest:
+        state.pause = Closed(latest, state.pause.why)
+    for priority, closed in state.waits.items():
+        if closed.until > latest:
+            state.waits[priority] = Closed(latest, closed.why)
+    for key, turn in state.next.items():
+        if turn > latest:
+            state.next[key] = now
+    for left in state.told.values():
+        if left.reset_at is not None and left.reset_at > latest:
+            left.reset_at = latest
 
 
 def _grow_strict(state: Allowance) -> bool:

@@ -19,6 +19,7 @@ from tieline.model.errors import (
     Forbidden,
     NotThere,
     OutcomeUnknown,
+    Passing,
     RateLimited,
     Rejected,
     RemoteError,
@@ -27,9 +28,11 @@ from tieline.model.errors import (
     Unauthorized,
     Unavailable,
     Undecodable,
+    Untold,
 )
 from tieline.spec.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
+from tieline.spec.success import Says, conditions
 from tieline.transport.breaker import Breaker, Outage
 from tieline.transport.budget import Budget, SharedAllowances
 from tieline.transport.classify import error_of
@@ -106,6 +109,7 @@ class Caller:
             concurrency=account.concurrency,
         )
         self.breaker = Breaker(account.name, account.breaker, account.concurrency, clock, known=outage, save=save_outage)
+        self._in_success = conditions(account.errors.in_success)
         self._headers = {**account.headers, **account.secret_headers}
         self.renew: Callable[[], Account] = lambda: self.account
         """Called when credentials are refused: returns the account as its references are now. May raise `TielineError`."""
@@ -130,15 +134,17 @@ class Caller:
         once: bool = False,
         patient: bool = True,
         purpose: Purpose = UNKNOWN,
+        in_success: tuple[Says, ...] | None = None,
     ) -> HttpResponse:
         """Send a call that changes nothing; passing failures are tried again, unless `once`. Statuses in `accept` are answers, not errors.
 
-        One that is not `patient` does not wait for a system that is down. Raises `RemoteError`.
+        One that is not `patient` does not wait for a system that is down. `in_success` says when 2xx is a failure, if this call has a way of
+        its own. Raises `RemoteError`.
         """
         attempt, turned_away, retries = 0, 0, READ_RETRIES.get()
         while True:
             attempt += 1
-            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, purpose, at_once=once)
+            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, purpose, in_success, at_once=once)
             if error is None and response is not None:
                 return response
             assert error is not None
@@ -148,11 +154,13 @@ class Caller:
                 attempt, turned_away = attempt - 1, turned_away + 1
                 await self.breaker.until_it_may_pass()
                 continue
-            if once or not isinstance(error, TRANSIENT) or attempt >= retries.attempts or self.breaker.is_open_for_long:
+            passing = isinstance(error, Passing) and (error.retry_after or 0.0) <= MOST_WAIT_SECONDS
+            if once or not (passing or isinstance(error, TRANSIENT)) or attempt >= retries.attempts or self.breaker.is_open_for_long:
                 if error.next_step == type(error).next_step:  # of a write, that is
                     error.next_step = _READ_NEXT.get(type(error), error.next_step)
                 raise error
-            await self._clock.sleep(wait_seconds(attempt, retries, self._clock.random()))
+            told = (error.retry_after or 0.0) if isinstance(error, Passing) else 0.0
+            await self._clock.sleep(max(told, wait_seconds(attempt, retries, self._clock.random())))
 
     async def write(
         self,
@@ -163,9 +171,10 @@ class Caller:
         cost: int,
         attempt: int,
         purpose: Purpose = UNKNOWN,
+        in_success: tuple[Says, ...] | None = None,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
-        """Send a call that changes something, once; return (answer, error, id of the journaled call)."""
-        return await self._send(method, url, headers, body, cost, attempt, (), purpose, writes=True)
+        """Send a call that changes something, once; return (answer, error, id of the journaled call). `in_success` as for `read`."""
+        return await self._send(method, url, headers, body, cost, attempt, (), purpose, in_success, writes=True)
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""
@@ -181,6 +190,7 @@ class Caller:
         attempt: int,
         accept: tuple[int, ...],
         purpose: Purpose,
+        in_success: tuple[Says, ...] | None,
         *,
         at_once: bool = False,
         writes: bool = False,
@@ -194,7 +204,9 @@ class Caller:
         request = self._request(method, url, headers, body)
         throttled, budget, clock, renewed = 0, self.budget, self._clock, False
         while True:
-            response, error, call, sent_at = await self._try(request, cost, attempt, accept, purpose, at_once=at_once, writes=writes)
+            response, error, call, sent_at = await self._try(
+                request, cost, attempt, accept, purpose, in_success, at_once=at_once, writes=writes
+            )
             if isinstance(error, Unauthorized) and not renewed:
                 renewed = True  # once: what is refused again is refused
                 if self._have_changed(account):
@@ -236,7 +248,16 @@ class Caller:
         return _credentials(self.account) != _credentials(refused)
 
     async def _try(
-        self, request: HttpRequest, cost: int, attempt: int, accept: tuple[int, ...], purpose: Purpose, *, at_once: bool, writes: bool
+        self,
+        request: HttpRequest,
+        cost: int,
+        attempt: int,
+        accept: tuple[int, ...],
+        purpose: Purpose,
+        in_success: tuple[Says, ...] | None,
+        *,
+        at_once: bool,
+        writes: bool,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None, float]:
         """Send once, when breaker and budget allow it, and note what came of it; return when it left as well.
 
@@ -269,7 +290,10 @@ class Caller:
                 self._note(request, None, "cancelled", None, at, clock.monotonic() - started, waited, attempt, purpose)
                 raise
             else:
-                error = None if response.status in accept else self._error_of(response, at)
+                checks = self._in_success if in_success is None else in_success
+                error = None if response.status in accept else self._error_of(response, at, checks)
+                if not writes and isinstance(error, Untold):
+                    error = None  # of a read, what it has is what counts
             why = ""
             if error is not None:
                 why = account.mask(str(error))
@@ -277,7 +301,7 @@ class Caller:
                 error.text = account.mask(error.text)
             seconds, kind = clock.monotonic() - started, error.kind if error is not None else None
             judged = True
-            if isinstance(error, TRANSIENT):
+            if isinstance(error, TRANSIENT) and not isinstance(error, Untold):
                 breaker.failed(why, probe=probe)
             else:
                 breaker.answered()
@@ -294,14 +318,14 @@ class Caller:
             self.amend(response.call, error.kind, self.account.keeping.said(response.request, response, response.resource, failed=True))
         return error
 
-    def _error_of(self, response: HttpResponse, now: float) -> RemoteError | None:
+    def _error_of(self, response: HttpResponse, now: float, in_success: tuple[Says, ...]) -> RemoteError | None:
         errors = self.account.errors
-        error = error_of(response, errors, now)
+        error = error_of(response, errors, now, in_success)
         if error is None:
             return None
         # Once more, of what may be shown: its words are cut, and a secret that the answer echoes must not be cut in half.
         body = self.account.keeping.excerpt(response.body.decode("utf-8", "replace"), _MOST_JUDGED)
-        return error_of(msgspec.structs.replace(response, body=body.encode()), errors, now) or error
+        return error_of(msgspec.structs.replace(response, body=body.encode()), errors, now, in_success) or error
 
     def _note(
         self, request: HttpRequest, response: HttpResponse | None, failure: str | None, error: RemoteError | None,

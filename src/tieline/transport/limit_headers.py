@@ -8,13 +8,12 @@
 | `X-RateLimit-Limit`, `-Remaining`, `-Reset`; `X-Rate-Limit-…` | a habit of many; reset in seconds, or as a time                   |
 | whatever `limit_headers` declares                           | the connector                                                       |
 
-What can't be read says nothing: a header never makes a call fail. How long a header may make us wait is bounded (`MOST_RESET_SECONDS`).
+What can't be read says nothing: a header never makes a call fail. Waits are read in one place (`transport.waits`), and how long a header may
+make us wait is bounded (`MOST_RESET_SECONDS`).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import email.utils
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -22,12 +21,18 @@ from typing import Final
 
 import msgspec
 
+from tieline.model.clock import MOST_WAIT_SECONDS
 from tieline.spec.connectors import LimitHeaders
+from tieline.transport.waits import in_milliseconds, wait_told
 
 MOST_RESET_SECONDS: Final = 86_400.0
 """The longest wait that is taken from a header other than Retry-After; past it one call asks again."""
-_EPOCH_FROM: Final = 1e9
-_EPOCH_MS_FROM: Final = 1e11
+_MOST_COUNT: Final = 1e12
+"""No limit takes more, and none has more left."""
+_MOST_COST: Final = 10_000.0
+"""No call takes more of a limit: a header that says so is not believed."""
+_LEAST_WINDOW: Final = 0.001
+_PAIR: Final = re.compile(r"([^=/;,\s]+)=(\d+)/(\d+)", re.ASCII)
 _ITEM: Final = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^";,=\s]+))\s*((?:;[^,;"]*(?:"[^"]*"[^,;"]*)?)*)\s*(?:,|$)')
 _FAMILIES: Final = ("RateLimit", "X-RateLimit", "X-Rate-Limit")
 
@@ -71,7 +76,7 @@ def read_limits(headers: Mapping[str, str], declared: Sequence[LimitHeaders], no
         if heard is not None:
             limits.append(heard)
         backoff = _larger(backoff, _wait(headers, own.backoff, now))
-        cost = _larger(cost, _number(headers.get(own.cost, "")) if own.cost else None)
+        cost = _larger(cost, _within(_number(headers.get(own.cost, "")), 0.0, _MOST_COST) if own.cost else None)
     fields = headers.get("RateLimit")
     if fields is not None:
         limits += _structured(fields, headers.get("RateLimit-Policy") or "")
@@ -99,9 +104,12 @@ def reset_wait(heard: Heard) -> float | None:
 
 def _declared(headers: Mapping[str, str], own: LimitHeaders, now: float) -> Told | None:
     limit, remaining = (_number(headers.get(name, "")) if name else None for name in (own.limit, own.remaining))
+    limit = _limit(limit)
     if own.used:
-        used, _, whole = headers.get(own.used, "").partition("/")
-        limit = _number(whole) if whole else limit
+        text = headers.get(own.used, "")
+        pair = _PAIR.search(text)  # `api-usage=18/5000`, of several in one header the first
+        used, _, whole = (f"{pair[2]}/{pair[3]}" if pair is not None else text).partition("/")
+        limit = _limit(_number(whole)) if whole else limit
         taken = _number(used)
         if taken is not None and limit is not None:
             remaining = max(0.0, limit - taken)
@@ -114,9 +122,9 @@ def _declared(headers: Mapping[str, str], own: LimitHeaders, now: float) -> Told
 
 def _triple(headers: Mapping[str, str], family: str, remaining: str, now: float) -> Told:
     quota = headers.get(f"{family}-Limit", "")
-    limit, per = _number(quota.partition(",")[0].partition(";")[0]), None
-    if window := re.search(r";\s*w=(\d+)", quota):
-        per = float(window[1]) or None
+    limit, per = _limit(_number(quota.partition(",")[0].partition(";")[0])), None
+    if window := re.search(r";\s*w=(\d+)", quota, re.ASCII):
+        per = _window(_number(window[1]))
     reset, capped = _capped(_wait(headers, f"{family}-Reset", now))
     return Told(family, limit, per, _number(remaining.partition(",")[0].partition(";")[0]), reset, capped)
 
@@ -125,21 +133,20 @@ def _structured(fields: str, policy: str) -> list[Told]:
     if "limit=" in fields and "remaining=" in fields:  # draft 07: one dictionary
         said = dict(part.strip().partition("=")[::2] for part in fields.split(","))
         reset, capped = _capped(_number(said.get("reset", "")))
-        windows = [float(w) for w in re.findall(r";\s*w=(\d+)", policy)]
-        return [
-            Told("RateLimit", _number(said["limit"]), windows[0] if len(windows) == 1 else None, _number(said["remaining"]), reset, capped)
-        ]
+        windows = [_window(_number(w)) for w in re.findall(r";\s*w=(\d+)", policy, re.ASCII)]
+        limit, remaining = _limit(_number(said.get("limit", ""))), _number(said.get("remaining", ""))
+        return [Told("RateLimit", limit, windows[0] if len(windows) == 1 else None, remaining, reset, capped)]
     policies = {name: given for name, given in _items(policy) if given.get("qu", '"requests"').strip('"') == "requests"}
     counted = {name: given for name, given in _items(policy) if name not in policies}
     found = []
     left = {name: given for name, given in _items(fields) if name not in counted}
     for name in {**policies, **left}:
         quota, state = policies.get(name, {}), left.get(name, {})
-        limit, per = _number(quota.get("q", "")), _number(quota.get("w", ""))
-        if limit is None and not name.strip("0123456789") and name in policies:
-            limit = float(name)  # draft 07: `100;w=60`
+        limit, per = _limit(_number(quota.get("q", ""))), _window(_number(quota.get("w", "")))
+        if limit is None and name in policies:
+            limit = _limit(_number(name))  # draft 07: `100;w=60`
         reset, capped = _capped(_number(state.get("t", "")))
-        found.append(Told(name, limit, per or None, _number(state.get("r", "")), reset, capped))
+        found.append(Told(name, limit, per, _number(state.get("r", "")), reset, capped))
     return found
 
 
@@ -158,46 +165,35 @@ def _items(text: str) -> list[tuple[str, dict[str, str]]]:
 
 
 def _number(text: str) -> float | None:
+    """Return a count, never more than any limit has; None for what is none, is not finite or is below 0."""
     try:
         value = float(text.strip())
     except ValueError:
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return min(value, _MOST_COUNT) if math.isfinite(value) and value >= 0 else None
+
+
+def _limit(value: float | None) -> float | None:
+    """Return what a window takes: nothing less than one call, because no pace follows from that; 0 says that nothing may be called."""
+    return value if value is None or value == 0 or value >= 1 else None
+
+
+def _window(value: float | None) -> float | None:
+    return _within(value, _LEAST_WINDOW, MOST_WAIT_SECONDS)
+
+
+def _within(value: float | None, least: float, most: float) -> float | None:
+    return value if value is not None and least <= value <= most else None
 
 
 def _wait(headers: Mapping[str, str], name: str | None, now: float) -> float | None:
-    """Return a header's wait in seconds: given as such, as seconds or milliseconds since 1970, or as a date."""
+    """Return a header's wait in seconds, in whatever way it is given; of several, the first."""
     text = (headers.get(name) or "").strip() if name else ""
-    if not text:
+    if not text or not name:
         return None
-    value = _number(text.partition(",")[0].partition(";")[0])
-    if value is not None and value < _EPOCH_FROM:
-        return value
-    if value is None:
-        moment = _moment(text)
-        if moment is None:
-            return None
-        value = moment
-    elif value >= _EPOCH_MS_FROM:
-        value /= 1000.0
-    there = _moment(headers.get("Date") or "")
-    return max(0.0, value - (there if there is not None else now))
-
-
-def _moment(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        try:
-            moment = dt.datetime.fromisoformat(text)
-        except ValueError:
-            return None
-    try:
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)).timestamp()
-    except (OverflowError, OSError):
-        return None
+    date, exact = headers.get("Date") or "", in_milliseconds(name)
+    wait = wait_told(text, now, date, milliseconds=exact)
+    return wait if wait is not None else wait_told(text.partition(",")[0].partition(";")[0], now, date, milliseconds=exact)
 
 
 def _capped(wait: float | None) -> tuple[float | None, bool]:

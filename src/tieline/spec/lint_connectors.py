@@ -27,6 +27,7 @@ from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
 from tieline.spec.lint_reading import lint_find, lint_listing, reading_gaps, texts_in
+from tieline.spec.lint_success import lint_results, lint_success
 from tieline.spec.lint_tombstones import lint_tombstone
 from tieline.spec.lint_webhooks import lint_webhooks
 from tieline.spec.lists import Ceiling, ChangedSince
@@ -56,6 +57,7 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
     if connector.idempotency is not None:
         judge.header(("idempotency", "header"), connector.idempotency.header)
     lint_webhooks(found, connector, judge.header)
+    lint_success(found, ("errors", "in_success"), connector.errors.in_success)
     lint_limits(found, connector.limits)
     lint_limit_headers(found, connector.limit_headers)
     judge.unused()
@@ -360,12 +362,14 @@ class _Judge:
             self._found.error((*at, "results", "key"), "is missing: which value in a result names the record?", hint)
         if results.field:
             self._has((*at, "results", "field"), results.field, fields)
+        lint_results(self._found, (*at, "results"), results)
 
     # -- calls
 
     def request(self, at: Keys, request: Request, names: frozenset[str]) -> None:
         """Judge a call; `names` are what it can fill in besides variables. None when fields are judged elsewhere."""
         lint_costs(self._found, at, request.cost, self._connector.limits)
+        lint_success(self._found, (*at, "in_success"), request.in_success)
         if "://" in request.path:
             self._found.error((*at, "path"), "is an address, not a path", "the address is in `environments`; begin with `/`")
         elif request.path and request.path[0] not in "/?{":

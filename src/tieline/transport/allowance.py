@@ -179,7 +179,7 @@ def pause(
     A pause is obeyed as told, up to 31 days: past that it is taken for a mistake, and `notes` says so.
     """
     touch(state, now)
-    if seconds > MOST_WAIT_SECONDS:
+    if seconds >= MOST_WAIT_SECONDS:
         state.notes[f"told to wait for {seconds / 86_400.0:,.0f} days; one call asks again after 31"] = now
         seconds = MOST_WAIT_SECONDS
     until = now + seconds

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from tieline.model.errors import (
     CircuitOpen,
     Forbidden,
+    Garbled,
     Incomplete,
     NotThere,
     OutcomeUnknown,
@@ -79,7 +80,8 @@ FAILURES: Final = (
     Failure(NotThere, "404, 410", _ENDS, Reaction.FIND_AGAIN),
     Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN),
     Failure(Rejected, "any other 4xx, 3xx, and 2xx that says so (`in_success`)", _ENDS, Reaction.PARK),
-    Failure(Undecodable, "2xx that is not JSON, too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST),
+    Failure(Garbled, "2xx that is cut off, or a page of a proxy or a log-in", _AGAIN, Reaction.LOOK_FIRST),
+    Failure(Undecodable, "2xx that is too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST),
     Failure(Incomplete, "a list of which fewer came than there are", _ENDS, Reaction.LOOK_FIRST),
     Failure(Unsettled, "a list that changed each time it was read", "the next run reads it again", Reaction.LOOK_FIRST),
 )

@@ -69,6 +69,8 @@ class CompiledIntegration:
         self.where = where
         self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
         self.when = compile_when(spec.when) if spec.when else None
+        self.leaves = spec.otherwise != "ignore" and self.when is not None
+        """A record for which `when` does not hold any more is deleted or changed in the destination."""
         self.check: Callable[[Values, bool], list[Problem]] = compile_check(target.fields, self.mapping.writes)
         watched = {*self.mapping.reads, *(self.when.reads if self.when else ()), *spec.matched.values(), *also}
         self.watched = tuple(sorted(watched))
@@ -116,6 +118,7 @@ class CompiledIntegration:
                     spec.when,
                     {target: _declared(by) for target, by in spec.match.items()},
                     functions_text,
+                    *([_declared(spec.otherwise)] if self.leaves else ()),  # what has left before is looked at again
                 ]
             )
         ).hexdigest()[:16]

@@ -1,20 +1,22 @@
-"""Records that are gone from the source: noted while it is read, carried out once all of it is, under the brake."""
+"""Records that are gone from the source, or for which `when` does not hold any more: noted while it is read, carried out once all of it is, under the brake."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
 from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger
-from tieline.engine.page import SET_ASIDE, Page, delivery_of
+from tieline.engine.page import SET_ASIDE, Change, Page, delivery_of
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Values, decode_json, encode_json
-from tieline.spec.integrations import Archive
+from tieline.spec.integrations import Archive, Setting
 from tieline.store import journal, links, outbox
+from tieline.store.links import Link
 from tieline.store.outbox import Delivery
+from tieline.sync.decide import changed_fields
 
 Guard = Callable[[Delivery], None]
 """Looks at each decision before its commit; raises `SafetyStop` to refuse it."""
@@ -38,12 +40,31 @@ class Deletions:
         self._take_images = take_images
         self._gone: dict[str, None] = {}
         """Records that were deleted in the source and may have a counterpart, in order."""
+        self._leaving: dict[str, Change] = {}
+        """Those of them that are still there, and for which `when` does not hold any more."""
         self.braked: Braked | None = None
 
     def are_back(self, source_ids: Collection[str]) -> None:
         """Forget the deletions of records that are there again."""
         for source_id in source_ids & self._gone.keys() if self._gone else ():
             del self._gone[source_id]
+            self._leaving.pop(source_id, None)
+
+    def leaves(self, change: Change) -> bool:
+        """Note a record for which `when` does not hold any more, if anything follows from it in the destination."""
+        link, policy = change.link, self._job.spec.otherwise
+        assert link is not None
+        if link.verdict == "deleted":  # its deletion is on its way
+            return link.target_id is not None
+        on_its_way = link.verdict in ("queued", "unknown")
+        if link.target_id is None and not on_its_way:
+            return False
+        if isinstance(policy, Setting) and not on_its_way:
+            agreed = decode_json(link.target_shadow) if link.target_shadow else {}
+            if not changed_fields(policy.set, agreed):
+                return False
+        self._gone[change.source_id], self._leaving[change.source_id] = None, change
+        return True
 
     async def take(self, source_ids: Sequence[str], *, repeated: bool = False) -> None:
         """Note records that the source says are gone; with `repeated`, most of them were noted in this run already."""
@@ -91,19 +112,23 @@ class Deletions:
             allowed = ledger.event(None, "deletions allowed by hand", deletions=number, allowed=most, brake=usual)
             await ledger.commit(lambda connection: journal.note(connection, [allowed]))
         self._gone = {}
+        leaving, self._leaving = self._leaving, {}
         for start in range(0, number, _DELETIONS_TOGETHER):
             last = start + _DELETIONS_TOGETHER >= number
-            await self._settle(gone[start : start + _DELETIONS_TOGETHER], cursor if last else None, heard if last else None)
+            await self._settle(gone[start : start + _DELETIONS_TOGETHER], leaving, cursor if last else None, heard if last else None)
         if not gone and (cursor is not None or heard is not None):
-            await self._settle([], cursor, heard)
+            await self._settle([], {}, cursor, heard)
 
-    async def _settle(self, source_ids: Sequence[str], cursor: str | None, heard: int | None) -> None:
-        ledger, policy = self._ledger, self._job.spec.deletes
+    async def _settle(self, source_ids: Sequence[str], leaving: Mapping[str, Change], cursor: str | None, heard: int | None) -> None:
+        ledger, spec = self._ledger, self._job.spec
         page, now = Page(), ledger.clock.now()
         page.heard = heard
         known = links.of_sources(ledger.db, ledger.integration, source_ids) if source_ids else {}
-        ledger.counts.read += len(known)
+        ledger.counts.read += len(known) - sum(source_id in leaving for source_id in known)  # those were counted when they were read
         for link in known.values():
+            change = leaving.get(link.source_id)
+            policy = spec.deletes if change is None else spec.otherwise
+            fields = policy.archive if isinstance(policy, Archive) else policy.set if isinstance(policy, Setting) else None
             agreed: Values = decode_json(link.target_shadow) if link.target_shadow else {}
             target_id = link.target_id
             if link.verdict == "queued" or target_id is None:
@@ -112,11 +137,11 @@ class Deletions:
                         agreed |= earlier.fields
                         # A creation whose answer was lost may have been found already, though nothing is confirmed yet.
                         target_id = target_id or earlier.target_id
-            if isinstance(policy, Archive):
+            if fields is not None:
                 values = (
-                    {**self._as_kept(link.source_id, agreed), **policy.archive}
+                    {**self._as_kept(link.source_id, agreed), **fields}
                     if self._job.target.whole_update
-                    else self._job.whole_lists(policy.archive, agreed)
+                    else self._job.whole_lists(fields, agreed)
                 )
                 delivery = delivery_of(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
             else:
@@ -128,7 +153,13 @@ class Deletions:
                 self._guard(delivery)
             page.deliveries.append(delivery)
             page.reopened.append(link.source_id)
-            page.gone.append(link.source_id)
+            if change is not None:
+                page.events.append(ledger.event(link.source_id, "left", when=spec.when))
+            if change is not None and fields is not None:  # it keeps its counterpart: when the condition returns, that is updated
+                delivery.source, delivery.match_key = change.record, link.match_key
+                page.links.append(Link(link.source_id, link.target_id, link.match_key, change.shadow, None, "queued"))
+            else:
+                page.gone.append(link.source_id)
         await self._take_images(page.deliveries)
         self._sender.expect([delivery.source_id for delivery in page.deliveries])
         await ledger.commit(page.unit(ledger, now, cursor))

@@ -156,7 +156,7 @@ class OneWayPass(Pass):
         since = msgspec.json.decode(self._state.cursor, type=Since) if self._state.cursor else None
         if wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping:
             since = anew(since)
-        deletes = job.spec.deletes != "ignore"
+        deletes = job.spec.deletes != "ignore" or job.leaves
         self._pipeline.look_again = since is None or since.mark is None
         left = wanted.limit
         last_since: Since | None = None
@@ -219,7 +219,7 @@ class OneWayPass(Pass):
     async def _take_hints(self) -> int | None:
         """Take what webhooks have told of, where it is so; return up to where the inbox is taken up once deletions are settled, if there are any."""
         ledger, source, resource = self._ledger, self._source, self._job.source_resource
-        deleted, upto = False, None
+        deleted, upto = self._job.leaves, None
         for portion in self._hints.portions():
             await self._pipeline.settle()
             there = self._there([hint.id for hint in portion.hints])
@@ -251,10 +251,12 @@ class OneWayPass(Pass):
             if record is None:
                 raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
             await self._pipeline.take([record], [source.id_of(job.source_resource, record)])
+            await self._pipeline.settle_deletions(None)
             return
         async for page in source.read(job.source_resource, None):
             if id in page.ids:
                 await self._pipeline.take([page.records[page.ids.index(id)]], [id])
+                await self._pipeline.settle_deletions(None)
                 return
         raise TielineError(f"{job.spec.source} has no record {id}", next_step="check the id")
 

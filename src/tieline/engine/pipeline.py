@@ -138,6 +138,8 @@ class Pipeline:
             except MappingError as error:
                 self._park(page, change, "when", str(error), problem="when")
                 continue
+            if not moves and job.leaves and link is not None and self._deletions.leaves(change):
+                continue
             if not moves:
                 page.filtered += 1
                 if link is not None and link.verdict == "unknown" and link.target_id is None:
@@ -217,7 +219,7 @@ class Pipeline:
 
     def _moves(self, record: Record, shadow: bytes, link: Link | None) -> bool:
         assert self._job.when is not None
-        if link is None:
+        if link is None or self._job.leaves:
             return self._job.when(record, None)
         if link.verdict == "ignored" and link.source_shadow == shadow:
             return self._job.when(record, None)

@@ -368,6 +368,8 @@ class _Sweep:
             return _MEANT[link.verdict]
         if job.when is None:
             return None
+        if job.leaves:
+            return None if job.when(record, None) else _MEANT["filtered"]
         if not self._mapped and (same or link.target_id is not None):
             moves = link.target_id is not None or job.when(record, None)
         else:

@@ -190,6 +190,13 @@ class Archive(Declared):
     """The fields that are set, by address."""
 
 
+class Setting(Declared):
+    """What is written once a record's condition does not hold any more."""
+
+    set: dict[str, Any]
+    """The fields that are set, by address: `{status: unsubscribed}`."""
+
+
 class TwoWayDeletes(Declared):
     """What deletions do in a two-way integration."""
 
@@ -217,6 +224,10 @@ def _deletes_kind(value: Any) -> str:
     return "archive" if isinstance(value, dict | Archive) else "word"
 
 
+def _otherwise_kind(value: Any) -> str:
+    return "set" if isinstance(value, dict | Setting) else "word"
+
+
 class Integration(Declared):
     """What must move from one resource to another."""
 
@@ -234,6 +245,13 @@ class Integration(Declared):
     """How old a change may be before it has arrived; `status` and its exit code hold us to it."""
     when: str | None = None
     """Which changes move: an expression over `new` and `old`, with `became(FIELD, VALUE)` and `changed(FIELD)`. All, without it."""
+    otherwise: Annotated[
+        Annotated[Literal["ignore", "delete"], Tag("word")] | Annotated[Setting, Tag("set")],
+        Discriminator(_otherwise_kind),
+    ] = "ignore"
+    """With `when`: what happens in the destination once it does not hold any more for a record that has its counterpart: nothing, it is deleted
+    (and made again when the condition returns), or fields of it are set, such as `{set: {status: unsubscribed}}` (and it is updated when the
+    condition returns). Counted with the deletions, under `brakes: {deletes: N}`."""
     start: Literal["existing", "now"] = "existing"
     """At the first run, what is there counts as changed (`existing`), or is only noted (`now`)."""
     match: dict[str, MatchBy] = {}

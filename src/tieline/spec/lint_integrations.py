@@ -5,13 +5,14 @@ What only a two-way integration is asked, and may say, is judged in `lint_two_wa
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
-from tieline.spec.integrations import Archive, Integration, MatchKey, TwoWayDeletes
+from tieline.spec.integrations import Archive, Integration, MatchKey, Rule, Setting, TwoWayDeletes
 from tieline.spec.lint_connectors import gaps
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.reader import Project
@@ -121,6 +122,7 @@ def _target(found: Findings, integration: Integration, target: Resource) -> None
         found.warning(("to",), f"changes to a record that is in `{to}` already can't be sent", hint)
     fields = Fields(target)
     _match(found, integration, target, fields)
+    _otherwise(found, integration, target)
     if not isinstance(integration.deletes, TwoWayDeletes):
         deletion(found, ("deletes",), integration.deletes, to, target)
     by = target.upsert.by if target.upsert is not None and target.create is None else None
@@ -173,20 +175,46 @@ def creates(resource: Resource) -> bool:
     return any((resource.create, resource.upsert, resource.batch.create, resource.batch.upsert))
 
 
-def deletion(found: Findings, keys: tuple[Key, ...], policy: str | Archive, place: str, resource: Resource) -> None:
+def _otherwise(found: Findings, integration: Integration, target: Resource) -> None:
+    policy = integration.otherwise
+    if policy == "ignore":
+        return
+    if integration.when is None:
+        found.error(
+            ("otherwise",), "is about records for which `when` does not hold any more, and there is no `when`", "add one, or take it out"
+        )
+    elif words := sorted(set(_OF_CHANGES.findall(integration.when))):
+        message = f"needs a condition over what a record says now, and `{words[0].strip('( .')}` is about its change"
+        found.error(("otherwise",), message, "such as `when: new.status == 'active'`")
+    if isinstance(policy, Setting):
+        deletion(found, ("otherwise",), Archive(archive=policy.set), integration.target, target, key="set")
+        mapped = {address for address, rule in integration.map.items() if not (isinstance(rule, Rule) and rule.only == "create")}
+        for address in policy.set:
+            if address not in mapped:
+                hint = "map it too, so that it is written again"
+                found.warning(("otherwise", "set", address), "no rule writes it: it stays so when the condition returns", hint)
+    else:
+        deletion(found, ("otherwise",), policy, integration.target, target)
+
+
+_OF_CHANGES: Final = re.compile(r"\b(?:old\b|changed\s*\(|became\s*\()")
+
+
+def deletion(found: Findings, keys: tuple[Key, ...], policy: str | Archive, place: str, resource: Resource, key: str = "archive") -> None:
     """Complain of what a deletion on the other side can't do in a resource."""
     if policy == "delete" and resource.delete is None and resource.batch.delete is None:
-        key = keys[-1]
-        hint = f"declare `delete` in the connector, or write `{key}: ignore` or `{key}: {{archive: {{FIELD: VALUE}}}}`"
+        name = keys[-1]
+        change = "set" if name == "otherwise" else "archive"
+        hint = f"declare `delete` in the connector, or write `{name}: ignore` or `{name}: {{{change}: {{FIELD: VALUE}}}}`"
         found.error(keys, f"nothing can be deleted in `{place}`", hint)
     if isinstance(policy, Archive):
         fields = Fields(resource)
         if not updates(resource):
             found.error(keys, f"nothing can be archived in `{place}`: it takes no updates", f"write `{keys[-1]}: ignore`")
         if not policy.archive:
-            found.error((*keys, "archive"), "no field is set", "such as `{archived: true}`")
+            found.error((*keys, key), "no field is set", "such as `{archived: true}`")
         for address in policy.archive:
-            inner = (*keys, "archive", address)
+            inner = (*keys, key, address)
             if problem := fields.problem(address):
                 found.error(inner, f"in `{place}` {problem[0]}", problem[1])
             elif (known := fields.at(address)) is not None and known[1].read_only:

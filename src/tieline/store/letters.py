@@ -15,7 +15,7 @@ import msgspec
 
 from tieline.store import outbox
 from tieline.store.database import Database
-from tieline.store.outbox import Delivery
+from tieline.store.outbox import IS_OPEN, Delivery
 
 STATES = ("dead", "held")
 SETTLED = "settled"
@@ -61,7 +61,7 @@ def groups(db: Database, integration: int, chosen: Chosen = ALL) -> list[Group]:
     where, parameters = _where(chosen)
     rows = db.read(
         f"""SELECT state, json_extract(CAST(reason AS TEXT), '$.kind', '$.field', '$.rule') AS said, count(*), min(accepted_at), min(id)
-            FROM delivery WHERE integration = ? AND state IN ('dead', 'held') {where} GROUP BY state, said ORDER BY 3 DESC, 5""",
+            FROM delivery WHERE integration = ? AND state IN ('dead', 'held') AND {IS_OPEN} {where} GROUP BY state, said ORDER BY 3 DESC, 5""",
         (integration, *parameters),
     )
     return [Group(row[0], *_said(row[1]), *row[2:]) for row in rows]
@@ -72,7 +72,7 @@ def count(db: Database, integration: int, chosen: Chosen = ALL) -> int:
     where, parameters = _where(chosen)
     return int(
         db.read(
-            f"SELECT count(*) FROM delivery WHERE integration = ? AND state IN ('dead', 'held') {where}",
+            f"SELECT count(*) FROM delivery WHERE integration = ? AND state IN ('dead', 'held') AND {IS_OPEN} {where}",
             (integration, *parameters),
         )[0][0]
     )
@@ -80,7 +80,10 @@ def count(db: Database, integration: int, chosen: Chosen = ALL) -> int:
 
 def newest(db: Database, integration: int) -> int:
     """Return the largest number of a dead letter, 0 without one."""
-    rows = [db.read("SELECT max(id) FROM delivery WHERE integration = ? AND state = ?", (integration, state))[0][0] for state in STATES]
+    rows = [
+        db.read(f"SELECT max(id) FROM delivery WHERE integration = ? AND state = ? AND {IS_OPEN}", (integration, state))[0][0]
+        for state in STATES
+    ]
     return max(row or 0 for row in rows)
 
 
@@ -92,7 +95,7 @@ def ids(db: Database, integration: int, chosen: Chosen = ALL, *, after: int = 0,
         [
             row[0]
             for row in db.read(
-                f"SELECT id FROM delivery WHERE integration = ? AND state = ? AND id > ? {where} ORDER BY id LIMIT ?",
+                f"SELECT id FROM delivery WHERE integration = ? AND state = ? AND {IS_OPEN} AND id > ? {where} ORDER BY id LIMIT ?",
                 (integration, state, after, *parameters, limit),
             )
         ]

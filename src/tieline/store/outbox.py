@@ -25,7 +25,7 @@ from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database, Row, insert, marks, update_from
 
 OPEN = ("owed", "unknown", "held", "dead")
-_IS_OPEN = "state IN ('owed', 'unknown', 'held', 'dead')"
+IS_OPEN = "state IN ('owed', 'unknown', 'held', 'dead')"
 """As `delivery_open` has it, word for word: only so the database knows that its few rows are enough."""
 
 
@@ -284,7 +284,7 @@ def open_of(db: Database, integration: int, states: Sequence[str] = OPEN, *, aft
     # A query for each state is a seek in the index; one for several would sort them all for each portion.
     found = (
         db.read(
-            f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND state = ? AND {_IS_OPEN} AND id > ? ORDER BY id LIMIT ?",
+            f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND state = ? AND {IS_OPEN} AND id > ? ORDER BY id LIMIT ?",
             (integration, state, after, limit),
         )
         for state in states
@@ -362,7 +362,7 @@ def get(db: Database, id: int) -> tuple[int, Delivery] | None:
 
 def get_many(db: Database, integration: int, ids: Sequence[int]) -> list[Delivery]:
     """Return deliveries of an integration by id; those that are there, in no order."""
-    rows = db.read(f"SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND id IN ({marks(len(ids))})", (integration, *ids))
+    rows = db.read(f"SELECT {_COLUMNS} FROM delivery WHERE +integration = ? AND id IN ({marks(len(ids))})", (integration, *ids))
     return [_make(row) for row in rows]
 
 
@@ -370,7 +370,7 @@ def count_states(db: Database, integration: int) -> dict[str, int]:
     """Return how many deliveries are in each open state."""
     return dict(
         db.read(
-            f"SELECT state, count(*) FROM delivery WHERE integration = ? AND {_IS_OPEN} GROUP BY state",
+            f"SELECT state, count(*) FROM delivery WHERE integration = ? AND {IS_OPEN} GROUP BY state",
             (integration,),
         )
     )
@@ -392,7 +392,7 @@ def oldest_owed(db: Database, integration: int) -> float | None:
     A later version of it that took its place makes it no younger.
     """
     rows = db.read(
-        f"SELECT min(coalesce(owed_since, accepted_at)) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {_IS_OPEN}",
+        f"SELECT min(coalesce(owed_since, accepted_at)) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {IS_OPEN}",
         (integration,),
     )
     return rows[0][0] if rows else None
@@ -400,9 +400,7 @@ def oldest_owed(db: Database, integration: int) -> float | None:
 
 def next_due(db: Database, integration: int, now: float) -> float | None:
     """Return when the first of what is owed may be tried again; None when that is past, or nothing is owed."""
-    rows = db.read(
-        f"SELECT min(due_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {_IS_OPEN}", (integration,)
-    )
+    rows = db.read(f"SELECT min(due_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {IS_OPEN}", (integration,))
     due_at: float | None = rows[0][0]
     return min(due_at, now + MOST_WAIT_SECONDS) if due_at is not None and due_at > now else None
 

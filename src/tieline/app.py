@@ -652,7 +652,7 @@ class Tieline:
         if declared is None or connector is None or resource not in connector.resources:
             return None  # its file is wrong
         page = connector.resources[resource].page
-        return Template(page, self._variables(declared, connector)).fill({"id": id}) if page is not None else None
+        return Template(page, self._variables(declared, connector), part="page").fill({"id": id}) if page is not None else None
 
     def personal_fields(self, name: str) -> frozenset[str]:
         """Return the addresses of an integration's fields, on both sides, that are marked as personal data."""

@@ -10,15 +10,18 @@ import copy
 import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tieline.dialects.templates import GAP, Template, encode
+from tieline.dialects.escapes import as_text, escape
+from tieline.dialects.templates import Template, encode, lacks, well_formed, well_formed_address
 from tieline.model.errors import Undecodable
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, encode_json
 from tieline.spec.connectors import Find, Listing, Request
+from tieline.spec.escapes import GAP
+from tieline.spec.escapes import gaps as gap_names
 from tieline.spec.lists import ChangedSince
 
 JSON: Final = {"Content-Type": "application/json"}
@@ -26,6 +29,10 @@ PAGE_GAPS: Final = frozenset({"cursor", "page", "offset", "size", "last_time", "
 """Gaps that the style of paging fills."""
 _GAPS: Final = PAGE_GAPS | {"since", "until", "value"}
 """All that is filled per call. Other braces in a body are the vendor's own, as in GraphQL."""
+
+
+Escapes: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Ways of quoting of a connector's own."""
 
 
 class Further(msgspec.Struct, frozen=True):
@@ -49,13 +56,14 @@ class Question:
         base_url: str,
         variables: Mapping[str, str],
         version_query: Mapping[str, str],
+        escapes: Escapes,
         since: ChangedSince | None = None,
     ) -> None:
-        """`since` adds what is only asked once there is a point."""
-        self._base, self._variables = base_url.rstrip("/"), variables
-        self._path = Template(declared.path, variables)
+        """`since` adds what is only asked once there is a point; `escapes` are the connector's own."""
+        self._base, self._variables, self._escapes = base_url.rstrip("/"), variables, escapes
+        self._path = Template(declared.path, variables, escapes)
         params = {**version_query, **declared.params, **(since.asks if since is not None else {})}
-        self._params = [(encode(name), Template(value, variables)) for name, value in params.items()]
+        self._params = [(well_formed(name, ""), Template(value, variables, escapes, "query")) for name, value in params.items()]
         self._headers = {**declared.headers, **(since.headers if since is not None else {})}
         body = getattr(declared, "body", None)
         if since is not None and since.body:
@@ -85,13 +93,11 @@ class Question:
         headers = self._fixed_headers if self._fixed else self._filled_headers(gaps)
         if further.headers:
             headers = {**headers, **{name: _in_header(name, value) for name, value in further.headers.items()}}
-        return url or self._url(further), headers, self._body_with(further)
+        return well_formed_address(url) if url else self._url(further), headers, self._body_with(further)
 
     def _url(self, further: Further) -> str:
         query = [
-            f"{name}={template.fill(further.gaps)}"
-            for name, template in self._params
-            if all(_plain(gap) in further.gaps for gap in template.names)
+            f"{name}={template.fill(further.gaps)}" for name, template in self._params if all(gap in further.gaps for gap in template.names)
         ]
         query += [f"{encode(name)}={encode(value)}" for name, value in further.params.items()]
         address = self._base + self._path.fill(further.gaps)
@@ -100,7 +106,7 @@ class Question:
     def _filled_headers(self, gaps: Mapping[str, Any]) -> dict[str, str]:
         values = {**self._variables, **gaps}
         headers = {
-            name: _in_header(name, fill_text(text, values, self._known))
+            name: _in_header(name, fill_text(text, values, self._known, self._escapes))
             for name, text in self._headers.items()
             if all(gap in values for gap in gap_names(text) if gap in self._known)
         }
@@ -111,7 +117,7 @@ class Question:
             return self._fixed_body
         if self._body is None and not further.body:
             return None
-        body = filled(self._body or {}, {**self._variables, **further.gaps}, self._known)
+        body = filled(self._body or {}, {**self._variables, **further.gaps}, self._known, self._escapes)
         if further.body:
             body = copy.deepcopy(body)
             for address, value in further.body.items():
@@ -119,16 +125,16 @@ class Question:
         return encode_json(body)
 
 
-def filled(shape: Any, values: Mapping[str, Any], known: AbstractSet[str]) -> Any:
+def filled(shape: Any, values: Mapping[str, Any], known: AbstractSet[str], escapes: Escapes) -> Any:
     """Return a JSON value with the gaps in its texts filled; members and entries with a gap that has no value are left out.
 
     `known` are the names of gaps: other braces are text.
     """
     if isinstance(shape, Mapping):
-        members = ((key, filled(value, values, known)) for key, value in shape.items())
+        members = ((key, filled(value, values, known, escapes)) for key, value in shape.items())
         return {key: value for key, value in members if value is not ABSENT}
     if isinstance(shape, (list, tuple)):
-        return [entry for value in shape if (entry := filled(value, values, known)) is not ABSENT]
+        return [entry for value in shape if (entry := filled(value, values, known, escapes)) is not ABSENT]
     if not isinstance(shape, str) or "{" not in shape:
         return shape
     names = [name for name in gap_names(shape) if name in known]
@@ -136,18 +142,20 @@ def filled(shape: Any, values: Mapping[str, Any], known: AbstractSet[str]) -> An
         return ABSENT
     if len(names) == 1 and shape == f"{{{names[0]}}}":
         return values[names[0]]
-    return fill_text(shape, values, known)
+    return fill_text(shape, values, known, escapes)
 
 
-def fill_text(text: str, values: Mapping[str, Any], known: AbstractSet[str]) -> str:
+def fill_text(text: str, values: Mapping[str, Any], known: AbstractSet[str], escapes: Escapes) -> str:
     """Return a text with its gaps filled: the values as they are, escaped only where the gap says so."""
 
     def fill(match: re.Match[str]) -> str:
-        name = _plain(match[1])
+        name = match[1]
         if name not in known:
             return match[0]
-        value = values[name]
-        return ("true" if value else "false") if isinstance(value, bool) else str(value)
+        value = as_text(values[name])
+        if value is None:
+            raise lacks(name)
+        return escape(match[2], escapes)(value) if match[2] is not None else value
 
     return GAP.sub(fill, text)
 
@@ -171,15 +179,6 @@ def texts_in(value: Any) -> Iterable[str]:
     elif isinstance(value, (list, tuple)):
         for entry in value:
             yield from texts_in(entry)
-
-
-def gap_names(text: str) -> Iterable[str]:
-    """Yield the names of the gaps in a text, without what says how they are written."""
-    return (_plain(match[1]) for match in GAP.finditer(text))
-
-
-def _plain(gap: str) -> str:
-    return gap.partition("|")[0].strip()
 
 
 def _in_header(name: str, value: str) -> str:

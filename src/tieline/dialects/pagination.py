@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from tieline.dialects.asking import Further
+from tieline.dialects.templates import well_formed_address
 from tieline.model.errors import Undecodable
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
@@ -375,7 +376,7 @@ def _no_mark(where: str, what: str) -> Undecodable:
 
 
 def _resolve(base: str, following: str) -> str:
-    resolved = urljoin(base, following)
+    resolved = urljoin(base, well_formed_address(following))
     # A proxy in front of the vendor often leaves `http` in what it generates: the scheme may be raised, never lowered.
     if urlsplit(base).scheme == "https" and resolved.startswith("http://"):
         resolved = "https://" + resolved[len("http://") :]

@@ -7,16 +7,16 @@ Writing sends once and returns a receipt; whether to try again is the engine's t
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime as dt
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from tieline.dialects.asking import Question
+from tieline.dialects.bodies import MakeBody, as_form, compile_body, compile_entries, merged, with_more, writable
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, decode_leniently, entries_apart, has_half_characters
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
@@ -25,10 +25,22 @@ from tieline.dialects.pagination import Step, pager
 from tieline.dialects.points import points_of
 from tieline.dialects.reading import Asked, ListReader, Place, kind_of, survivor_of
 from tieline.dialects.results import Answer, read_results
-from tieline.dialects.templates import Template, encode, fill_header
+from tieline.dialects.templates import Gaps, Shape, Template, compile_json, encode, fill_header, well_formed
 from tieline.dialects.tombstones import burial
 from tieline.mapping.access import compile_get
-from tieline.model.errors import Expired, Garbled, NotThere, OutcomeUnknown, RateLimited, Rejected, RemoteError, Stale, Undecodable, Untold
+from tieline.model.errors import (
+    Expired,
+    Garbled,
+    NotThere,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    RemoteError,
+    Stale,
+    Unavailable,
+    Undecodable,
+    Untold,
+)
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import (
@@ -57,6 +69,8 @@ _OF_A_MARK = {"fields", "field", "header", "at", "format", "field_format", "zone
 _MOST_FOUND_PAGES = 20
 _MOST_MERGED = 10
 """So many records that were merged into the next are followed."""
+_MOST_STALE = 3
+"""So many times a record is read again and written, when somebody was faster than we who had just read it."""
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -78,6 +92,8 @@ class RestSystem:
         self._questions: dict[int, Question] = {}
         self._places: dict[int, Place] = {}
         self._same_place = frozenset(host.lower() for host in connector.same_place)
+        self._bodies: dict[int, MakeBody] = {}
+        self._entries_of: dict[int, tuple[Shape | None, Callable[[list[Any]], Any]]] = {}
         self._resources = connector.resources
         self._personal = {
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
@@ -98,6 +114,10 @@ class RestSystem:
         """Say what a resource can do."""
         r = self._resources[resource]
         batch = {name: b.size for name in ("create", "update", "upsert", "delete") if (b := getattr(r.batch, _way(r, name))) is not None}
+        for name in ("update", "delete"):  # such a write needs the record as it is, so each goes alone
+            one = getattr(r, name)
+            if one is not None and ((name == "update" and r.merges_updates) or (one.condition is not None and one.condition.always)):
+                batch.pop(name, None)
         upsert = r.upsert.by if r.upsert else (r.id if r.batch.upsert else None)
         by_upsert = _way(r, "update") == "upsert"
         return Features(
@@ -110,7 +130,7 @@ class RestSystem:
             upsert=upsert,
             delete=r.delete is not None or "delete" in batch,
             idempotency=self._connector.idempotency is not None,
-            whole_update=by_upsert or (r.update is not None and r.update.whole),
+            whole_update=by_upsert or (r.update is not None and r.update.whole and not r.merges_updates),
             update_by=upsert if by_upsert else None,
             batch=batch,
             conditional={
@@ -168,7 +188,9 @@ class RestSystem:
         changed, caller = listing.changed_since, self._caller
         plain = self._question(listing)
         pointed = (
-            Question(listing, caller.account.base_url, self._variables, self._version_query, changed) if changed is not None else plain
+            Question(listing, caller.account.base_url, self._variables, self._version_query, self._connector.escapes, changed)
+            if changed is not None
+            else plain
         )
         apart = isinstance(listing, Deleted)
         name = f"{self.name}.{resource}{' (deleted)' if apart else ''}"
@@ -271,7 +293,7 @@ class RestSystem:
             purpose = Purpose("get", resource, private=self._private(resource, {self._resources[resource].id: id}))
             response, record = await self._read(
                 lambda response: self._decode(response, f"{resource} {id}"),
-                declared.method, call.url({"id": id}, {}), call.headers, None, declared.cost, purpose=purpose, patient=False,
+                declared.method, call.url({"id": id}, {}), call.headers_for(id), None, declared.cost, purpose=purpose, patient=False,
                 in_success=_checks(declared),
             )  # fmt: skip
         except NotThere:
@@ -406,15 +428,65 @@ class RestSystem:
         declared: Write | None = getattr(r, operation)
         if declared is None:
             return (await self.write_many(resource, operation, [item]))[0]
-        call = self._call(declared)
-        condition = declared.condition if isinstance(declared, Change) and item.version is not None else None
-        version = decode_json(item.version) if condition is not None and item.version is not None else None
-        body, content = self._body(declared, item, operation, {condition.body: version} if condition and condition.body else {})
-        headers = {**call.headers, **content, **self._key_header(item.key)}
+        condition = declared.condition if isinstance(declared, Change) else None
+        merges = operation == "update" and r.merges_updates
+        if not merges and (condition is None or not condition.always or item.version is not None):
+            version = decode_json(item.version) if condition is not None and item.version is not None else None
+            return await self._write(resource, operation, declared, item, item.record, version)
+        receipt = Receipt()
+        for _ in range(_MOST_STALE):
+            receipt = await self._write_what_was_read(resource, operation, declared, item, merges=merges)
+            if condition is None or item.version is not None or not isinstance(receipt.error, Stale):
+                break  # else somebody was faster than we, and nothing is lost by looking again
+        return receipt
+
+    async def _write_what_was_read(self, resource: str, operation: str, declared: Write, item: Item, *, merges: bool) -> Receipt:
+        """Read a record just before it is written, for its version, or because what is not sent would be emptied."""
+        assert item.id is not None
+        condition = declared.condition if isinstance(declared, Change) else None
+        try:
+            there = await self._get(resource, item.id)
+        except (OutcomeUnknown, Undecodable) as unread:  # of the write nothing has left
+            return Receipt(
+                None, Unavailable(f"it could not be read before it is written: {unread}", status=unread.status, text=unread.text)
+            )
+        except RemoteError as unread:
+            return Receipt(None, unread)
+        if there is None:
+            if operation == "delete":
+                return Receipt(item.id)
+            return Receipt(None, NotThere(f"{self.name}: {resource} {item.id} is not there any more", status=404))
+        version: Any = get(there, condition.field) if condition is not None else ABSENT
+        if condition is not None and item.version is not None and version != decode_json(item.version):
+            return Receipt(None, Stale(f"{self.name}: {resource} {item.id} has changed since it was read"))
+        if version in (ABSENT, None, ""):
+            if condition is not None and condition.always:
+                return Receipt(
+                    None, Rejected(f"{self.name}: {resource} {item.id} shows no `{condition.field}`, and no change is taken without")
+                )
+            version = None
+        record = merged(writable(there, self._resources[resource]), item.record) if merges else item.record
+        return await self._write(resource, operation, declared, item, record, version)
+
+    async def _write(self, resource: str, operation: str, declared: Write, item: Item, record: Record, version: Any) -> Receipt:
+        """Send one record, on condition of a version where there is one."""
+        r, call = self._resources[resource], self._call(declared)
+        condition = declared.condition if isinstance(declared, Change) and version is not None else None
+        values = Gaps({"id": item.id, "changed_fields": ",".join(item.record)}, item.record)
+        fields = _fields_for(call, declared, item)
+        values.update(fields)
+        try:
+            more = {condition.body: version} if condition is not None and condition.body is not None else {}
+            body, content = self._body(r, declared, item, record, operation, more)
+            url = call.url(values, {condition.param: str(version)} if condition is not None and condition.param is not None else {})
+        except Rejected as unsayable:
+            return Receipt(None, unsayable)
+        except UnicodeEncodeError:
+            why = "a text of the record holds half a character, and can't be sent"
+            return Receipt(None, Rejected(why, next_step="correct the record, then redrive it"))
+        headers = {**call.headers_for(item.id), **content, **self._key_header(item.key)}
         if condition is not None and condition.header is not None:
             headers[condition.header] = fill_header(condition.value or f"{{{condition.field}}}", {condition.field: str(version)})
-        fields = _fields_for(call, declared, item)
-        url = call.url({"id": item.id, **fields}, {condition.param: str(version)} if condition and condition.param else {})
         purpose = Purpose(operation, resource, private=self._private(resource, {r.id: item.id, **fields}))
         response, error, journaled = await self._caller.write(
             declared.method, url, headers, body, declared.cost, item.attempt, purpose, _checks(declared)
@@ -449,26 +521,32 @@ class RestSystem:
         operation = _way(r, operation)
         declared: Batch = getattr(r.batch, operation)
         call = self._call(declared)
-        plain = operation == "create" and declared.item is None
-        entries: list[Any] = [item.record if plain else self._entry(declared, r, item, operation) for item in items]
-        payload: Any = entries
-        if declared.wrap:
-            payload = dict(declared.constants)
-            put(payload, declared.wrap, entries)
+        entries: list[Any] = []
+        refused: dict[int, Receipt] = {}
+        shape, whole = self._entries_shape(declared)
+        for index, item in enumerate(items):
+            try:
+                entries.append(self._entry(declared, shape, r, item, operation))
+            except Rejected as unsayable:
+                refused[index] = Receipt(None, unsayable)
+        if refused:  # what an entry needs is missing there: the others go without it
+            others = [item for index, item in enumerate(items) if index not in refused]
+            told = iter(await self.write_many(resource, operation, others) if others else ())
+            return [refused[index] if index in refused else next(told) for index in range(len(items))]
         headers = {**call.headers, **_JSON, **(self._key_header(_key_of(items)) if self._connector.idempotency else {})}
         response, error, journaled = await self._caller.write(
             declared.method,
             call.url({}, {}),
             headers,
-            encode_json(payload),
+            encode_json(whole(entries)),
             declared.cost,
             items[0].attempt,
             Purpose(operation, resource),
             _checks(declared),
         )
         if error is not None or response is None:
-            told = self._told_of_each(response, error, declared, items, r, journaled) if response is not None else None
-            return told or [Receipt(None, error, journaled) for _ in items]
+            of_each = self._told_of_each(response, error, declared, items, r, journaled) if response is not None else None
+            return of_each or [Receipt(None, error, journaled) for _ in items]
         try:
             if declared.results is None:
                 self._no_page(response, f"the batch answer for {resource}")
@@ -514,61 +592,56 @@ class RestSystem:
     def _call(self, declared: Request) -> _Call:
         call = self._calls.get(id(declared))
         if call is None:
-            call = self._calls[id(declared)] = _Call(declared, self._caller.account.base_url, self._variables, self._version_query)
+            call = self._calls[id(declared)] = _Call(
+                declared, self._caller.account.base_url, self._variables, self._version_query, self._connector.escapes
+            )
         return call
 
     def _question(self, declared: Listing | Find) -> Question:
         question = self._questions.get(id(declared))
         if question is None:
-            question = Question(declared, self._caller.account.base_url, self._variables, self._version_query)
+            question = Question(declared, self._caller.account.base_url, self._variables, self._version_query, self._connector.escapes)
             self._questions[id(declared)] = question
         return question
 
     def _key_header(self, key: str) -> dict[str, str]:
         return {self._connector.idempotency.header: key} if self._connector.idempotency else {}
 
-    def _body(self, declared: Write, item: Item, operation: str, more: Values) -> tuple[bytes | None, dict[str, str]]:
-        """Return the body, and the header that says what it is; `more` goes into it besides, by address."""
-        if operation == "delete" and not declared.constants and not more:
+    def _body(
+        self, r: Resource, declared: Write, item: Item, record: Record, operation: str, more: Values
+    ) -> tuple[bytes | None, dict[str, str]]:
+        """Return the body, and the header that says what it is; `more` goes into it, by address."""
+        if operation == "delete" and not declared.constants and declared.body is None and not more:
             return None, {}
-        record: Any = item.record
-        if declared.wrap or declared.constants:
-            record = dict(declared.constants)
-            if declared.wrap:
-                put(record, declared.wrap, item.record)
-            else:
-                record.update(item.record)
+        make = self._bodies.get(id(declared))
+        if make is None:
+            make = self._bodies[id(declared)] = compile_body(declared, self._variables, self._connector.escapes)
+        body = make(record, self._gaps(r, item, record))
         if more:
-            record = copy.deepcopy(record)  # what is retried is built anew
-            for address, value in more.items():
-                put(record, address, value)
+            body = with_more(body, more)
         if declared.form:
-            return urlencode({key: _form_text(value) for key, value in record.items()}, doseq=True).encode(), _FORM
-        return encode_json(record), _JSON
+            return as_form(body, declared.form, declared.form_lists), _FORM
+        return encode_json(body), _JSON
 
-    def _entry(self, declared: Batch, r: Resource, item: Item, operation: str) -> Any:
-        if declared.item is not None:
-            return self._shape(declared.item, item)
+    def _gaps(self, r: Resource, item: Item, record: Record) -> Gaps:
+        return Gaps({"id": _as_json(r, item.id), "record": record, "changed_fields": list(item.record)}, record)
+
+    def _entries_shape(self, declared: Batch) -> tuple[Shape | None, Callable[[list[Any]], Any]]:
+        known = self._entries_of.get(id(declared))
+        if known is None:
+            escapes = self._connector.escapes
+            shape = compile_json(declared.item, self._variables, escapes) if declared.item is not None else None
+            known = self._entries_of[id(declared)] = shape, compile_entries(declared, self._variables, escapes)
+        return known
+
+    def _entry(self, declared: Batch, shape: Shape | None, r: Resource, item: Item, operation: str) -> Any:
+        if shape is not None:
+            return shape(self._gaps(r, item, item.record))
         if item.id is None or operation == "create" or (operation == "upsert" and r.upsert is not None and r.upsert.by != r.id):
             return item.record
         if operation == "delete":
-            return item.id
-        record = dict(item.record)
-        put(record, r.id, item.id)
-        return record
-
-    def _shape(self, shape: Any, item: Item) -> Any:
-        if isinstance(shape, dict):
-            return {key: self._shape(value, item) for key, value in shape.items()}
-        if isinstance(shape, (list, tuple)):
-            return [self._shape(value, item) for value in shape]
-        if shape == "{record}":
-            return item.record
-        if shape == "{id}":
-            return item.id
-        if isinstance(shape, str) and "{" in shape:
-            return Template(shape, self._variables).fill({"id": item.id, **item.record})
-        return shape
+            return _as_json(r, item.id)
+        return with_more(item.record, {r.id: _as_json(r, item.id)})
 
     def _shown(self, r: Resource, declared: Write, response: HttpResponse, item: Item, call: int | None) -> Receipt:
         """Return a receipt with the record as the answer shows it; an answer that can't be read shows none, and is no failure by that."""
@@ -667,25 +740,40 @@ def _with_id(key: str, entry: Any, record_at: str, r: Resource) -> Any:
     """Return an entry that stands under its id, with the id in it where it does not say it itself."""
     record = get(entry, record_at) if record_at and isinstance(entry, dict) else entry
     if isinstance(record, dict) and get(record, r.id) in (ABSENT, None):
-        field = r.fields.get(r.id)
-        id_: Any = int(key) if field is not None and field.type == "integer" and key.lstrip("-").isdigit() else key
-        put(record, r.id, id_)
+        put(record, r.id, _as_json(r, key))
     return entry
 
 
 class _Call:
     """A declared call with the connection's variables filled in."""
 
-    __slots__ = ("_base", "_params", "_path", "headers", "names")
+    __slots__ = ("_base", "_params", "_path", "_with_id", "headers", "names")
 
-    def __init__(self, declared: Request, base_url: str, variables: Mapping[str, str], extra: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        declared: Request,
+        base_url: str,
+        variables: Mapping[str, str],
+        extra: Mapping[str, str],
+        escapes: Mapping[str, Mapping[str, str]],
+    ) -> None:
         self._base = base_url.rstrip("/")
-        self._path = Template(declared.path, variables)
-        self._params = [(encode(name), Template(value, variables)) for name, value in {**extra, **declared.params}.items()]
+        self._path = Template(declared.path, variables, escapes)
+        self._params = [
+            (well_formed(name, ""), Template(value, variables, escapes, "query")) for name, value in {**extra, **declared.params}.items()
+        ]
         self.headers = {name: fill_header(value, variables) for name, value in declared.headers.items()}
+        self._with_id = {name: value for name, value in self.headers.items() if "{id}" in value}
         self.names = self._path.names + [name for _, template in self._params for name in template.names]
 
+    def headers_for(self, id: str | None) -> dict[str, str]:
+        """Return the headers of a call that is about one record."""
+        if not self._with_id or id is None:
+            return self.headers
+        return {**self.headers, **{name: value.replace("{id}", id) for name, value in self._with_id.items()}}
+
     def url(self, values: Mapping[str, Any], further: Mapping[str, str]) -> str:
+        """Return the address. Raises `Rejected` where a value is missing, or would lead to another place."""
         query = "&".join(
             [f"{name}={template.fill(values)}" for name, template in self._params]
             + [f"{encode(name)}={encode(value)}" for name, value in further.items()]
@@ -719,7 +807,7 @@ def _fields_for(call: _Call, declared: Write, item: Item) -> dict[str, Any]:
     return {name: value for name in call.names if (value := get(item.record, name)) is not ABSENT}
 
 
-def _form_text(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return [_form_text(entry) for entry in value] if isinstance(value, list) else "" if value is None else str(value)
+def _as_json(r: Resource, id: str | None) -> Any:
+    """Return an id as it is written in JSON: a number where the vendor's ids are declared so."""
+    declared = r.fields.get(r.id)
+    return int(id) if id is not None and declared is not None and declared.type == "integer" and id.removeprefix("-").isdecimal() else id

@@ -212,6 +212,13 @@ class Sender:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def _not_wanted(self, delivery: Delivery) -> str | None:
+        """Say why what was queued by an earlier run may not be sent by what the connector declares now; None when it may."""
+        if delivery.run == self._ledger.run or delivery.operation not in ("create", "update"):
+            return None
+        problems = self._job.check(delivery.fields, delivery.operation == "create")
+        return "; ".join(f"`{problem.address}` {problem.text}" for problem in problems) or None
+
     async def _for_which(self, work: Callable[[Delivery], Coroutine[Any, Any, bool]], deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Do something with each, at the same time, so that they can share what they look at; return those for which it says yes."""
         said = await side_by_side(work(delivery) for delivery in deliveries)
@@ -253,6 +260,9 @@ class Sender:
             ready = [delivery for delivery in ready if delivery.id in still_owed or delivery.id not in looked_for]
         by_operation: dict[str, list[Delivery]] = {}
         for delivery in ready:
+            if (why := self._not_wanted(delivery)) is not None:
+                await self._park(delivery, Rejected(why, next_step="correct the record or the mapping, then redrive it"))
+                continue
             by_operation.setdefault(delivery.operation, []).append(delivery)
         for operation, group in by_operation.items():
             # Of updates it may be another size than of the creations that they were: what is too much here is for the others.

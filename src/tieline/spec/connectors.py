@@ -233,7 +233,8 @@ class Request(Declared):
     method: Method = "GET"
     """HTTP method."""
     params: dict[str, str] = {}
-    """Query parameters; variables are filled in."""
+    """Query parameters; variables are filled in. They are text: a blank, `&` or `#` is percent-encoded, and what is so already stays. `{value|odata}`
+    quotes a value for a query language."""
     headers: dict[str, str] = {}
     """Further headers; variables are filled in."""
     cost: PositiveInt = 1
@@ -363,9 +364,17 @@ class Write(Request):
     wrap: Path = ""
     """Address in the body under which the record goes; empty when the body is the record."""
     constants: dict[str, Any] = {}
-    """Further members of the body."""
-    form: bool = False
-    """Send as `application/x-www-form-urlencoded` instead of JSON."""
+    """Further members of the body, merged with what is under `wrap`; where both say something, the record wins. Gaps are filled: variables,
+    `{id}` of an update or a deletion, and `{changed_fields}`."""
+    body: Any = None
+    """Or: the shape of the whole body, as `item` of a batch: any JSON in which `{record}` stands for the record and `{id}` for its id, as in
+    `["{record}"]`. `"...": "{record}"` puts the record's fields beside others."""
+    form: Literal["brackets", "dots"] | bool = False
+    """Send as `application/x-www-form-urlencoded` instead of JSON. Objects inside are `brackets`, `address[city]=Perth` (the same as `true`), or
+    `dots`, `address.city=Perth`."""
+    form_lists: Literal["repeated", "brackets", "indexed"] = "repeated"
+    """With `form`: how lists of plain values are sent, `tags=a&tags=b`, `tags[]=a&tags[]=b` or `tags[0]=a&tags[1]=b`. Objects in lists are always
+    numbered: `items[0][price]=9`."""
     id: IdFrom = IdFrom.model_construct()
     """Where the answer holds the id; without it, the record's own id field is taken from the answer, then from what was sent."""
     record: Path = ""
@@ -375,14 +384,14 @@ class Write(Request):
     gone: tuple[int, ...] = (404, 410)
     """Statuses that mean the record is not there any more."""
     whole: bool = False
-    """An update sends all mapped fields, not only the changed ones: for a PUT, and where objects inside a record are replaced as a whole."""
+    """An update sends all mapped fields, not only the changed ones: where objects inside a record are replaced as a whole."""
 
 
 class Condition(Declared):
     """How a write is made only if the record is still as it was read (RFC 9110, 13.1): what somebody has edited since is not overwritten.
 
     Two-way integrations send it, with single writes: records are then written one by one, whatever `batch` could take together. In a
-    one-way integration the source owns its fields, and none is sent.
+    one-way integration the source owns its fields, and none is sent, unless it is declared `always`.
     """
 
     field: Path
@@ -397,6 +406,9 @@ class Condition(Declared):
     """Or: address in the body that carries it."""
     stale: tuple[int | str, ...] = (409, 412)
     """Statuses, or words in an error's text, that mean that the record has changed since. Whether it has is seen by reading it again."""
+    always: bool = False
+    """The vendor takes no change without it: it is sent one way too, and by an undo. The record is then read just before it is written, where its
+    version is not known."""
 
 
 class Change(Write):
@@ -404,6 +416,9 @@ class Change(Write):
 
     condition: Condition | None = None
     """How it is made only if nobody has changed the record since it was read."""
+    replaces: bool | None = None
+    """Of an update: the vendor takes what is sent for the whole record, and empties what is not sent. The record is then read with `get`, merged with
+    what is written, and sent back without its `read_only` fields. Unless stated, so it is for a PUT with `whole: true` where there is `get`."""
 
 
 class Upsert(Write):
@@ -478,7 +493,8 @@ class Batch(Request):
     constants: dict[str, Any] = {}
     """Further members of the body."""
     item: Any = None
-    """Shape of an entry: any JSON in which `{record}` stands for the record and `{id}` for its id; the record itself when absent."""
+    """Shape of an entry: any JSON in which `{record}` stands for the record, `{id}` for its id, and `{FIELD}` for one of its fields; the record
+    itself when absent. `"...": "{record}"` puts the record's fields beside others. A record that lacks a field is parked, and goes in no call."""
     results: BatchResults | None = None
     """How the answer tells what became of each record; without it, the call's status holds for all."""
 
@@ -556,6 +572,14 @@ class Resource(Declared):
     webhook: ResourceWebhook | None = None
     """The events that concern its records."""
 
+    @property
+    def merges_updates(self) -> bool:
+        """Whether an update is taken for the whole record, and can be: the record is read, merged and sent back."""
+        update = self.update
+        if update is None or self.get is None:
+            return False
+        return update.replaces if update.replaces is not None else update.method == "PUT" and update.whole
+
     @model_validator(mode="before")
     @classmethod
     def _in_full(cls, written: Any) -> Any:
@@ -594,6 +618,8 @@ class Connector(Declared):
     """Names that a connection must give, each with what it means: `{organizer}` in paths."""
     headers: dict[str, str] = {}
     """Headers of every call; variables are filled in."""
+    escapes: dict[Name, dict[str, str]] = {}
+    """Ways of quoting of the vendor's own, by name: in `{value|doubled}` with `doubled: {"'": "''"}`, each apostrophe is doubled."""
     limits: tuple[RateLimit, ...] = ()
     """What the vendor accepts; all of them hold."""
     limit_headers: tuple[LimitHeaders, ...] = ()

@@ -13,6 +13,7 @@ from tieline.spec.connectors import (
     NUMERIC,
     SIZED,
     Batch,
+    Change,
     Connector,
     Field,
     Find,
@@ -23,8 +24,10 @@ from tieline.spec.connectors import (
     Write,
 )
 from tieline.spec.derived import of_one
+from tieline.spec.escapes import gaps
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
+from tieline.spec.lint_gaps import lint_declared_escapes, lint_doubled, lint_escapes, lint_unquoted
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
 from tieline.spec.lint_reading import lint_find, lint_listing, reading_gaps, texts_in
 from tieline.spec.lint_success import lint_results, lint_success
@@ -35,7 +38,6 @@ from tieline.spec.references import check_url_template
 from tieline.spec.source import Key
 from tieline.spec.words import meant
 
-_GAP: Final = re.compile(r"(?<!\$)\{([^{}]*)\}")
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FILLED: Final = {"path", "headers", "params", "constants", "body", "item"}
 """Keys under which variables are filled in, or people may think so; references stand in `environments` alone."""
@@ -53,7 +55,8 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
         judge.resource(("resources", name), resource)
     if connector.ping is not None:
         judge.request(("ping",), connector.ping, frozenset())
-    judge.headers(("headers",), connector.headers)
+    judge.headers(("headers",), connector.headers, frozenset())
+    lint_declared_escapes(found, connector.escapes)
     if connector.idempotency is not None:
         judge.header(("idempotency", "header"), connector.idempotency.header)
     lint_webhooks(found, connector, judge.header)
@@ -62,11 +65,6 @@ def lint_connector(found: Findings, connector: Connector, written: Mapping[str, 
     lint_limit_headers(found, connector.limit_headers)
     judge.unused()
     return found.complaints
-
-
-def gaps(text: str) -> list[str]:
-    """Return the names in braces, references aside."""
-    return [match[1] for match in _GAP.finditer(text)]
 
 
 class _Judge:
@@ -153,8 +151,9 @@ class _Judge:
             self._field((*at, "fields", address), address, field)
         for way, request, names in _requests(resource):
             self.request((*at, *way), request, names)
+            lint_doubled(self._found, (*at, *way), request, self._connector)
             if isinstance(request, Write):
-                self._write((*at, *way), request)
+                self._write((*at, *way), request, resource)
         self._part((*at, "id_part"), resource.id_part)
         self._list(at, resource, fields)
         self._deleted(at, resource)
@@ -162,8 +161,10 @@ class _Judge:
             self._find((*at, "find", field_name), field_name, find, fields)
         for way_name in ("get", "update", "delete"):
             one: Request | None = getattr(resource, way_name)
-            if one is not None and "id" not in _filled(one):
+            if one is not None and "id" not in _filled(one) | _filled_beside(one):
                 hint = f"such as `path: {one.path.split('?')[0].rstrip('/')}/{{id}}`"
+                if way_name != "get":
+                    hint += f", or in the body: `constants: {{{resource.id}: '{{id}}'}}`"
                 self._found.error((*at, way_name), f"never sends `{{id}}`, so it can't say which record to {way_name}", hint)
         self._conditions(at, resource, fields)
         if resource.upsert is not None:
@@ -286,16 +287,85 @@ class _Judge:
             hint = f"such as `params: {{{name}: '{{value}}'}}`"
             self._found.error(at, "never sends `{value}`, so it can't find anything", hint)
 
-    def _write(self, at: Keys, write: Write) -> None:
+    def _write(self, at: Keys, write: Write, resource: Resource) -> None:
         if write.id.body is not None and write.id.header is not None:
             self._found.error((*at, "id"), "the id is in the body or in a header: one of `body` and `header`")
         self._part((*at, "id", "part"), write.id.part)
-        if at[-1] == "update" and write.method == "PUT" and "whole" not in write.model_fields_set:
-            hint = "`whole: true` sends all mapped fields; `whole: false` says that this vendor changes only what is sent"
+        if at[-1] == "update" and write.method == "PUT" and not {"whole", "replaces"} & write.model_fields_set:
+            hint = (
+                "`replaces: true` reads the record and sends it back whole; `whole: false` says that this vendor changes only what is sent"
+            )
             self._found.warning((*at, "method"), "most vendors take a PUT for the whole record, and empty what is not sent", hint)
+        known = {"changed_fields", *(("id",) if isinstance(write, Change) else ())}
         for keys, text in _texts(write.constants):
-            if gaps(text):
-                self._found.warning((*at, "constants", *keys), f"`{text}` is sent as it stands: nothing is filled in here")
+            for name in gaps(text):
+                self._used.add(name)
+                if name not in known and name not in self._known():
+                    self._found.warning((*at, "constants", *keys), f"`{{{name}}}` is sent as it stands: nothing is known by that name")
+            lint_escapes(self._found, (*at, "constants", *keys), text, self._connector.escapes)
+        if write.wrap and write.constants:
+            self._around((*at, "constants"), write)
+        if write.body is not None:
+            self._body(at, write, resource)
+        if isinstance(write, Change):
+            self._replaces(at, write, resource)
+
+    def _around(self, at: Keys, write: Write) -> None:
+        """Judge constants around a record: what is on the way to it has members."""
+        node: Any = write.constants
+        for part in parse(write.wrap):
+            if not isinstance(node, dict | list):
+                self._found.error(at, f"say another thing at `{write.wrap}`, where the record goes", "take it out")
+                return
+            node = node.get(part) if isinstance(node, dict) and isinstance(part, str) else None
+            if node is None:
+                return
+        if not isinstance(node, dict):
+            self._found.error(at, f"say another thing at `{write.wrap}`, where the record goes", "take it out")
+
+    def _body(self, at: Keys, write: Write, resource: Resource) -> None:
+        """Judge the shape of a body."""
+        for key in ("wrap", "constants"):
+            if key in write.model_fields_set and getattr(write, key):
+                self._found.error((*at, key), "`body` says the whole body", "take one of them out")
+        if write.form and not isinstance(write.body, dict):
+            self._found.error((*at, "body"), "a form has named members, and nothing else", "write a map, or take `form` out")
+        if (
+            isinstance(write, Change)
+            and write.condition is not None
+            and write.condition.body is not None
+            and not isinstance(write.body, dict)
+        ):
+            self._found.error((*at, "condition", "body"), "the body is no object, so nothing can be put there", "put it elsewhere")
+        names = self._shape((*at, "body"), write.body, Fields(resource))
+        if at[-1] != "delete" and "record" not in names:
+            self._found.error((*at, "body"), "never sends `{record}`, so it writes nothing of it", 'such as `body: ["{record}"]`')
+
+    def _shape(self, at: Keys, shape: Any, fields: Fields) -> set[str]:
+        """Judge the shape of a body or of an entry; return what is filled into it."""
+        used: set[str] = set()
+        for keys, text in _texts(shape):
+            names = gaps(text)
+            if keys and keys[-1] == "..." and text != "{record}":
+                self._found.error((*at, *keys), "stands for the record's own members", 'write `"...": "{record}"`')
+            elif "record" in names and text != "{record}":
+                self._found.error((*at, *keys), "`{record}` stands for the whole record, so it stands alone")
+            for name in names:
+                if name not in ("record", "id", "changed_fields") and name not in self._known() and fields.problem(name):
+                    self._found.error((*at, *keys), f"`{{{name}}}` is none of `record`, `id`, `changed_fields`, a variable and a field")
+                self._used.add(name)
+                used.add(name)
+            lint_escapes(self._found, (*at, *keys), text, self._connector.escapes)
+        return used
+
+    def _replaces(self, at: Keys, write: Change, resource: Resource) -> None:
+        if write.replaces is None:
+            return
+        if at[-1] != "update":
+            self._found.error((*at, "replaces"), "is said of an update", "take it out")
+        elif write.replaces and resource.get is None:
+            hint = "declare `get`, or write `whole: true` instead, and map every field that can be written"
+            self._found.error((*at, "replaces"), "needs `get`: what is not mapped is read first, and sent back", hint)
 
     def _part(self, at: Keys, part: str | None) -> None:
         """Judge which part of a text is an id."""
@@ -337,21 +407,13 @@ class _Judge:
 
     def _upsert(self, at: Keys, upsert: Upsert, fields: Fields) -> None:
         self._has((*at, "by"), upsert.by, fields)
-        for name in _filled(upsert) - self._known():
+        for name in _filled(upsert) - self._known() - {"changed_fields"}:
             if problem := fields.problem(name):
                 message = f"`{{{name}}}` is neither a variable nor a field"
                 self._found.error((*at, "path"), message, problem[1])
 
     def _batch(self, at: Keys, batch: Batch, fields: Fields) -> None:
-        for keys, text in _texts(batch.item):
-            names = gaps(text)
-            if "record" in names and text != "{record}":
-                self._found.error((*at, "item", *keys), "`{record}` stands for the whole record, so it stands alone")
-            for name in names:
-                if name not in ("record", "id") and name not in self._known() and fields.problem(name):
-                    message = f"`{{{name}}}` is none of `record`, `id`, a variable and a field"
-                    self._found.error((*at, "item", *keys), message)
-                self._used.add(name)
+        self._shape((*at, "item"), batch.item, fields)
         if batch.constants and not batch.wrap:
             self._found.error((*at, "constants"), "needs `wrap`: a list has no further members", "such as `wrap: records`")
         results = batch.results
@@ -380,13 +442,20 @@ class _Judge:
                 self.gaps((*at, "params", name), text, names)
         else:
             self._used |= _filled(request)
-        if any(char <= " " or char > "~" for char in request.path):
-            hint = "write it percent-encoded: `%20` for a blank"
-            self._found.error((*at, "path"), "an address has no blanks and no letters outside ASCII", hint)
-        self.headers((*at, "headers"), request.headers, names - {"id"})
+        for keys, text in ((("path",), request.path), *((("params", name), text) for name, text in request.params.items())):
+            if not text.isprintable():
+                self._found.error((*at, *keys), "holds a line break or another control character", "write it in one line")
+            lint_unquoted(self._found, (*at, *keys), text, self._known())
+            if isinstance(request, Upsert):
+                lint_escapes(self._found, (*at, *keys), text, self._connector.escapes)
+        of_one = names & {"id"} if not isinstance(request, Listing | Find) else names - {"id"}
+        self.headers((*at, "headers"), request.headers, of_one)
         body = getattr(request, "body", None)
-        if body is not None:
-            self._used |= {name for _, text in _texts(body) for name in gaps(text) if name in self._known()}
+        if body is not None and not isinstance(request, Write):
+            for inside, text in _texts(body):
+                self._used |= {name for name in gaps(text) if name in self._known()}
+                lint_escapes(self._found, (*at, "body", *inside), text, self._connector.escapes)
+                lint_unquoted(self._found, (*at, "body", *inside), text, self._known())
 
     def headers(self, at: Keys, headers: Mapping[str, str], names: frozenset[str] = frozenset()) -> None:
         for name, text in headers.items():
@@ -401,6 +470,7 @@ class _Judge:
 
     def gaps(self, at: Keys, text: str, names: frozenset[str]) -> None:
         """Complain of gaps in a text that nothing fills."""
+        lint_escapes(self._found, at, text, self._connector.escapes)
         for name in gaps(text):
             self._used.add(name)
             if name in names or name in self._known():
@@ -433,7 +503,7 @@ def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str
     for way in ("list", "deleted", "get", "create", "update", "upsert", "delete"):
         if (request := getattr(resource, way)) is not None:
             names = reading_gaps(request) if isinstance(request, Listing) else frozenset({known[way]} if way in known else ())
-            yield (way,), request, names
+            yield (way,), request, names | ({"changed_fields"} if isinstance(request, Write) else frozenset())
     for field, find in resource.find.items():
         yield ("find", field), find, reading_gaps(find) | {"value"}
     for way in ("create", "update", "upsert", "delete"):
@@ -443,6 +513,12 @@ def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str
 
 def _filled(request: Request) -> set[str]:
     return {name for text in (request.path, *request.params.values()) for name in gaps(text)}
+
+
+def _filled_beside(request: Request) -> set[str]:
+    """Return what is filled in elsewhere than in the address."""
+    beside = (request.constants, request.body) if isinstance(request, Write) else ()
+    return {name for _, text in _texts([*request.headers.values(), *beside]) for name in gaps(text)}
 
 
 def _texts(value: Any) -> Iterator[tuple[Keys, str]]:

@@ -6,14 +6,15 @@ What only a two-way integration is asked, and may say, is judged in `lint_two_wa
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
+from tieline.spec.escapes import gaps
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule, Setting, TwoWayDeletes
-from tieline.spec.lint_connectors import gaps
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
@@ -49,6 +50,7 @@ def lint_integration(project: Project, found: Findings, integration: Integration
         _source(project, found, integration, source[1])
     if target is not None:
         _target(found, integration, target[1])
+        emptied(found, ("to",), integration.map, integration.target, target[1])
         _lost_answers(found, integration, *target)
     return found.complaints
 
@@ -163,6 +165,23 @@ def _match(found: Findings, integration: Integration, target: Resource, fields: 
     if target.list is None and not set(target.find) & _searchable(integration):
         hint = "declare `find` for one of these fields, or `list`, in the connector"
         found.error(("match",), f"nothing can be looked for in `{integration.target}`", hint)
+
+
+def emptied(found: Findings, at: tuple[Key, ...], writes: Iterable[str], place: str, resource: Resource) -> None:
+    """Complain of fields that an update would empty, because it replaces the record, which nobody can read first."""
+    update = resource.update
+    if update is None or update.method != "PUT" or not update.whole or update.replaces is not None or resource.get is not None:
+        return
+    written = [*writes]
+    lost = [
+        address
+        for address, field in resource.fields.items()
+        if not field.read_only and address != resource.id and not covers(written, address)
+    ]
+    if lost:
+        names = ", ".join(f"`{address}`" for address in lost)
+        hint = "declare `get`, so that the record is read and sent back whole; or map them; or write `replaces: false` if the vendor keeps them"
+        found.error(at, f"an update of `{place}` replaces the record, and would empty what is not mapped: {names}", hint)
 
 
 def updates(resource: Resource) -> bool:

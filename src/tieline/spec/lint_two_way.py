@@ -16,7 +16,7 @@ from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.integrations import Archive, Integration, Rule, TwoWayDeletes, TwoWayUnmatched
-from tieline.spec.lint_integrations import creates, deletion, questions, resource_of, updates
+from tieline.spec.lint_integrations import creates, deletion, emptied, questions, resource_of, updates
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.reader import Project
 from tieline.spec.source import Key
@@ -92,6 +92,7 @@ def lint_two_way(project: Project, found: Findings, integration: Integration) ->
         _matched(found, integration, side)
         _deletions(project, found, integration, side, other)
         _lost_answers(found, integration, side)
+        emptied(found, (side.key,), side.written, side.place, side.resource)
     return found.complaints
 
 

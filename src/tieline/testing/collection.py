@@ -392,7 +392,7 @@ class Collection:
         if self.creates:
             declared["create"] = {"path": f"/{self.name}", **answer, "already": list(self.already)}
         if self.update is not None:
-            declared["update"] = {"path": items, "method": self.update.upper(), "whole": self.update == "put"}
+            declared["update"] = {"path": items, "method": self.update.upper(), "whole": self.update == "put", "replaces": False}
         if self.deletes:
             declared["delete"] = {"path": items, "method": "DELETE"}
         if self.versions is not None:

@@ -21,12 +21,13 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tieline.dialects.ids import id_reader, text_id
+from tieline.dialects.p256 import is_signed, public_key
 from tieline.model.errors import TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json, encode_json
 from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
-from tieline.spec.webhooks import HmacSignature, PartOf, StandardSignature, TokenHeader, Verify, Webhooks
+from tieline.spec.webhooks import EcdsaSignature, HmacSignature, PartOf, StandardSignature, TokenHeader, Verify, Webhooks
 
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _MILLISECONDS_FROM: Final = 100_000_000_000
@@ -96,6 +97,8 @@ def verifier(verify: Verify, secrets: Sequence[str]) -> Verifier:
     """Return what verifies requests with any of these secrets. Raises `TielineError` for one that can't be used."""
     if verify.hmac is not None:
         return _Hmac(verify.hmac, secrets)
+    if verify.ecdsa is not None:
+        return _Ecdsa(verify.ecdsa, secrets)
     if verify.standard is not None:
         return _Standard(verify.standard, secrets)
     if verify.token is not None:
@@ -163,6 +166,28 @@ class _Hmac:
     def _sign(self, key: bytes, signed: bytes) -> str:
         digest = hmac.new(key, signed, self._declared.digest).digest()
         return digest.hex() if self._declared.encoding == "hex" else base64.b64encode(digest).decode()
+
+
+class _Ecdsa:
+    def __init__(self, declared: EcdsaSignature, keys: Sequence[str]) -> None:
+        self._declared = declared
+        try:
+            self._keys = [public_key(key) for key in keys]
+        except ValueError as error:
+            raise TielineError(
+                f"the vendor's public key can't be used: {error}", next_step="copy it whole, as the vendor shows it"
+            ) from None
+
+    def __call__(self, incoming: Incoming, now: float) -> None:
+        declared = self._declared
+        given, timestamp = _header(incoming, declared.header), _header(incoming, declared.timestamp.header or "")
+        _check_time(timestamp, now, declared.tolerance)
+        try:
+            signature = base64.b64decode(_bytes(given), validate=True)
+        except binascii.Error:
+            raise Unverified(f"`{declared.header}` is not base64") from None
+        if not any(is_signed(key, _bytes(timestamp) + incoming.body, signature) for key in self._keys):
+            raise Unverified(f"`{declared.header}` does not fit")
 
 
 class _Standard:

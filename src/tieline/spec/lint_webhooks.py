@@ -83,6 +83,11 @@ def _verify(found: Findings, at: Keys, verify: Verify, header: Callable[[Keys, s
             found.error((*at, "token"), "where is the secret? one of `header`, `query` and `body`", hint)
     if verify.standard is not None:
         header((*at, "standard", "prefix"), verify.standard.prefix)
+    if verify.ecdsa is not None:
+        header((*at, "ecdsa", "header"), verify.ecdsa.header)
+        header((*at, "ecdsa", "timestamp", "header"), verify.ecdsa.timestamp.header)
+        if verify.ecdsa.timestamp.header is None or verify.ecdsa.timestamp.part is not None:
+            found.error((*at, "ecdsa", "timestamp"), "the time is in a header of its own", "such as `timestamp: {header: X-Timestamp}`")
     if verify.hmac is not None:
         _hmac(found, (*at, "hmac"), verify.hmac, header)
 

@@ -44,6 +44,17 @@ class HmacSignature(Declared):
     """How far that time may be from now."""
 
 
+class EcdsaSignature(Declared):
+    """A signature by a public key of the curve P-256 with SHA-256, as SendGrid's. The connection's secret is the vendor's public key, in base64."""
+
+    header: str
+    """Header that holds the signature, in base64."""
+    timestamp: TimeFrom
+    """Where the time is that is signed along: `{header: X-Twilio-Email-Event-Webhook-Timestamp}`."""
+    tolerance: Length = 300.0
+    """How far that time may be from now."""
+
+
 class StandardSignature(Declared):
     """As standardwebhooks.com has it; also Svix, and those who send through it. The secret is base64, `whsec_` before it or not."""
 
@@ -79,6 +90,8 @@ class Verify(Declared):
 
     hmac: HmacSignature | None = None
     """A keyed hash of what was sent."""
+    ecdsa: EcdsaSignature | None = None
+    """A signature by the vendor's public key, over the time and the body."""
     standard: StandardSignature | None = None
     """As standardwebhooks.com has it."""
     token: TokenHeader | None = None

@@ -122,7 +122,7 @@ class Absence:
 
     def answered(self, ids: Collection[str]) -> list[str]:
         """The same of records that `get` has shown."""
-        self._works = self._works or bool(ids)
+        self._works = True if ids else self._works
         self._answered.update(ids)
         return self.are_shown(ids)
 

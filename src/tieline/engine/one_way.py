@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import Final
 
 import msgspec
 
 from tieline.dialects.dialect import Page, Since, System, anew
+from tieline.engine.absence import Absence
+from tieline.engine.asking import ask_for
 from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
@@ -29,6 +32,9 @@ from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineErro
 from tieline.model.records import Record, encode_json
 from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
+
+_OTHERS: Final = 50
+"""Of so many known records some are tried, to see whether the system can be asked for one."""
 
 
 class OneWayPass(Pass):
@@ -74,6 +80,7 @@ class OneWayPass(Pass):
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._hints = Hints(ledger, job.source_connection, job.source_resource)
         self._unseen = Unseen(job, db, job.sparse)
+        self._absence = Absence(source, job.source_resource, ledger, decided_by_list=False, others=self._others)
 
     @property
     def systems(self) -> Sequence[System]:
@@ -181,6 +188,7 @@ class OneWayPass(Pass):
             for taken in (first, again) if again.pages else (first,):
                 self._hints.are_shown(taken.ids)
                 self._unseen.look(taken.records)
+                await self._are_shown([id for id in taken.ids if id is not None])
                 await self._pipeline.take(
                     taken.records[:left], taken.ids[:left], unreadable=taken.unreadable, pages=taken.pages,
                     repeated=taken is again, cursor=cursor if taken is again or not again.pages else None,
@@ -204,12 +212,44 @@ class OneWayPass(Pass):
         for ids in told.ids():
             found = await told.ask(ids, self._check_stopped)
             await self._pipeline.take(list(found.survivors.values()), list(found.survivors), pages=0)
-            if gone := list(dict.fromkeys([*found.gone, *found.merged])):
+            self._absence.answered([*found.there, *found.survivors])
+            await self._absence.still_there(found.there, "feed")
+            gone = await self._absence.judge([id for id in found.gone if id not in found.merged], "feed")
+            if gone := list(dict.fromkeys([*gone, *found.merged])):
                 await self._pipeline.take_deletions(gone)
+        await self._ask_again()
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
         await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None, heard)
+        if self._absence.unproven:
+            raise self._absence.stop(job.spec.source)
         self.complete = True
         self.unseen = self._unseen.finish(whole=since is None or since.mark is None)
+
+    async def _are_shown(self, ids: Sequence[str]) -> None:
+        if back := self._absence.are_shown(ids):
+            await self._absence.see(back, {})
+
+    async def _ask_again(self) -> None:
+        """Ask again for what earlier runs did not believe to be gone, or was said to be and was still there."""
+        absence, resource = self._absence, self._job.source_resource
+        if not (ids := absence.pending(whole=False)):
+            return
+        await self._pipeline.settle()
+        there = self._there(ids)
+        await absence.forget([id for id in ids if id not in there])
+        answers = await ask_for(self._source, resource, [id for id in ids if id in there])
+        records = {id: record for id, record in answers.items() if record is not None}
+        back = absence.answered(list(records))
+        await absence.see([id for id in back if id in records], {})
+        await absence.still_there(list(records))
+        await self._pipeline.take(list(records.values()), [self._source.id_of(resource, record) for record in records.values()], pages=0)
+        if gone := await absence.judge([id for id in answers if id not in records], "get"):
+            await self._pipeline.take_deletions(gone)
+
+    def _others(self, ids: Collection[str]) -> list[str]:
+        """Return some records that are known to be there, but for these."""
+        some = links.portion(self._ledger.db, self._ledger.integration, after="", unlinked=False, limit=_OTHERS + len(ids))
+        return [link.source_id for link in some if link.verdict != "deleted" and link.source_id not in ids]
 
     def _there(self, ids: Collection[str]) -> set[str]:
         """Return which of these records are known to be there."""
@@ -226,7 +266,11 @@ class OneWayPass(Pass):
             answers = NO_ANSWERS
             if source.features(resource).get:
                 answers = await self._hints.ask(source, wanted(portion.hints, there))
-                gone = [id for id in answers.gone if id in there]
+                told = {hint.id for hint in portion.hints if hint.gone}
+                self._absence.answered(list(answers.there))
+                await self._absence.still_there([id for id in answers.there if id in told and id in there], "webhook")
+                gone = await self._absence.judge([id for id in answers.gone if id in there and id in told], "webhook")
+                gone += await self._absence.judge([id for id in answers.gone if id in there and id not in told], "get")
             else:
                 gone = [hint.id for hint in portion.hints if hint.gone and not hint.shown and hint.id in there]
             records: dict[str | None, Record] = {source.id_of(resource, record): record for record in answers.there.values()}

@@ -266,6 +266,9 @@ class TwoSided:
         """How often people wrote a field of an identity, on either side."""
         self.writes: Counter[tuple[str, str]] = Counter()
         """How often we changed it."""
+        self.reading = random.Random(f"reads that lie {seed}")
+        """What vendors don't show although it is there, because a copy is behind, or because they say 404 for it; and who looks at one record."""
+        self.unreliable = self.reading.random() < 0.4
         self.picky = random.Random(f"picky {seed}").random() < 0.15
         self.sides: dict[Side, Watched] = {side: self._collection(side) for side in SIDES}
         for collection in self.sides.values():
@@ -274,6 +277,8 @@ class TwoSided:
         self.policies["tags"] = chance.choice([*POLICIES, "union", "union"])
         self.policies["email"] = "left"
         gone: dict[Side, Any] = {side: chance.choice(["ignore", "unlink", "delete", "delete", "archive"]) for side in SIDES}
+        if self.unreliable:  # where nothing follows from a deletion, nothing tells whether it was believed
+            gone |= {side: "delete" for side in SIDES if self.reading.random() < 0.6}
         self.gone = gone
         self.edited_since = chance.choice(["hold", "delete", "keep"])
         self.unmatched = {side: chance.choice(["create", "create", "create", "create", "hold", "ignore"]) for side in SIDES}
@@ -310,6 +315,9 @@ class TwoSided:
         self.bad_disk = chance.choice([0.0, 0.0, 0.0, 0.01])
         self.restless = chance.choice([0.0, 0.0, 0.2, 0.6])
         self.impatient = chance.choice([0.0, 0.0, 0.02])
+        if any(collection.lag for collection in self.sides.values()):
+            # A lost answer that can't be looked for, because nothing is shown yet, is another matter.
+            self.weather.rate = self.weather.storms = world.network.doubles = self.mortality = self.bad_disk = self.impatient = 0.0
         self._edits_now = self._late_edits_now = 0
         self._stop: Callable[[], None] = lambda: None
         self._books = TwoSidedBooks()
@@ -321,7 +329,7 @@ class TwoSided:
             habits = {
                 k: v
                 for k, v in vars(c).items()
-                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results", "versions", "webhooks")
+                if k in ("ignores", "paging", "page_size", "order", "changed_since", "precision", "tombstones", "list_lag", "find_lag", "find", "ids", "update", "tells", "batch", "gets", "unique", "results", "versions", "webhooks", "lag", "declared_lag")
                 and v
             }  # fmt: skip
             system = self.world.crm if side == "left" else self.world.mail
@@ -377,10 +385,23 @@ class TwoSided:
             normalise=normalise,
             refuses=lambda operation, record: "this name is not welcome" if record.get("name") == BAD and collection.picky else None,
         )
+        if self.unreliable:
+            self._read_badly(collection)
         collection.side, collection.watcher, collection.rewritings = side, self, rewritings
         collection.picky = self.picky and side == ("left" if self.seed % 2 else "right")
         collection.ignores = chance.choice(["note", "phone"]) if chance.random() < 0.1 else None
         return collection
+
+    def _read_badly(self, collection: Watched) -> None:
+        """Let reads be behind writes, as declared or without a word, and some records be shown by no `get`."""
+        reading, denied = self.reading, self.reading.random() < 0.5
+
+        def hides(way: str, entry: Entry) -> bool:
+            return denied and way == "get" and not self.weather.calm and entry.version % 3 == 0
+
+        collection.lag = reading.choice([0.0, 30.0, 600.0, 3000.0]) if collection.find else 0.0
+        told = [collection.lag, None] if collection.lag else [0.0, None]
+        collection.declared_lag, collection.hides = reading.choice(told), hides
 
     def _habits(self) -> dict[str, Any]:
         chance = self.chance
@@ -469,6 +490,14 @@ class TwoSided:
         else:
             self._change(side, id, {field: self._value(field)})
 
+    def _look_again(self) -> None:
+        """Run at once once more, or for one record, as somebody does who wants to know about it."""
+        if self.reading.random() < 0.5:
+            self._run(0.0, full=True)
+        side = self.reading.choice(SIDES)
+        if records := self.sides[side].records:
+            self._run(0.0, only=str(self.reading.choice(records)["id"]), side=side)
+
     def _tidy_up(self) -> None:
         """Delete some records of a side that nobody needs any more."""
         side = self.tidying.choice(SIDES)
@@ -533,10 +562,15 @@ class TwoSided:
             record = entry.record
             if entry.deleted or canonical("email", record.get("email")) != email:
                 continue
-            if self.born.get((side, email)) == self.runs or entry.changed_at > began - self.sides[side].list_lag:
+            ours, collection = (side, str(entry.id)) in self.ours, self.sides[side]
+            if self.born.get((side, email)) == self.runs or entry.changed_at > began - collection.list_lag:
                 self.raced += 1  # no list has shown it before we wrote
-                if entry.changed_at > self.world.clock.now() - self.sides[side].list_lag:
+                if entry.changed_at > self.world.clock.now() - collection.list_lag:
                     self.hidden.add((side, email))
+                continue
+            if not ours and entry.made_at > began - collection.lag:
+                self.raced += 1  # nor could anybody have been shown it; what we made ourselves, we know of
+                self.hidden.add((side, email))
                 continue
             self._breaks(f"{email} is made on the {side}, and is there already: {record}")
 
@@ -550,7 +584,9 @@ class TwoSided:
                 if str(now.get(field)) != str(before.get(field)) and field in _EDITED and authors == ("people", "us"):
                     self.respelled.append((side, id, field, before.get(field), now.get(field)))
                 continue
-            unasked = (OTHER[side], email, field) not in self.valued and not self._may_be_unread(side, at)
+            unasked = (
+                (OTHER[side], email, field) not in self.valued and not self._may_be_unread(side, at) and not self._may_be_unshown(side, id)
+            )
             if value is None and unasked:
                 self._breaks(f"{field} of {side} {id} is emptied, and the other side never said anything there: {before.get(field)!r}")
             self.author[side, email, field] = "us"
@@ -590,7 +626,8 @@ class TwoSided:
         ):
             return  # all of it stands there, or did: whoever took an entry out over there has seen it
         conditional = self.sides[side].versions is not None  # what nobody could have read can't have been overwritten there
-        if not conditional and (edit.at > self.began or (self.sides[side].list_lag and self._may_be_unread(side, at))):
+        late = self.sides[side].list_lag and self._may_be_unread(side, at)
+        if not conditional and (edit.at > self.began or late or self._may_be_unshown(side, id)):
             self.raced += 1  # nobody could have read it before we wrote
             return
         self.lost.append((side, id, field, edit.value))
@@ -599,6 +636,12 @@ class TwoSided:
         """Whether no list may have shown this run what was changed then."""
         began = self.world.clock.now() - self.world.clock.elapsed_seconds + self.began
         return at > began - self.sides[side].list_lag
+
+    def _may_be_unshown(self, side: Side, id: str) -> bool:
+        """Whether this run may have been shown nothing of a record, because it was made so lately."""
+        entry, collection = self.sides[side].entries.get(id), self.sides[side]
+        began = self.world.clock.now() - self.world.clock.elapsed_seconds + self.began
+        return bool(collection.lag) and entry is not None and entry.made_at > began - collection.lag
 
     def _breaks(self, why: str) -> None:
         if self.broken is None:
@@ -660,6 +703,8 @@ class TwoSided:
             if outcome is not None and outcome.state == "halted" and chance.random() < 0.5:
                 self._run(self.mortality, allow_deletes=1000, allow_clears=1000)
             clock.advance(chance.choice([1.0, 61.0, 3600.0]))
+            if self.unreliable:
+                self._look_again()
             if self.tidying.random() < 0.25:
                 self._tidy_up()
             for _ in range(chance.randint(0, 5)):
@@ -678,7 +723,8 @@ class TwoSided:
         for _ in range(_MOST_ROUNDS):
             before = self._written()
             outcome = self._run(0.0, **wanted)
-            world.clock.advance(61.0)
+            # What is not shown is gone once it was so for as long as reads may be late.
+            world.clock.advance(9000.0 if self.unreliable else 61.0)
             at_rest = outcome is not None and outcome.state in ("green", "attention") and not {"owed", "unknown"} & outcome.open.keys()
             quiet = quiet + 1 if at_rest and self._written() == before else 0
             if quiet == 2:
@@ -950,6 +996,8 @@ class TwoSided:
             if records["left"] is None and records["right"] is None:
                 raise Broken(f"both are gone, and still known: {pair}")
             gone: Side = "left" if records["left"] is None else "right"
+            if any("it was never shown since we made it" in one.get("message", "") for one in its):
+                return  # whether it was deleted, a person has to say
             if self.gone[gone] in ("unlink",) or (self.gone[gone] == "delete" and not any(one.get("kind") == "deleted" for one in its)):
                 raise Broken(
                     f"{gone} {pair.id_of(gone)} was deleted ({self.gone[gone]}), and its counterpart is {records[OTHER[gone]]}; {its}"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine import mutations
-from tieline.engine import meetings
+from tieline.engine import absence, meetings
 from tieline.engine.brakes import Brakes
 from tieline.engine.decided import Decided
 from tieline.engine.intake import Intake
@@ -97,12 +97,12 @@ def one_side_is_decided_before_the_other_is_read(monkeypatch: pytest.MonkeyPatch
         if self._half.side == "left":
             await read(self)
 
-    async def hasty(self: TwoWayPass, looked: set[int]) -> None:
-        await decide(self, looked)
+    async def hasty(self: TwoWayPass, again: Any) -> None:
+        await decide(self, again)
         if self._both_read:
             await self._drain()
             await read(self._intakes["right"])
-            await decide(self, looked)
+            await decide(self, again)
 
     monkeypatch.setattr(Intake, "read", of_the_left)
     monkeypatch.setattr(TwoWayPass, "_decide", hasty)
@@ -204,7 +204,32 @@ def a_condition_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_version", lambda self, *arguments: None)
 
 
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 0)
+def reads_are_never_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we have just made and is not shown is gone, however late the system's reads may be."""
+    monkeypatch.setattr(absence, "lag_of", lambda *arguments: absence.Lag(0.0, 0.0, never=True))
+
+
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 0)
+def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record is gone because it was asked for once, and was not shown."""
+    judge = absence.Absence.judge
+
+    async def hasty(self: absence.Absence, ids: Sequence[str], told: Any) -> list[str]:
+        return await judge(self, ids, "list" if told == "get" else told)
+
+    monkeypatch.setattr(absence.Absence, "judge", hasty)
+
+
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 0)
+def what_was_never_shown_was_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we made and nothing has shown since counts as deleted once it is late."""
+    monkeypatch.setattr(absence.Absence, "were_there", lambda self, ids, told: ids)
+
+
 MUTATIONS: list[Mutation] = [
+    reads_are_never_late,
+    one_answer_is_enough,
     an_echo_is_known_by_its_time,
     both_sides_share_a_shadow,
     a_list_that_broke_off_counts_as_whole,

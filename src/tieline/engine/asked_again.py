@@ -44,6 +44,8 @@ class AskedAgain:
         self._integration = ledgers["left"].integration
         self.looked: set[int] = set()
         """Pairs, by their own ids, whose counterparts were read, or looked for in vain."""
+        self.asked: dict[Side, set[str]] = {side: set() for side in SIDES}
+        """Records that were asked for, by id."""
 
     async def stage(self, wanted: Sequence[int] | Chosen, limit: int | None) -> list[tuple[Side, str]]:
         """Let the pairs of these dead letters be decided again; return the records that the letters are of."""
@@ -88,6 +90,7 @@ class AskedAgain:
     async def _read(self, side: Side, ids: Sequence[str]) -> dict[str, Record]:
         half, system = self._job.halves[side], self._systems[side]
         found: dict[str, Record] = {}
+        self.asked[side].update(ids)
         for id in ids:
             with about(records=[id]):
                 record = await system.get(half.resource, id)

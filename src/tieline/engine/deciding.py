@@ -68,6 +68,8 @@ class Decider:
 
         self.missed: Mapping[Side, frozenset[str]] = {side: frozenset() for side in SIDES}
         """Records of each side that were not shown, and that nobody believes to be gone: nothing is decided about them."""
+        self.only: Mapping[Side, AbstractSet[str]] | None = None
+        """In a run that has read some records alone: these. Of any other, nobody knows what both sides say now."""
 
     @property
     def looked(self) -> AbstractSet[int] | None:
@@ -158,9 +160,7 @@ class Decider:
         linked: list[Work] = []
         alone: list[Work] = []
         for one in work:
-            if any(self._desk.is_on_its_way(letter) for letter in one.letters()) or any(
-                one.pair.id_of(side) in self.missed[side] for side in SIDES
-            ):
+            if self._must_wait(one):
                 self._desk.put_off(one)
             elif one.pair.linked:
                 if self._is_read(one):
@@ -175,6 +175,12 @@ class Decider:
         links = {side: self._desk.lookups[side].of(one.records[side] for one in linked if side in one.records) for side in SIDES}
         for one in linked:
             self._reconciler.decide(one, links, decided, braked_too=braked_too)
+
+    def _must_wait(self, work: Work) -> bool:
+        """Whether something of a pair is on its way, or nobody knows in this run what both of its sides say."""
+        ids = {side: work.pair.id_of(side) for side in SIDES}
+        unknown = self.only is not None and not any(ids[side] in self.only[side] for side in SIDES)
+        return unknown or any(ids[side] in self.missed[side] for side in SIDES) or any(map(self._desk.is_on_its_way, work.letters()))
 
     def _is_read(self, work: Work) -> bool:
         """Whether it is known what both records say, or what was written to them; or that they are gone."""

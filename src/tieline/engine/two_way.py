@@ -152,7 +152,7 @@ class TwoWayPass(Pass):
                     self._both_read = True
                     self.unseen = [text for side in SIDES for text in self._intakes[side].unseen()]
             if wanted.undo is None:
-                await self._decide(again.looked)
+                await self._decide(again)
                 self.complete = self._both_read and restorer is None
                 self._check_proven()
             if restorer is not None:
@@ -210,9 +210,10 @@ class TwoWayPass(Pass):
         images = {side: image_taker(self._job.halves[side].job, self._systems[OTHER[side]]) for side in SIDES}
         return Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped, take_images=images, **how)
 
-    async def _decide(self, looked: set[int]) -> None:
+    async def _decide(self, again: AskedAgain) -> None:
         decider = self._decider(remake=self.wanted.remake, read_first=self.wanted.send)
-        decider.looked = self._looked = None if self._both_read else looked
+        decider.looked = self._looked = None if self._both_read else again.looked
+        decider.only = None if self._both_read else again.asked
         decider.missed = self._not_decided()
         if self._both_read:
             await decider.take_up()

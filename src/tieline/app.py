@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tieline.dialects.ids import spelling_of
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import Template, fill_header
@@ -296,6 +298,25 @@ class Tieline:
             caller.renew = lambda: self._account(connection, declared, connector, self._variables(declared, connector))
             self._systems[connection] = RestSystem(connection, connector, variables, caller)
         return self._systems[connection]
+
+    async def needs_credentials(self, connection: str) -> bool:
+        """Return whether a ping is refused without the credentials; where it is answered all the same, it proves nothing about them."""
+        declared = self.project.connections[connection]
+        connector = self.project.connectors[declared.connector]
+        variables = self._variables(declared, connector)
+        account = self._account(connection, declared, connector, variables)
+        if not account.secret_headers and not account.secret_query:
+            return True  # there are none to prove, or they are not sent by themselves
+        bare = msgspec.structs.replace(account, secret_headers={}, secret_query={})
+        caller = Caller(bare, self._transport, self.clock)
+        caller.observe, caller.amend, caller.may_write = self._observe, self._amend, check_lease
+        try:
+            await RestSystem(connection, connector, variables, caller).ping()
+        except TielineError:
+            return True
+        finally:
+            await caller.budget.close()
+        return False
 
     def receiving(self, tell: events.WebhookListener = events.nobody) -> dict[str, Receiving]:
         """Return what takes the webhooks of each connection that has a secret for them, and whose files are right.

@@ -204,13 +204,13 @@ def a_condition_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_version", lambda self, *arguments: None)
 
 
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 0)
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 31, 46)
 def reads_are_never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we have just made and is not shown is gone, however late the system's reads may be."""
     monkeypatch.setattr(absence, "lag_of", lambda *arguments: absence.Lag(0.0, 0.0, never=True))
 
 
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 0)
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 2)
 def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is gone because it was asked for once, and was not shown."""
     judge = absence.Absence.judge
@@ -219,12 +219,6 @@ def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
         return await judge(self, ids, "list" if told == "get" else told)
 
     monkeypatch.setattr(absence.Absence, "judge", hasty)
-
-
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 0)
-def what_was_never_shown_was_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we made and nothing has shown since counts as deleted once it is late."""
-    monkeypatch.setattr(absence.Absence, "were_there", lambda self, ids, told: ids)
 
 
 MUTATIONS: list[Mutation] = [

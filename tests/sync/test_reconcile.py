@@ -492,3 +492,18 @@ def test_a_side_that_would_not_take_a_value_empties_nothing_that_is_written_over
     decision = decide({}, {"tel": "~cy"}, ({"phone": None}, {"tel": "~bob"}), with_(PHONE, policy="left"), **bounced)
 
     assert ({"phone": "cy"}, {}) == (decision.write_left, decision.write_right)
+
+
+@pytest.mark.parametrize("policy", ["delete", "archive", "unlink", "remake"])
+def test_what_was_never_shown_since_we_made_it_is_held(policy: module.Gone) -> None:
+    """It may have been deleted, or never kept, or not be shown yet: nothing follows from it before a person says which."""
+    there = Side(now={"a": 1}, shadow={"a": 1}, made={})
+    gone = Side(now=None, shadow={}, made={}, doubted=True)
+    terms = Terms((module.Strand("a", ("a",), ("a",)),), left_gone=policy, right_gone=policy)
+
+    for left, right in ((there, gone), (gone, there)):
+        decision = reconcile(left, right, terms)
+        assert "held" == decision.deletion
+        assert [("a", "held", module.NEVER_SEEN)] == [(one.strand, one.kind, one.why) for one in decision.outcomes]
+        known = (msgspec.structs.replace(side, doubted=False) for side in (left, right))
+        assert "held" != reconcile(*known, terms).deletion

@@ -15,6 +15,7 @@ from tieline.cli.output import OK, SAFETY, WRONG, escape, exit_code, output, plu
 from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print_meeting
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
+from tieline.cli.trying import tried
 from tieline.engine.brakes import allowing
 from tieline.engine.passes import Outcome, Wanted
 from tieline.engine.planning import Plan, PlannedWrite
@@ -98,7 +99,7 @@ def _what_can_not_run(home: Path) -> str:
 
 
 async def _ping(project: Tieline) -> list[dict[str, Any]]:
-    calls = []
+    calls: list[dict[str, Any]] = []
     try:
         for name in sorted(project.project.connections):
             try:
@@ -106,6 +107,11 @@ async def _ping(project: Tieline) -> list[dict[str, Any]]:
             except TielineError as failure:
                 asked, error, code = "", f"{failure} ({failure.next_step})" if failure.next_step else str(failure), exit_code(failure)
             calls.append({"connection": name, "asked": asked, "error": error, "code": code})
+            if error is None:
+                calls += [
+                    {"connection": name, "asked": t.what, "error": t.error, "code": WRONG if t.error else OK}
+                    for t in await tried(project, name)
+                ]
     finally:
         await project.aclose()
     return calls

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tieline.dialects.dialect import Page, System
+from tieline.engine.absence import lag_of, shows_any
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.lookups import Lookups
 from tieline.engine.mending import Mend, Mending
@@ -38,6 +39,10 @@ _TOGETHER: Final = 500
 _MOST_ASKED: Final = 200
 """So many that a list does not show are asked for by id; a list that lacks more is not believed anyway."""
 _GIVEN_UP: Final = "given up by hand"
+_TRIED: Final = 3
+TOO_NEW: Final = "too new to tell: it was written within the system's lag"
+UNPROVEN: Final = "not listed, and `get` finds nothing that is"
+"""Nobody can say whether it is gone: what the list shows is not found by its id either."""
 _MEANT: Final = {
     "filtered": "`when` leaves it out",
     "noted": "it was there at the start",
@@ -145,6 +150,9 @@ class _Sweep:
         self._why: Counter[str] = Counter()
         self._fields: Counter[str] = Counter()
         self._shown: set[str] = set()
+        self._lag = lag_of(db, target, job.target_resource, job.list_lag).ours
+        self._proven: bool | None = None
+        """Whether `get` shows a record that the list shows; None before that was tried."""
         self._gate = asyncio.Semaphore(target.concurrency)
         self._not_listed = 0
         self._spells = spellings.is_any(db, self._integration)
@@ -269,6 +277,9 @@ class _Sweep:
             absent = [id for id in ids if id not in listed][: max(0, _MOST_ASKED - self._not_listed)] if self._job.target.get else []
             self._not_listed += len(absent)
             unlisted = await self._asked(absent, besides_list=True)
+            if absent and self._proven is None:
+                some = [id for (id,) in self._found.execute("SELECT id FROM there LIMIT ?", (_TRIED,))]
+                self._proven = bool(unlisted) or not some or await shows_any(self._target, self._job.target_resource, some)
             self._result.unlisted += len(unlisted)
             return {**listed, **unlisted}
         return await self._asked(ids)
@@ -315,7 +326,11 @@ class _Sweep:
         fields = there.get(link.target_id or "")
         if fields is None:
             state = self._state_of(id)
-            self._set_apart("missing", state if state and state != _GIVEN_UP else "gone there", id, link, record=record)
+            if not state and outbox.delivered_since(self._db, self._integration, [id], self._result.at - self._lag):
+                self._exclude(TOO_NEW)
+                return
+            why = "gone there" if self._proven is not False else UNPROVEN
+            self._set_apart("missing", state if state and state != _GIVEN_UP else why, id, link, record=record)
             return
         shown = self._shown if job.target.list else fields.keys()
         differs = differing({a: v for a, v in values.items() if a in shown}, fields, job.agree)

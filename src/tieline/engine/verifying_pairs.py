@@ -15,9 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from tieline.dialects.dialect import Since, System
+from tieline.engine.absence import lag_of
 from tieline.engine.lookups import Lookups
 from tieline.engine.two_sides import TwoWayIntegration
-from tieline.engine.verifying import Verification
+from tieline.engine.verifying import TOO_NEW, Verification
 from tieline.model.clock import Clock
 from tieline.model.errors import MappingError, TielineError
 from tieline.model.holder import has_ended
@@ -100,6 +101,7 @@ class _Sweep:
         known = runs.state_of(db, job.name)
         self._numbers: Mapping[Side, int] = runs.both_outboxes(db, job.name) or dict.fromkeys(SIDES, -1)
         self._integration = self._numbers["left"]
+        self._lag = {side: lag_of(db, systems[side], half.resource, half.overlap).ours for side, half in job.halves.items()}
         self._result = Verified(job.name, clock.now(), target_read=0, two_way=True)
         if known is not None and known.holder and known.lease_until > self._result.at and not has_ended(known.holder):
             self._result.running = known.holder
@@ -285,6 +287,8 @@ class _Sweep:
         if reason is None and pair.linked and pair.shadow_of(OTHER[side]) is None:
             policy = self._job.terms.left_gone if side == "right" else self._job.terms.right_gone
             reason = "its counterpart was deleted" if policy == "ignore" and state is None else None
+        if reason is None and state is None and pair.linked and self._is_too_new(pair, side):
+            reason = TOO_NEW
         if reason is not None:
             self._why[f"excluded: {reason}"] += 1
             if side == "left":
@@ -294,6 +298,13 @@ class _Sweep:
             return
         why = state or ("gone there" if pair.linked else "not read yet")
         self._without(side, "missing" if side == "left" else "left over", why, id)
+
+    def _is_too_new(self, pair: Pair, side: Side) -> bool:
+        """Whether the counterpart of a record on a side was made or written so lately that it may not be shown yet."""
+        since = self._result.at - self._lag[OTHER[side]]
+        if (pair.unseen_of(OTHER[side]) or 0.0) >= since:
+            return True
+        return bool(outbox.delivered_since(self._db, self._numbers[side], [pair.id_of(side) or ""], since))
 
     def _without(self, side: Side, kind: str, why: str, id: str) -> None:
         if side == "left":

@@ -193,7 +193,7 @@ def receive(
 
 @app.command()
 def status(integration: Integration = None, project: Folder = HERE, json: Json = False) -> None:
-    """Say how each integration is doing. The exit code is 1 when someone must act."""
+    """Show how each integration is doing, one line each, what needs you first; with a name, all of one. The exit code is 1 when you must act."""
     output.json_mode = json
     from tieline.cli import report
 

@@ -9,6 +9,7 @@ from typing import Any
 from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, escape, output, plain, plural, value_text, when
+from tieline.cli.overview import print_overview
 from tieline.cli.running import tried_again
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
@@ -36,8 +37,11 @@ def status(folder: Path, name: str | None) -> int:
         if output.json_mode:
             output.json([plain(entry) for entry in found])
         else:
-            for entry in found:
-                _print_status(entry)
+            if len(found) > 1 and name is None:
+                print_overview(found, project.clock.now())
+            else:
+                for entry in found:
+                    _print_status(entry)
             if not found:
                 output.print("there is no integration in this project")
         if any(entry.wrong for entry in found):
@@ -56,7 +60,7 @@ def _print_status(entry: IntegrationStatus) -> None:
     if entry.no_file:
         output.console.print(f"  [red]no file   integrations/{escape(entry.integration)}.yaml is gone: {escape(entry.no_file)}[/]")
     if entry.running:
-        output.print(f"  running   by {entry.running}")
+        output.print(f"  running   by {entry.running}: {plural(entry.calls.get('calls', 0), 'call')} so far")
     if entry.last_run is None:
         output.print("  last run  never: `tieline plan` shows what it would do")
         return

@@ -1,0 +1,118 @@
+"""`tieline status` without a name: one line an integration, what needs a person first, so that forty fit on a screen."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from tieline.cli.output import STATE_STYLES, age, escape, output, plural, when
+from tieline.cli.running import tried_again
+from tieline.observe.status import IntegrationStatus
+
+_GRAVEST = ("halted", "failed", "late", "attention", "stopped", "owed", "waiting", "never run", "running", "green")
+_HEADINGS = ("State", "Integration", "Pending", "Failed", "Held", "Freshness", "Last run")
+_RIGHT = (False, False, True, True, True, True, True)
+_MOST_NEXT = 8
+
+
+def print_overview(found: Sequence[IntegrationStatus], now: float) -> None:
+    """Print the table, what it comes to, what is down, and what to type next."""
+    entries = sorted(found, key=lambda entry: (not (entry.needs_someone or entry.no_file), _grave(entry), entry.integration))
+    rows = [_row(entry, now) for entry in entries]
+    columns = _columns(rows, output.console.width)
+    widths = [max(len(_HEADINGS[at]), *(len(row[at]) for row in rows)) for at in range(len(_HEADINGS))]
+    output.console.print(f"[dim]{_line(_HEADINGS, columns, widths)}[/]", soft_wrap=True)
+    for entry, row in zip(entries, rows, strict=True):
+        style = "red" if entry.wrong or entry.no_file else STATE_STYLES.get(entry.state, "")
+        line = _line(row, columns, widths)
+        shown = f"[{style}]{escape(line[: widths[0]])}[/]{escape(line[widths[0] :])}" if style else escape(line)
+        output.console.print(shown, soft_wrap=True)
+    output.console.print(_sum(entries), soft_wrap=True)
+    for down in {one.connection: one for entry in entries for one in entry.outages}.values():
+        told = f"{down.connection} is down since {when(down.since)}: {down.why}; {tried_again(down.next_try_at)}"
+        output.console.print(f"[yellow]{escape(told)}[/]")
+    for wait in {one.connection: one for entry in entries for one in entry.waiting}.values():
+        output.console.print(f"[cyan]{escape(f'{wait.connection} is called again at {when(wait.until)}: {wait.why}')}[/]")
+    _print_next(entries)
+
+
+def _grave(entry: IntegrationStatus) -> int:
+    if entry.wrong or entry.no_file:
+        return -1
+    return _GRAVEST.index(entry.state) if entry.state in _GRAVEST else 0
+
+
+def _row(entry: IntegrationStatus, now: float) -> tuple[str, ...]:
+    promise = f" of {age(entry.freshness_promise)}" if entry.freshness_promise is not None else ""
+    freshness = f"{age(entry.freshness_age)}{promise}" if entry.freshness_age is not None else "-"
+    if entry.running and entry.last_run_at is not None:
+        last = f"running {age(max(0.0, now - entry.last_run_at))}, {plural(entry.calls.get('calls', 0), 'call')}"
+    else:
+        last = f"{age(max(0.0, now - entry.last_run_at))} ago" if entry.last_run_at is not None else "-"
+    state = "files" if entry.wrong else "no file" if entry.no_file else entry.state
+    numbers = (f"{number:,}" if number else "-" for number in (entry.owed, entry.parked, entry.held))
+    return (state, entry.integration, *numbers, freshness, last)
+
+
+def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
+    """Return which columns there is room for: the last run goes first, then the freshness; a name is never cut."""
+    columns = list(range(len(_HEADINGS)))
+    for droppable in (6, 5):
+        widths = [max(len(_HEADINGS[at]), *(len(row[at]) for row in rows)) for at in columns]
+        if sum(widths) + 2 * (len(columns) - 1) <= width:
+            break
+        columns.remove(droppable)
+    return columns
+
+
+def _line(cells: Sequence[str], columns: Sequence[int], widths: Sequence[int]) -> str:
+    return "  ".join(f"{cells[at]:>{widths[at]}}" if _RIGHT[at] else f"{cells[at]:<{widths[at]}}" for at in columns).rstrip()
+
+
+def _sum(entries: Sequence[IntegrationStatus]) -> str:
+    need = sum(1 for entry in entries if entry.needs_someone or entry.no_file)
+    states = Counter(entry.state for entry in entries if not (entry.needs_someone or entry.no_file))
+    parts = [f"{need} need{'s' if need == 1 else ''} you"] if need else []
+    parts += [f"{states[state]} {state}" for state in _GRAVEST if states[state]]
+    return f"[dim]{plural(len(entries), 'integration')}: {', '.join(parts)}[/]"
+
+
+def _print_next(entries: Sequence[IntegrationStatus]) -> None:
+    """Say what to type, a line for each integration that needs a person; each can be pasted whole."""
+    lines = [(_command(entry), _why(entry)) for entry in entries if entry.needs_someone or entry.no_file]
+    if not lines:
+        output.print("`tieline status NAME` tells all of one", style="dim")
+        return
+    output.print("Next:")
+    width = max(len(command) for command, _ in lines[:_MOST_NEXT])
+    for command, why in lines[:_MOST_NEXT]:
+        line = f"  {command:{width}}  # {why}"
+        output.print(line if len(line) <= output.console.width else f"  {command}  # {why}"[: max(output.console.width, len(command) + 2)])
+    if len(lines) > _MOST_NEXT:
+        output.print(f"  … and {len(lines) - _MOST_NEXT} more integrations need you", style="dim")
+
+
+def _command(entry: IntegrationStatus) -> str:
+    if entry.no_file and (named := re.search(r"`(tieline [^`]+)`", entry.no_file)):
+        return named[1]
+    if entry.wrong or entry.no_file:
+        return "tieline check"
+    if entry.state in ("attention", "green") and entry.parked + entry.held:
+        return f"tieline dead-letters list {entry.integration}"
+    if entry.state == "late" and not entry.waiting and not entry.outages and not entry.parked + entry.held:
+        return f"tieline run {entry.integration}"
+    return f"tieline status {entry.integration}"
+
+
+def _why(entry: IntegrationStatus) -> str:
+    if entry.wrong:
+        return f"{entry.integration}: {entry.wrong[0]}"
+    if entry.no_file:
+        return f"integrations/{entry.integration}.yaml is gone"
+    counts = [f"{number:,} {word}" for number, word in ((entry.parked, "failed"), (entry.held, "held")) if number]
+    return (
+        f"{entry.state}: {entry.error}"
+        if entry.error and not counts
+        else ", ".join(counts) or {"late": "late: run it, and more often"}.get(entry.state, entry.state)
+    )

@@ -44,6 +44,7 @@ from tieline.model import events
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.ends import End, end_at
 from tieline.model.errors import Refused, SafetyStop, SpecError, StoreError, TielineError
+from tieline.model.ids import named
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, encode_json
 from tieline.model.secret import Redactor
@@ -428,11 +429,16 @@ class Tieline:
 
     async def link(self, name: str, source_id: str, target_id: str, reason: str) -> None:
         """Say that a source record's counterpart is this one. Raises `Refused` when that can't be, or the destination has no such record."""
-        if self.is_two_way(name):
+        both_ways = self.is_two_way(name)
+        named(source_id, "of the left record" if both_ways else "of the source record")
+        named(target_id, "of the right record" if both_ways else "of the destination's record")
+        if both_ways:
             await self._link_pair(self.two_way(name), {"left": source_id, "right": target_id}, reason)
             return
         job = self._one_way(name)
         target, there = self.system(job.target_connection), None
+        source_id = self.system(job.source_connection).read_id(job.source_resource, source_id) or source_id
+        target_id = target.read_id(job.target_resource, target_id) or target_id
         if job.target.get:
             record = await target.get(job.target_resource, target_id)
             if record is None:
@@ -442,6 +448,7 @@ class Tieline:
 
     def unlink(self, name: str, source_id: str, reason: str) -> str:
         """Forget a record's counterpart, and return its id. Raises `Refused` for a record without one, or with something open."""
+        named(source_id, "of the record")
         if self.is_two_way(name):
             return pairing.unlink(self.db, name, source_id, reason, now=self.clock.now())
         return linking.unlink(self.db, self.names(name)[0], source_id, reason, now=self.clock.now())
@@ -466,6 +473,7 @@ class Tieline:
     async def _link_pair(self, job: TwoWayIntegration, ids: Mapping[Literal["left", "right"], str], reason: str) -> None:
         """Link two records of a two-way integration; one that is not known yet is read."""
         seen: list[pairing.Seen] = []
+        ids = {side: self.system(half.connection).read_id(half.resource, ids[side]) or ids[side] for side, half in job.halves.items()}
         for side, id in pairing.unknown(self.db, job.name, ids):
             half = job.halves[side]
             record = await self.system(half.connection).get(half.resource, id) if half.features.get else None
@@ -535,6 +543,7 @@ class Tieline:
     def explain(self, connection: str, resource: str, id: str) -> list[Story]:
         """Return everything that happened to a record, one story for each integration."""
         self._check_place(connection, resource)
+        named(id, f"of a record of {connection}.{resource}")
         return explain(self.db, self.project.integrations, connection, resource, id)
 
     def search_calls(

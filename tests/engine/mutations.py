@@ -17,6 +17,7 @@ from tieline.dialects.since import SinceTracker
 from tieline.dialects.windows import Windows
 from tieline.engine.allowances import KeptAllowances
 from tieline.engine.delivery import Sender
+from tieline.engine.doubt import Doubts
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
 from tieline.engine.pipeline import Pipeline
@@ -254,6 +255,27 @@ def a_request_that_was_given_up_leaves_no_line(monkeypatch: pytest.MonkeyPatch) 
         return observe(self, record) if record.failure != "cancelled" else 0
 
     monkeypatch.setattr(Ledger, "observe", only_answers)
+
+
+@in_worlds(lambda simulation: simulation.renames > 0)
+def what_is_not_found_by_its_key_was_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search by the match key is believed, whatever somebody may have renamed since."""
+
+    async def nothing(self: Doubts, delivery: Delivery, *, alone: bool) -> Sequence[Any]:
+        return []
+
+    monkeypatch.setattr(Doubts, "under_another_key", nothing)
+
+
+def any_error_says_that_nothing_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway's word counts as the vendor's: what it answers after the work is sent again without a look."""
+    monkeypatch.setattr("tieline.transport.caller.says_not_done", lambda response, error, errors: response is not None)
+
+
+def what_has_left_counts_as_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a crash nothing that was sent at once is in doubt."""
+    may_leave = outbox.may_leave
+    monkeypatch.setattr(outbox, "may_leave", lambda connection, integration, run, upto: may_leave(connection, integration, run, 0))
 
 
 MUTATIONS: list[Mutation] = [

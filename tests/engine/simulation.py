@@ -19,7 +19,7 @@ from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record
 from tieline.model.verified import Finding, Verified
-from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, throttled
+from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, mistaken, throttled
 from tieline.transport.ports import HttpRequest
 
 _LONG_WAIT_SECONDS = 2000.0
@@ -79,7 +79,9 @@ class Simulation:
             **self.integration,
         )
         world = self.world
-        self.can_settle = bool(matched or self.target.upsert or (mail["idempotency"] and "create" not in self.target.batch))
+        keyed = mail["idempotency"] and "create" not in self.target.batch
+        # A search that finds nothing proves nothing once somebody could have changed the key: only a list does.
+        self.can_settle = bool(keyed or (self.target.lists and (matched or self.target.upsert)))
         rates = [0.2, 0.3] if rough else [0.0, 0.05, 0.2]
         self.weather = Weather(seed, rate=chance.choice(rates), storms=chance.choice([0.0, 0.0, 0.03]))
         world.network.weather = self._weather
@@ -89,6 +91,12 @@ class Simulation:
         self._moods = random.Random(f"moods {seed}")
         self.strict = self._moods.choice([0.0, 0.0, 0.02])
         """Share of requests that are told to wait for longer than a run does."""
+        self._liars = random.Random(f"liars {seed}")
+        self.lies = self._liars.choice([0.0, 0.05, 0.3])
+        """Share of the records that are asked for by their ids which come as another's, or as nobody's."""
+        self.renames = self._liars.choice([0.0, 0.5]) if self.target.lists and not mail["idempotency"] else 0.0
+        """Share of the creations with lost answers whose records somebody renames before anybody looks."""
+        self.renamed: set[str] = set()
         world.network.passing = self._passing
         world.database = self._watch
         self.mortality = chance.choice([0.01, 0.03] if rough else [0.0, 0.01, 0.03])
@@ -262,6 +270,8 @@ class Simulation:
     def _weather(self, system: str, request: HttpRequest, now: float) -> Fault | None:
         if not self.weather.calm and self._moods.random() < self.strict:
             return throttled(_LONG_WAIT_SECONDS, date=self._moods.random() < 0.3)
+        if not self.weather.calm and request.method == "GET" and "/items/" in request.url and self._liars.random() < self.lies:
+            return mistaken(self._liars.choice(["another", "no id", "empty"]))
         return self.weather(system, request, now)
 
     def _passing(self, exchange: Exchange) -> None:
@@ -275,6 +285,18 @@ class Simulation:
             self._edit_both_ends()
         if self.chance.random() < self.impatient:
             self._stop()
+        if exchange.system == "mail" and exchange.request.method in ("POST", "PUT"):
+            self._rename_what_was_made(exchange.fault or "")
+
+    def _rename_what_was_made(self, fault: str) -> None:
+        if not (fault == "unanswered" or fault.endswith("after the work")) or self._liars.random() >= self.renames:
+            return
+        with self.world.store() as db:
+            known = {row[0] for row in db.read("SELECT target_id FROM link WHERE target_id IS NOT NULL")}
+        for record in self.target.records[-3:]:
+            if str(record["id"]) not in known and record.get("ext") is not None and not str(record["email"]).startswith("married"):
+                self.renamed.add(str(record["ext"]))
+                self.target.change(record["id"], email=f"married-{record['ext']}@example.org")
 
     def _edit_both_ends(self) -> None:
         """Edit a record that the list has shown, and later, by its times, one that it has not."""
@@ -478,7 +500,9 @@ class Simulation:
             letter, name = set_aside.pop(id, None), self.people.wanted_name(lead)
             if letter is None and self.people.gave_up(id) and len(copies) <= 1:
                 continue
-            if letter is not None and letter.cause == "unknown" and not self.can_settle:
+            if letter is not None and letter.cause == "unknown" and (not self.can_settle or id in self.renamed):
+                if len(copies) > 1:
+                    raise Broken(f"lead {id} is there {len(copies)} times, and somebody is asked whether it is there")
                 continue
             if lead["name"] == BAD and (letter is not None or name == BAD):
                 if letter is None:
@@ -503,7 +527,7 @@ class Simulation:
             if wanted != found:
                 raise Broken(f"lead {id} arrived as {found}, it should be {wanted}")
         for id in self.gone:
-            if id in set_aside and set_aside[id].cause == "unknown" and not self.can_settle:
+            if id in set_aside and set_aside[id].cause == "unknown" and (not self.can_settle or id in self.renamed):
                 continue
             if self.people.gave_up(id):
                 continue

@@ -543,7 +543,7 @@ def test_a_creation_in_doubt_that_is_refused_in_the_end_leaves_none_to_the_later
     """The vendor knows the first one by its key, and says that it was not made; whenever the process died while both were on their way."""
     bad = lambda operation, record: "no such name" if record.get("name") == "Bad" else None  # noqa: E731
     together = 0
-    for number in range(1, 20):
+    for number in range(1, 30):
         world = new_world(match={}, target=members(refuses=bad), mail={"idempotency": True}, retry={"attempts": 2})
         lead = world.leads.add(email="a@example.com", name="Bad", rev=0)
         world.network.strike(UNANSWERED, system="mail", method="POST", times=9)

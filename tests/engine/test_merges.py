@@ -47,7 +47,7 @@ def test_a_tombstone_that_names_the_survivor_redirects_the_link_and_deletes_noth
 
 def test_a_system_that_answers_with_the_survivor_redirects_the_link_as_well(tmp_path):
     """Its list does not show the merged record any more; asked for by its id, it shows the one that it is now."""
-    world = world_of(tmp_path)
+    world = world_of(tmp_path, shows_survivor=True)
     member = of(world.members, "ann@x")["id"]
     survivor = world.leads.add(email="ann.b@x", name="Ann B.", phone="2")
     world.leads.merge(of(world.leads, "ann@x")["id"], survivor)

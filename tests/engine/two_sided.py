@@ -28,7 +28,7 @@ from tieline.model.records import Record, decode_json
 from tieline.model.verified import Finding, Verified
 from tieline.store import pairs
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
-from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, throttled
+from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, mistaken, throttled
 from tieline.testing.collection import Entry
 from tieline.transport.ports import HttpRequest
 
@@ -226,6 +226,9 @@ class TwoSided:
         self.late = random.Random(f"late edits {seed}")
         """What people do between our read and our write of a record; only vendors that keep versions can tell us then."""
         self.rough = seed % 4 == 3
+        self._liars = random.Random(f"liars {seed}")
+        self.lies = self._liars.choice([0.0, 0.0, 0.02, 0.2])
+        """Share of the records that are asked for by their ids which come as another's, or as nobody's."""
         chance = self.chance
         self.folder = folder
         self.runs = 0
@@ -650,6 +653,8 @@ class TwoSided:
     def _weather(self, system: str, request: HttpRequest, now: float) -> Fault | None:
         if not self.weather.calm and self.chance.random() < self.strict:
             return throttled(_LONG_WAIT_SECONDS)
+        if not self.weather.calm and request.method == "GET" and "/items/" in request.url and self._liars.random() < self.lies:
+            return mistaken(self._liars.choice(["another", "no id", "empty"]))
         return self.weather(system, request, now)
 
     def _passing(self, exchange: Exchange) -> None:

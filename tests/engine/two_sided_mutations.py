@@ -10,17 +10,19 @@ import msgspec
 import pytest
 
 from engine import mutations
+from tieline.dialects.rest import RestSystem
 from tieline.engine import absence, meetings
 from tieline.engine.brakes import Brakes
 from tieline.engine.decided import Decided
 from tieline.engine.intake import Intake
 from tieline.engine.reconciling import Reconciler
 from tieline.engine.two_way import TwoWayPass
-from tieline.model.errors import RemoteError
+from tieline.model.errors import AnotherRecord, RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import outbox, pairs
 from tieline.store.pairs import OTHER
 from tieline.sync import identity, reconcile
+from tieline.testing import Collection
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 _BLOCKED_SECONDS = 120.0
@@ -55,6 +57,25 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
         await stage(self, {id: record for id, record in changed.items() if id not in blocked}, gone, cursor, also)
 
     monkeypatch.setattr(Intake, "_stage", deaf)
+
+
+@noticed("nobody has deleted its counterpart|is there|pair|differs|overwritten|gone|counterpart", 0, 1)
+def whatever_is_shown_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer with another id means that the record was merged into that one, and one without an id that there is none."""
+    declaration, get = Collection.declaration, RestSystem._get
+    monkeypatch.setattr(
+        Collection,
+        "declaration",
+        lambda self: {**(said := declaration(self)), **({"get": {**said["get"], "merged": "survivor"}} if "get" in said else {})},
+    )
+
+    async def believing(self: RestSystem, resource: str, id: str) -> Record | None:
+        try:
+            return await get(self, resource, id)
+        except AnotherRecord:
+            return None
+
+    monkeypatch.setattr(RestSystem, "_get", believing)
 
 
 @noticed("does not come to rest|got .* back from us|overwritten", 0, 1)

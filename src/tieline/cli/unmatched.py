@@ -19,6 +19,7 @@ from tieline.engine.deadletters import of_other_direction
 from tieline.engine.passes import Wanted
 from tieline.engine.unmatched import Unmatched
 from tieline.model.errors import TielineError
+from tieline.model.ids import named
 from tieline.store.pairs import Side
 
 _SHOWN = 50
@@ -44,6 +45,8 @@ class Chosen(msgspec.Struct, frozen=True):
                 "which ones?",
                 next_step="give numbers; or --all, with --integration and --side if you like; or --record ID with --integration and --side",
             )
+        for id in self.records:
+            named(id, "of --record")
         if self.records and (self.integration is None or self.side is None):
             raise TielineError("--record needs --integration and --side", next_step="`left` is the side of `from`, `right` that of `to`")
 

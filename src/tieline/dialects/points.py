@@ -107,6 +107,15 @@ class Points:
         except ValueError as error:
             raise Undecodable(f"the mark {mark!r} can't be read: {error}", next_step="run once with `--full`") from None
 
+    def mark_at(self, moment: float) -> str | None:
+        """Return the mark of a time, in seconds since 1970; None where the vendor's marks are no times."""
+        if not self.fields or self.read == "raw":
+            return None
+        at = dt.datetime.fromtimestamp(int(moment), dt.UTC)
+        if self.read in ("unix", "unix_ms"):
+            return digits(_since_epoch(at) * (1000 if self.read == "unix_ms" else 1))
+        return at.date().isoformat() if self.read == "date" else written(at)
+
     def seconds(self, value: Any) -> float | None:
         """Return when it was, in seconds since 1970; None for a version, and for a time of which the zone is not known."""
         if self.read == "raw":

@@ -29,6 +29,7 @@ from tieline.dialects.templates import Gaps, Shape, Template, compile_json, enco
 from tieline.dialects.tombstones import burial
 from tieline.mapping.access import compile_get
 from tieline.model.errors import (
+    AnotherRecord,
     Expired,
     Garbled,
     NotThere,
@@ -61,7 +62,7 @@ from tieline.transport.caller import READ_RETRIES, Caller
 from tieline.transport.classify import is_already, vendor_text
 from tieline.transport.ports import HttpResponse
 from tieline.transport.recording import Purpose
-from tieline.transport.retry import wait_seconds
+from tieline.transport.retry import TRANSIENT, wait_seconds
 
 _T = TypeVar("_T")
 _OF_A_MARK = {"fields", "field", "header", "at", "format", "field_format", "zone", "url"}
@@ -291,18 +292,57 @@ class RestSystem:
         call = self._call(declared)
         try:
             purpose = Purpose("get", resource, private=self._private(resource, {self._resources[resource].id: id}))
-            response, record = await self._read(
-                lambda response: self._decode(response, f"{resource} {id}"),
-                declared.method, call.url({"id": id}, {}), call.headers_for(id), None, declared.cost, purpose=purpose, patient=False,
+            accepted = tuple(status for status in declared.none if status not in (404, 410))
+
+            def told(response: HttpResponse) -> Any:
+                return None if response.status in accepted else self._decode(response, f"{resource} {id}")
+
+            response, answer = await self._read(
+                told,
+                declared.method, call.url({"id": id}, {}), call.headers_for(id), None, declared.cost, accepted, purpose=purpose, patient=False,
                 in_success=_checks(declared),
             )  # fmt: skip
-        except NotThere:
+        except NotThere as error:
+            if error.status not in declared.none:
+                raise
             return None
-        record = get(record, declared.record) if declared.record else record
-        if not isinstance(record, dict):
-            why = f"{self.name}: {resource} {id} is {kind_of(record)}, not an object"
-            raise self._caller.misread(response, Undecodable(why, next_step="correct `get.record` in the connector"))
-        return record
+        if response.status in accepted:
+            return None
+        found = get(answer, declared.record) if declared.record else answer
+        if found == []:
+            return None
+        records = found if isinstance(found, list) else [found]
+        wanted = self._read_id[resource](id)
+        mine = [record for record in records if isinstance(record, dict) and self.id_of(resource, record) == wanted]
+        if len(mine) == 1:
+            return mine[0]
+        if (
+            len(records) == 1
+            and isinstance(records[0], dict)
+            and declared.merged == "survivor"
+            and self.id_of(resource, records[0]) is not None
+        ):
+            return records[0]
+        raise self._caller.misread(response, self._not_that(resource, id, records))
+
+    def _not_that(self, resource: str, id: str, records: Sequence[Any]) -> Undecodable:
+        """Return why an answer is not the record that was asked for."""
+        what, at = f"{self.name}: {resource} {id}", self._resources[resource].id
+        if len(records) > 1:
+            return AnotherRecord(f"{what}: none, or several, of the {len(records)} records of the answer have that id")
+        if not isinstance(records[0], dict):
+            return Undecodable(f"{what} is {kind_of(records[0])}, not an object", next_step="correct `get.record` in the connector")
+        other = self.id_of(resource, records[0])
+        if other is None:
+            return AnotherRecord(
+                f"{what}: the answer has no id at `{at}`, so it is not known to be the record that was asked for",
+                next_step="correct `get.record` or `id` in the connector",
+            )
+        return AnotherRecord(
+            f"{what}: the answer is about {other}, not about the record that was asked for",
+            next_step="ask the vendor for it yourself, then correct `get` in the connector. If the vendor shows the record into which "
+            "that one was merged, declare `get: { merged: survivor }`",
+        )
 
     async def find(self, resource: str, field: str, value: Any) -> list[Record]:
         """Return the records whose field has this value; deleted ones are not among them, whatever the vendor shows."""
@@ -499,6 +539,8 @@ class RestSystem:
             return Receipt(item.id, None, journaled, already=True)
         if error is not None:
             if operation == "delete" and error.status in declared.gone:
+                if error.perhaps_done and r.get is not None and (doubt := await self._still_there(resource, item.id or "")) is not None:
+                    return Receipt(None, doubt, journaled)
                 self._caller.amend(journaled, None, None)
                 return Receipt(item.id, None, journaled)
             return Receipt(None, error, journaled)
@@ -514,6 +556,16 @@ class RestSystem:
             self._caller.misread(response, undecodable)
             # The write was accepted, but the answer can't be read: whether and as what it exists has to be looked up.
             return Receipt(None, OutcomeUnknown(str(undecodable), status=response.status), journaled)
+
+    async def _still_there(self, resource: str, id: str) -> RemoteError | None:
+        """Say why a deletion that was answered with `gone`, and not plainly by the vendor, is not done; None when the record is not there."""
+        try:
+            there = await self.get(resource, id)
+        except RemoteError as error:
+            return (
+                error if isinstance(error, TRANSIENT) else OutcomeUnknown(f"whether it is gone can't be told: {error}", status=error.status)
+            )
+        return None if there is None else Unavailable(f"{self.name}: {resource} {id} was said to be gone, and is there", status=404)
 
     async def write_many(self, resource: str, operation: str, items: Sequence[Item]) -> list[Receipt]:
         """Write many records in one call; one receipt each, in order."""
@@ -702,9 +754,9 @@ class RestSystem:
     def _no_page(self, response: HttpResponse, what: str) -> None:
         """Raise `Undecodable` for a page where the vendor's word is awaited: a proxy or a log-in page says 200 as well, and has done nothing.
 
-        Nothing, or a word such as `OK`, is an answer: what was written needs no more.
+        So does an answer that was cut off. Nothing, or a word such as `OK`, is an answer: what was written needs no more.
         """
-        if response.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        if response.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{", b"["):
             self._decode(response, what)
 
     def _decode(self, response: HttpResponse, what: str) -> Any:

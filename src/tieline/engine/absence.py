@@ -19,9 +19,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tieline.dialects.dialect import System
-from tieline.engine.asking import ask_for
+from tieline.engine.asking import ABOUT_ONE, ask_for
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import Forbidden, Rejected, RemoteError, SafetyStop
+from tieline.model.errors import RemoteError, SafetyStop
 from tieline.store import absent, journal
 from tieline.store import state as shared
 from tieline.store.absent import Absent, Told
@@ -59,10 +59,10 @@ async def shows_any(system: System, resource: str, ids: Iterable[str]) -> bool:
     """Whether `get` shows one of these records, that are known to be there; they are tried in turn. Raises `RemoteError`."""
 
     def passes(id: str, error: RemoteError) -> bool:
-        return isinstance(error, (Rejected, Forbidden))
+        return isinstance(error, ABOUT_ONE)
 
     for id in ids:
-        if (await ask_for(system, resource, [id], passes=passes))[id] is not None:
+        if (await ask_for(system, resource, [id], passes=passes)).get(id) is not None:
             return True
     return False
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Features
+from tieline.dialects.points import points_of
 from tieline.engine.versions import version_in
 from tieline.mapping import (
     CompiledMapping,
@@ -62,6 +63,8 @@ class CompiledIntegration:
         self.target = target_features
         self.target_version = version_in(target_features)
         since = target.list.changed_since if target.list is not None else None
+        self.target_points = points_of(target, since) if since is not None else None
+        """How a list of the destination tells what has changed since a time; None where it does not."""
         self.list_lag = since.overlap if since is not None else 0.0
         """For how many seconds a list of the destination may not show what was written."""
         self.both_write = False

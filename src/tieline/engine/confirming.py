@@ -26,8 +26,8 @@ class Confirmer:
         self._spells = on_confirmed is None and spellings.is_any(ledger.db, ledger.integration)
         """Whether anything is known already of how the destination spells what it is sent."""
 
-    async def commit(self, batch: Sequence[Confirmed], followed: Sequence[str]) -> None:
-        """Confirm deliveries; of the records in `followed` a later version is on its way.
+    async def commit(self, batch: Sequence[Confirmed], followed: Sequence[str], may_leave: int) -> None:
+        """Confirm deliveries; of the records in `followed` a later version is on its way. Deliveries up to `may_leave` may leave from then on.
 
         Raises `sqlite3.IntegrityError` when a target is already the counterpart of another source record: none of them is confirmed then.
         """
@@ -50,6 +50,7 @@ class Confirmer:
 
         def unit(connection: sqlite3.Connection) -> None:
             outbox.confirm(connection, settled, run=run, now=now)
+            outbox.may_leave(connection, integration, run, may_leave)
             links.agree(connection, integration, made, changed)
             if followed:
                 links.expect_more(connection, integration, followed)

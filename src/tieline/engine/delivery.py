@@ -80,6 +80,9 @@ class Sender:
         self._resting: asyncio.Task[None] | None = None
         """Runs while the destination is down and it is not yet time to probe it."""
         self._refused_in_a_row = 0
+        self._newest = self._may_leave = 0
+        """The newest delivery that was taken to be sent, and up to which the store knows that it may have left."""
+        self._leaving = asyncio.Lock()
         self.halted: TielineError | None = None
         """Why nothing more is sent in this run."""
         self.overtaken: list[Delivery] = []
@@ -87,6 +90,7 @@ class Sender:
         self.failed: BaseException | None = None
         """An error that is not the destination's: the store, or ours."""
         largest = max(job.target.batch.values(), default=1)
+        self._wave = largest * min(target.concurrency, 16)
         self._most_open = max(4 * largest * min(target.concurrency, 16), 4 * target.concurrency, 1000)
 
     def expect(self, source_ids: Collection[str]) -> None:
@@ -226,10 +230,27 @@ class Sender:
 
     # -- one chunk
 
+    async def _let_leave(self, chunk: Sequence[Delivery]) -> None:
+        """Note that deliveries may have left, before they do. What has waited is claimed one by one; of what is sent at once, up to where is enough."""
+        self._newest = newest = max(self._newest, *(delivery.id for delivery in chunk))
+        if newest <= self._may_leave:
+            return
+        async with self._leaving:
+            if newest <= self._may_leave:
+                return
+            ledger, upto = self._ledger, self._up_to(newest)
+            await ledger.commit(lambda connection: outbox.may_leave(connection, ledger.integration, ledger.run, upto))
+            self._may_leave = upto
+
+    def _up_to(self, newest: int) -> int:
+        """Return up to where deliveries may leave: some more than do now, so that a commit for it is seldom needed."""
+        return newest + self._wave
+
     async def _deliver(self, chunk: list[Delivery]) -> None:
         if self.halted is not None:
             await self._leave_owed(chunk, self.halted)
             return
+        await self._let_leave(chunk)
         if len(chunk) <= self._batch_size("create") and all(
             d.fresh and d.operation == "create" and d.target_id is None and not d.doubt for d in chunk
         ):
@@ -286,6 +307,8 @@ class Sender:
         if len(group) > 1 and isinstance(first, (Rejected, NotThere, Stale)) and all(error is first for error in errors):
             for delivery in group:
                 delivery.fresh = True  # what it needs to know stands in the store already
+                # A refusal that is not plainly the vendor's may have come after the work: the halves are looked for before they go.
+                delivery.doubt = delivery.doubt or (first.perhaps_done and delivery.operation == "create")
             self._line.halve(group)
             self._wake()
             return
@@ -324,7 +347,9 @@ class Sender:
             self._fail(error)
 
     async def _commit_confirmed(self, batch: list[Confirmed]) -> None:
-        await self._confirmer.commit(batch, self._line.followed([delivery.source_id for delivery, _, _ in batch]))
+        upto = self._up_to(self._newest)
+        await self._confirmer.commit(batch, self._line.followed([delivery.source_id for delivery, _, _ in batch]), upto)
+        self._may_leave = max(self._may_leave, upto)
         self._done([delivery for delivery, _, _ in batch])
 
     # -- when it did not work
@@ -342,6 +367,8 @@ class Sender:
                 self._rest()
                 self._again(deliveries)
                 continue
+            for delivery in deliveries:
+                delivery.doubt = delivery.doubt or (error.perhaps_done and delivery.operation == "create")
             match reaction_to(error):
                 case Reaction.RETRY | Reaction.LOOK_FIRST:
                     await self._try_again(deliveries, error)
@@ -369,6 +396,8 @@ class Sender:
 
     async def _failed_alone(self, delivery: Delivery, error: RemoteError, reaction: Reaction) -> None:
         match reaction:
+            case _ if error.perhaps_done and delivery.operation == "create":
+                outcome = await self._settler.of_refused(delivery, Refuse(error) if reaction is Reaction.PARK_OR_HALT else Park(error))
             case Reaction.DECIDE_AGAIN:
                 outcome = await self._settler.of_stale(delivery, error)
             case Reaction.FIND_AGAIN:
@@ -387,8 +416,8 @@ class Sender:
                 return True
             case Confirm(target_id):
                 self._confirm([(delivery, target_id, delivery.call)])
-            case Hold(kind, message):
-                await self._hold(delivery, kind, message)
+            case Hold(kind, message, candidates):
+                await self._hold(delivery, kind, message, candidates)
             case Fail(error):
                 await self._failed([(delivery, error)])
             case Retry(error):
@@ -449,10 +478,10 @@ class Sender:
         self._catch_up(self._line.waiting_behind(delivery))  # it was not done, and what waits behind it inherits no doubt of it
         self._done([delivery])
 
-    async def _hold(self, delivery: Delivery, kind: str, message: str) -> None:
+    async def _hold(self, delivery: Delivery, kind: str, message: str, candidates: Sequence[str] = ()) -> None:
         for following in self._line.waiting_behind(delivery):
             following.doubt = following.inherited = True  # a later version must not make it a second time
-        await self._unsent.hold(delivery, kind, message)
+        await self._unsent.hold(delivery, kind, message, candidates)
         self._done([delivery])
 
     async def _nothing_there(self, delivery: Delivery) -> None:

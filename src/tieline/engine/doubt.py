@@ -1,14 +1,17 @@
 """Was it done? What may have been written is looked for before it is written again.
 
-In this order: a write that says the same twice is simply sent again (updates, deletions, upserts, the same idempotency key); otherwise the
+In this order: a write that says the same twice is simply sent again (updates, deletions, the same idempotency key); otherwise the
 destination is asked for the record by its match key; where it can't be asked, the integration's `unknown` decides.
+
+That nothing is found under the key proves only then that nothing was made when nobody can have changed the key since. `engine.news` shows what is
+new there and has no counterpart: what may be it is shown to a person.
 
 Looking is all that happens here: what follows from what was found is for `engine.settling` to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -17,13 +20,18 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.linked import Links
 from tieline.engine.matching import Matcher
+from tieline.engine.news import News
 from tieline.model.records import Record, Values, decode_json
-from tieline.store import links
+from tieline.store import links, outbox
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import Candidate, changed_fields
+from tieline.sync.perhaps import may_be
 
 UNKNOWN_NEXT = "look into the destination; then `tieline dead-letters resolve NO --as ID` says which record it became, `--not-done` that it was never made"
 """What a person does about a creation of which nobody knows whether it was done."""
+
+_PROMPT_SECONDS = 60.0
+"""A look that comes so soon after an attempt of this process is early enough: nobody has renamed what it may have made."""
 
 
 class Way(Enum):
@@ -58,27 +66,65 @@ class Doubts:
 
     def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, matcher: Matcher, *, links: Links = links) -> None:
         self._job, self._target, self._ledger, self._matcher, self._links = job, target, ledger, matcher, links
+        self._news = News(job, target, ledger, links)
 
     @property
     def can_look(self) -> bool:
         """Whether the destination can be asked for a record by its match key."""
         return self._matcher.can_look
 
-    def way(self, delivery: Delivery, *, alone: bool) -> Way:
-        """Return how to find out whether a delivery was done; `alone` says that it goes in a call of its own, under a key of its own."""
+    def way(self, delivery: Delivery, *, alone: bool, repeats: bool = True) -> Way:
+        """Return how to find out whether a delivery was done; `alone` says that it goes in a call of its own, under a key of its own.
+
+        Without `repeats`, a repetition was refused, and tells no more.
+        """
         if delivery.operation != "create":
             return Way.REPEAT
-        repeatable = self._job.upsert or (self._job.target.idempotency and alone and not delivery.inherited)
         # It was repeated, and the answer still does not tell the id: then looking tells more. So it does where somebody may have made the
         # record since: a key keeps our own from being made twice, and not theirs.
         late = self._job.both_write and delivery.run != self._ledger.run
         # What has no match key can't be looked for: that it is not found says nothing.
         can_look = self.can_look and self._key_of(delivery)[0] is not None
-        if repeatable and not ((delivery.attempts > 1 or late) and can_look):
+        if self._has_key(delivery, alone=alone) and repeats and not ((delivery.attempts > 1 or late) and can_look):
             return Way.REPEAT
+        if self._job.upsert and not can_look:
+            return Way.REPEAT  # the vendor recognises it by its key, as long as nobody has changed that
         if can_look:
             return Way.LOOK
         return Way.RESEND if self._job.spec.unknown == "resend" else Way.HOLD
+
+    def _has_key(self, delivery: Delivery, *, alone: bool) -> bool:
+        """Whether the vendor recognises a repetition by an idempotency key."""
+        return self._job.target.idempotency and alone and not delivery.inherited
+
+    async def look_for_made(self, delivery: Delivery) -> Found:
+        """Ask the destination for what a creation may have made. Raises `RemoteError`."""
+        key, news = self._key_of(delivery)[0], self._news
+        if key is None or not (news.is_cheap or (news.can_be_read and self._matcher.searched is None)):
+            return await self.look(delivery)
+        with about(records=[delivery.source_id]):
+            return self._found(delivery, await news.with_key(delivery, self._accepted_first(delivery), key))
+
+    async def under_another_key(self, delivery: Delivery, *, alone: bool) -> Sequence[Candidate] | None:
+        """Return what a creation may have made that is not found under its key: somebody may have changed that since.
+
+        None where nobody can tell. Raises `RemoteError`.
+        """
+        news, clock = self._news, self._ledger.clock
+        if news.can_be_read:
+            with about(records=[delivery.source_id]):
+                alone_there = await news.without_counterpart(delivery, self._accepted_first(delivery))
+            keys = {target for target, _ in self._job.match}
+            return [one for one in alone_there if may_be(delivery.fields, one.values, keys)]
+        if self._has_key(delivery, alone=alone) or self._job.spec.unknown == "resend":
+            return []
+        over_at = delivery.answered_at
+        return [] if over_at is not None and clock.monotonic() - over_at <= _PROMPT_SECONDS + self._matcher.lag else None
+
+    def _accepted_first(self, delivery: Delivery) -> float:
+        """Return since when one of the versions of a record may have made it."""
+        creations = outbox.of_record(self._ledger.db, self._ledger.integration, delivery.source_id)
+        return min((one.accepted_at for one in creations if one.operation == "create"), default=delivery.accepted_at)
 
     async def look(self, delivery: Delivery) -> Found:
         """Ask the destination, once it can know of a write that was made just now. Raises `RemoteError`."""
@@ -89,6 +135,9 @@ class Doubts:
         searched = {**{target: seen[source] for target, source in job.match if source in seen}, **values}
         with about(records=[delivery.source_id]):
             candidates = await self._matcher.look(key, searched, fresh=True)
+        return self._found(delivery, candidates)
+
+    def _found(self, delivery: Delivery, candidates: list[Candidate]) -> Found:
         free = [candidate for candidate in candidates if candidate.linked_to in (None, delivery.source_id)]
         return Found(candidates, free[0] if len(candidates) == 1 and free else None)
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from tieline.model.errors import (
+    AnotherRecord,
     CircuitOpen,
     Forbidden,
     Garbled,
@@ -54,13 +55,16 @@ class Failure(NamedTuple):
     """What follows for a read."""
     writing: Reaction
     """What follows for a write."""
+    creating: str = ""
+    """What follows for the creation of a record, where that is something else: made again blindly, it could be there twice."""
 
 
+_LOOK, _FIRST = "look for it, then try again", "; where the words are not plainly the vendor's, look for it first"
 _AGAIN, _ENDS = "try again", "the run fails; the next one goes on from the same place"
 FAILURES: Final = (
     Failure(Unreachable, "no connection, so the request never left", _AGAIN, Reaction.RETRY),
     Failure(CircuitOpen, "not tried, because the system is down", "wait for the next probe; no attempt is spent", Reaction.WAIT),
-    Failure(OutcomeUnknown, "sent, and no whole answer came", _AGAIN, Reaction.LOOK_FIRST),
+    Failure(OutcomeUnknown, "sent, and no whole answer came", _AGAIN, Reaction.LOOK_FIRST, _LOOK),
     Failure(
         Untold,
         "2xx that does not say what became of a record: left out of a batch's results, results that can't be told apart, no declared `record`",
@@ -72,16 +76,23 @@ FAILURES: Final = (
         "429, 420, 430, 477, 509, 529, 503 or 409 with `Retry-After`, or what is under `errors: throttled`",
         Reaction.WAIT.value,
         Reaction.WAIT,
+        f"wait as told; after a 5xx, {_LOOK}",
     ),
     Failure(Passing, "423, any other 4xx but 401 with `Retry-After`, or what is under `errors: passing`", _AGAIN, Reaction.RETRY_ALONE),
-    Failure(Unavailable, "any other 5xx, 408, 425", _AGAIN, Reaction.RETRY),
-    Failure(Unauthorized, "401", "halt", Reaction.HALT),
-    Failure(Forbidden, "403", _ENDS, Reaction.PARK_OR_HALT),
-    Failure(NotThere, "404, 410", _ENDS, Reaction.FIND_AGAIN),
-    Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN),
-    Failure(Rejected, "any other 4xx, 3xx, and 2xx that says so (`in_success`)", _ENDS, Reaction.PARK),
-    Failure(Garbled, "2xx that is cut off, or a page of a proxy or a log-in", _AGAIN, Reaction.LOOK_FIRST),
-    Failure(Undecodable, "2xx that is too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST),
+    Failure(Unavailable, "any other 5xx, 408, 425", _AGAIN, Reaction.RETRY, _LOOK),
+    Failure(Unauthorized, "401", "halt", Reaction.HALT, f"{Reaction.HALT.value}{_FIRST}"),
+    Failure(Forbidden, "403", _ENDS, Reaction.PARK_OR_HALT, f"{Reaction.PARK_OR_HALT.value}{_FIRST}"),
+    Failure(NotThere, "404, 410", _ENDS, Reaction.FIND_AGAIN, f"park{_FIRST}"),
+    Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN, "look for it: what is there becomes an update, else park"),
+    Failure(Rejected, "any other 4xx, 3xx, and 2xx that says so (`in_success`)", _ENDS, Reaction.PARK, f"park{_FIRST}"),
+    Failure(Garbled, "2xx that is cut off, or a page of a proxy or a log-in", _AGAIN, Reaction.LOOK_FIRST, _LOOK),
+    Failure(Undecodable, "2xx that is too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST, _LOOK),
+    Failure(
+        AnotherRecord,
+        "an answer to `get` or `find` whose record has another id, or none",
+        "that record is set aside; it is neither there nor gone",
+        Reaction.PARK,
+    ),
     Failure(Incomplete, "a list of which fewer came than there are", _ENDS, Reaction.LOOK_FIRST),
     Failure(Unsettled, "a list that changed each time it was read", "the next run reads it again", Reaction.LOOK_FIRST),
 )
@@ -106,10 +117,12 @@ def needs_a_person(error: RemoteError) -> bool:
 def as_table() -> str:
     """Return the table as Markdown, for the documentation."""
     rows = [
-        "| the answer | kind | likely cause | reading | writing |",
-        "| --- | --- | --- | --- | --- |",
+        "| the answer | kind | likely cause | reading | updating, deleting | creating |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for failure in FAILURES:
         error = failure.error
-        rows.append(f"| {failure.answer} | `{error.kind}` | {error.likely} | {failure.reading} | {failure.writing.value} |")
+        rows.append(
+            f"| {failure.answer} | `{error.kind}` | {error.likely} | {failure.reading} | {failure.writing.value} | {failure.creating or failure.writing.value} |"
+        )
     return "\n".join(rows)

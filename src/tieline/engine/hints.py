@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from tieline.dialects.dialect import System
 from tieline.engine.asking import ask_for
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import Forbidden, Rejected, RemoteError
+from tieline.model.errors import AnotherRecord, Forbidden, Rejected, RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox
 from tieline.store.journal import Event
@@ -134,7 +134,7 @@ class Hints:
 
         def passes(id: str, error: RemoteError) -> bool:
             """It would be no other the next time, and must not stop all that comes after it."""
-            if isinstance(error, (Rejected, Forbidden)):
+            if isinstance(error, (Rejected, Forbidden, AnotherRecord)):
                 refused[id] = str(error)
             return id in refused
 

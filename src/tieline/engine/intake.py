@@ -17,14 +17,14 @@ import msgspec
 
 from tieline.dialects.dialect import Page, Since, System, anew
 from tieline.engine.absence import Absence
-from tieline.engine.asking import ask_for
+from tieline.engine.asking import ABOUT_ONE, ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.told import Told, ends_of
 from tieline.engine.two_sides import Half
 from tieline.engine.unseen import Unseen
-from tieline.model.errors import SafetyStop
+from tieline.model.errors import RemoteError, SafetyStop
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.absent import Told as Witness
@@ -32,6 +32,8 @@ from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
 
 _TOGETHER: Final = 500
+_MOST_REFUSED: Final = 10
+"""So many records of one question may be refused to be told of; when it is more, it is hardly the records."""
 _OTHERS: Final = 50
 """Of so many known records some are tried, to see whether the system can be asked for one."""
 _UNREADABLE_NEXT: Final = "have it mended where it comes from, then `tieline dead-letters discard` this"
@@ -325,10 +327,12 @@ class Intake:
             for id, record in changed.items()
             if id not in known or not known[id].linked
         ]
+        others = [(id, half.key(record)) for id, record in changed.items() if id in known and known[id].linked]
         now = ledger.clock.now()
 
         def unit(connection: sqlite3.Connection) -> None:
             pairs.meet_first(connection, integration, half.side, single)
+            pairs.rekey(connection, integration, half.side, others)
             staged.put(connection, integration, half.side, ledger.run, now, rows)
             if cursor is not None:
                 runs.move_cursor(connection, ledger.integration, cursor)
@@ -424,9 +428,39 @@ class Intake:
 
     async def _asked(self, ids: Sequence[str]) -> tuple[list[str], dict[str, Record]]:
         """Ask for records by id; return the ids of those that are gone, and what comes for the others: of a merged one, that which it is now."""
-        answers = await ask_for(self._system, self._half.resource, ids)
+        refused: dict[str, RemoteError] = {}
+
+        def passes(id: str, error: RemoteError) -> bool:
+            if isinstance(error, ABOUT_ONE) and len(refused) < _MOST_REFUSED:
+                refused[id] = error
+            return id in refused
+
+        answers = await ask_for(self._system, self._half.resource, ids, passes=passes)
+        await self._park_untold(refused)
         gone = [id for id, record in answers.items() if record is None]
         return gone, {id: record for id, record in answers.items() if record is not None}
+
+    async def _park_untold(self, refused: Mapping[str, RemoteError]) -> None:
+        """Park records of which their system does not tell whether they are there: nothing is decided about them."""
+        for id, error in refused.items():
+            self.absence.undecided[id] = None
+            ledger = self._ledger
+            ledger.counts.read += 1
+            ledger.counts.parked += 1
+            if any(one.state == "dead" for one in outbox.of_record(ledger.db, ledger.integration, id)):
+                continue
+            await self._set_apart(
+                id, None, error.kind, f"{self._half.place}: whether {id} is there can't be told: {error}", error.next_step
+            )
+
+    async def _set_apart(self, source_id: str, record: bytes | None, kind: str, message: str, next_step: str) -> None:
+        ledger, now = self._ledger, self._ledger.clock.now()
+        delivery = Delivery(
+            ledger.ids("delivery", 1), source_id, None, "none", "dead", ledger.run, now,
+            record=record, settled_at=now, settled_run=ledger.run, reason=outbox.reason(kind, message, next_step),
+        )  # fmt: skip
+        await ledger.commit(functools.partial(outbox.queue, integration=ledger.integration, run=ledger.run, now=now, deliveries=[delivery]))
+        tell_set_aside(ledger, delivery)
 
     async def _park_unreadable(self, taken: Taken) -> None:
         """Park what can't be told from others by an id, named by its content, so that the next run meets the same dead letter."""
@@ -443,16 +477,7 @@ class Intake:
             source_id = f"{kind}-{hashlib.sha256(encode_json(record)).hexdigest()[:12]}"
             if any(one.state == "dead" for one in outbox.of_record(ledger.db, ledger.integration, source_id)):
                 continue
-            now = ledger.clock.now()
-            delivery = Delivery(
-                ledger.ids("delivery", 1), source_id, None, "none", "dead", ledger.run, now,
-                record=encode_json(record), settled_at=now, settled_run=ledger.run,
-                reason=outbox.reason(kind, f"{self._half.place}: {problem}", _UNREADABLE_NEXT),
-            )  # fmt: skip
-            await ledger.commit(
-                functools.partial(outbox.queue, integration=ledger.integration, run=ledger.run, now=now, deliveries=[delivery])
-            )
-            tell_set_aside(ledger, delivery)
+            await self._set_apart(source_id, encode_json(record), kind, f"{self._half.place}: {problem}", _UNREADABLE_NEXT)
 
 
 def _encoded(since: Since) -> str:

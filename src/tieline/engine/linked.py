@@ -30,6 +30,9 @@ class Links(Protocol):
     def of_targets(self, db: Database, integration: int, target_ids: Sequence[str]) -> Mapping[str, Link]:
         """Return the links of these destination records, by target id: whose counterparts they are already."""
 
+    def of_match_keys(self, db: Database, integration: int, keys: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """Return {match key: source ids} of the source records that have one of these keys."""
+
     def kept(self, db: Database, integration: int, source_id: str) -> Mapping[str, bytes | None]:
         """Return the fields that a record's counterpart is to keep, with what it had there as JSON (None: nothing)."""
 

@@ -19,7 +19,7 @@ from tieline.engine.ledger import Ledger, about
 from tieline.engine.linked import Links
 from tieline.engine.remembered import Remembered
 from tieline.mapping import compile_get
-from tieline.model.errors import RemoteError, Undecodable
+from tieline.model.errors import AnotherRecord, Forbidden, NotThere, Rejected, RemoteError, Stale, Undecodable
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
@@ -29,6 +29,11 @@ from tieline.transport.retry import TRANSIENT
 
 _SURVEY_FROM = 200
 """So many unlinked records on hand make a listing cheaper than searching for each."""
+
+_OF_ONE = (Rejected, Forbidden, NotThere, Stale, Undecodable)
+"""Failures of a search that may be about the one record that it was for."""
+_MOST_REFUSED = 10
+"""So many searches in a row, without one that went well, are laid at the records' door."""
 
 
 class _Asked:
@@ -54,6 +59,7 @@ class Matcher:
         seconds = target.find_cache(job.target_resource, self._find_field) if self._find_field is not None else None
         self.remembered = Remembered(ledger, job.spec.target, self._find_field or "", seconds) if seconds else None
         """What searches have shown lately, where the connector lets it be remembered."""
+        self._refused_in_a_row = 0
         self.first_meeting = False
 
     def searched_there(self, record: Record) -> Any:
@@ -65,12 +71,24 @@ class Matcher:
         """Whether the destination can be asked for a record by its match key."""
         return bool(self._job.match) and (self._find_field is not None or self._job.target.list)
 
+    @property
+    def lag(self) -> float:
+        """For how many seconds a search need not show what was made."""
+        return self._target.find_lag(self._job.target_resource, self._find_field) if self._find_field is not None else 0.0
+
     async def candidates(
-        self, keys: Mapping[str, Any], whose: Callable[[], Mapping[str, str]], *, fresh: bool = False
+        self,
+        keys: Mapping[str, Any],
+        whose: Callable[[], Mapping[str, str]],
+        *,
+        fresh: bool = False,
+        refused: dict[str, RemoteError] | None = None,
     ) -> dict[str, list[Candidate]]:
         """Return {match key: candidates} for {match key: the source's value of the searched field}; with `fresh`, nothing from memory.
 
-        `whose` gives {match key: source id}, for the journal, if there has to be a search.
+        `whose` gives {match key: source id}, for the journal, if there has to be a search. Searches that the destination refuses, or answers so
+        that nobody can tell, are put into `refused`, by match key: that says nothing about the others. Raises `RemoteError` without it, for other
+        failures, and when many in a row are refused: then it is hardly the records.
         """
         if not self.can_look or not keys:
             return {}
@@ -88,7 +106,8 @@ class Matcher:
             }
         else:
             ids_of = whose()
-            found = dict(await side_by_side(self._search_for(ids_of.get(key), key, value, fresh) for key, value in keys.items()))
+            searches = (self._search_for(ids_of.get(key), key, value, fresh, refused) for key, value in keys.items())
+            found = dict(await side_by_side(searches))
         ids = [id for rows in found.values() for id, _ in rows]
         owners = self._links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
         return {
@@ -163,9 +182,20 @@ class Matcher:
         for one in asked:
             one.found = there[one.key]
 
-    async def _search_for(self, source_id: str | None, key: str, value: Any, fresh: bool) -> tuple[str, list[tuple[str, Values]]]:
+    async def _search_for(
+        self, source_id: str | None, key: str, value: Any, fresh: bool, refused: dict[str, RemoteError] | None
+    ) -> tuple[str, list[tuple[str, Values]]]:
         with about(records=[source_id] if source_id is not None else ()):
-            return await self._search(key, value, fresh=fresh)
+            try:
+                answer = await self._search(key, value, fresh=fresh)
+            except _OF_ONE as error:
+                if refused is None or self._refused_in_a_row >= _MOST_REFUSED:
+                    raise
+                self._refused_in_a_row += 1
+                refused[key] = error
+                return key, []
+        self._refused_in_a_row = 0
+        return answer
 
     async def _search(self, key: str, value: Any, *, fresh: bool) -> tuple[str, list[tuple[str, Values]]]:
         assert self._find_field is not None
@@ -194,6 +224,11 @@ class Matcher:
         job = self._job
         mine = [record for record in records if job.target_key(record) == key]
         ids = [self._target.id_of(job.target_resource, record) for record in mine]
+        if None in ids:  # passed over, it could be the very one, and another would be made
+            raise AnotherRecord(
+                f"{job.spec.target}: what it finds by `{self._find_field}` has no id that can be used: nobody can tell which record it is",
+                next_step="correct `id` of the resource in the connector",
+            )
         return [(id, job.project_target(record)) for id, record in zip(ids, mine, strict=True) if id is not None]
 
     async def _survey(self) -> None:

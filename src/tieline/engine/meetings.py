@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,8 +17,10 @@ from tieline.store import outbox, pairs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync.identity import Known, Meeting, meet
+from tieline.sync.perhaps import may_be
 
 _MOST_CANDIDATES: Final = 5
+_PERHAPS_OURS: Final = "it may be what a creation has made whose answer was lost, renamed since: see the dead letter of its candidate"
 
 
 class Meetings:
@@ -27,6 +29,8 @@ class Meetings:
     def __init__(self, desk: Desk, waiting: Waiting) -> None:
         self._desk, self._job, self._ledgers, self._waiting = desk, desk.job, desk.ledgers, waiting
         self._db, self._integration, self._by = desk.db, desk.integration, desk.job.spec.matched
+        self._doubted: Mapping[Side, Sequence[Delivery]] | None = None
+        """Creations of which it is not known whether they were done, by the side whose records they are of; looked up once."""
 
     def meet(self, alone: Sequence[Work], decided: Decided) -> list[Work]:
         """Decide about records without a counterpart; return those that have found one."""
@@ -176,6 +180,10 @@ class Meetings:
                 if verdict != "unknown":
                     decided.superseded += [letter.id for letter in one.opens[side]]
                 decided.pairs.append(self._as_seen(one, side, verdict))
+            elif policy == "create" and (doubted := self._made_by(one, side)):
+                # Whether an answer that was lost has made it is for a person to say: made on the other side, it could be there twice.
+                why = outbox.reason("unmatched", _PERHAPS_OURS, NEXT["unmatched"], side=side, candidates=doubted, ambiguous=True)
+                self._waiting.stays(one, decided, side, "held", why, verdict="held")
             elif policy == "create":
                 makes[side].append(one)
             else:
@@ -185,6 +193,25 @@ class Meetings:
         for side, work in makes.items():
             if work:
                 self.make(work, side, decided)
+
+    def _made_by(self, one: Work, side: Side) -> list[str]:
+        """Return the records of the other side whose creation on this one is in doubt, and may have made this record under another key."""
+        other = OTHER[side]
+        if self._doubted is None:
+            self._doubted = {each: self._creations_in_doubt(each) for each in SIDES}
+        if not self._doubted[other]:
+            return []
+        self._desk.read_records(one)
+        says, keys = one.says.get(side, {}), self._job.halves[other].job.forms
+        return [letter.source_id for letter in self._doubted[other] if may_be(letter.fields, says, keys)][:_MOST_CANDIDATES]
+
+    def _creations_in_doubt(self, side: Side) -> list[Delivery]:
+        found: list[Delivery] = []
+        after, integration = 0, self._ledgers[side].integration
+        while chunk := outbox.open_of(self._db, integration, ("unknown", "held"), after=after):
+            after = chunk[-1].id
+            found += [one for one in chunk if one.operation == "create" and (one.state == "unknown" or one.why.get("kind") == "unknown")]
+        return found
 
     def make(self, work: Sequence[Work], side: Side, decided: Decided) -> None:
         """Queue the creation of counterparts."""

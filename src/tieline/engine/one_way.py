@@ -158,7 +158,7 @@ class OneWayPass(Pass):
     async def _read(self) -> None:
         job, wanted, ledger = self._job, self.wanted, self._ledger
         if wanted.only is not None:
-            await self._read_one(wanted.only)
+            await self._read_one(self._source.read_id(job.source_resource, wanted.only) or wanted.only)
             return
         since = msgspec.json.decode(self._state.cursor, type=Since) if self._state.cursor else None
         if wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping:

@@ -82,6 +82,8 @@ class Pipeline:
         self._deletions = Deletions(job, ledger, sender, self._as_kept, guard, take_images)
         self._keeps = links.keeps_any(ledger.db, ledger.integration)
         """Whether any record's counterpart is to keep what the source says otherwise."""
+        self._knows_any = links.is_any(ledger.db, ledger.integration)
+        """Something is linked already, so that an upsert could hit another record's counterpart."""
         self._under_way = _Page()
         """What was taken last; its commit may still be going on while the next records are decided."""
         self._committing: asyncio.Task[None] | None = None
@@ -158,7 +160,7 @@ class Pipeline:
         first = ledger.ids("delivery", len(page.deliveries)) if page.deliveries else 0
         for number, delivery in enumerate(page.deliveries, first):
             delivery.id, delivery.run, delivery.accepted_at = number, run, now
-            if delivery.state not in ("sending", "owed"):
+            if delivery.state not in ("sending", "owed", "unknown"):
                 delivery.settled_at, delivery.settled_run = now, run
             if self._guard is not None:
                 self._guard(delivery)
@@ -182,7 +184,7 @@ class Pipeline:
         self._under_way, self._committing = _Page(), None
         await committing
         self._count(page)
-        await self._sender.put([delivery for delivery in page.deliveries if delivery.state == "sending"])
+        await self._sender.put([delivery for delivery in page.deliveries if delivery.state in ("sending", "unknown")])
 
     def _count(self, page: _Page) -> None:
         counts = self._ledger.counts
@@ -329,10 +331,16 @@ class Pipeline:
         if _overlap(self._under_way.keys, keys):
             await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
-        if (candidates := await self._candidates(keys, unlinked, again=again)) is None:
+        refused: dict[str, RemoteError] = {}
+        if (candidates := await self._candidates(keys, unlinked, again=again, refused=refused)) is None:
             for change in unlinked:
                 self._leave_undecided(page, change)
             return
+        if refused:
+            for change in unlinked:
+                if (error := refused.get(change.key or "")) is not None:
+                    self._park_unsearched(page, change, error)
+            unlinked = [change for change in unlinked if change.key not in refused]
         here: dict[str, str] = {}
         create_all = (spec.unmatched or "create") == "create"
         for change in unlinked:
@@ -395,14 +403,16 @@ class Pipeline:
         searched = self._matcher.searched
         return key is None or await self._candidates({key: searched(record) if searched is not None else None}, again=True) is not None
 
-    async def _candidates(self, keys: dict[str, Any], unlinked: Sequence[Change] = (), *, again: bool) -> dict[str, list[Candidate]] | None:
-        """Return the destination's records by match key; None when it can't be asked at the moment."""
-        if self._job.upsert:
-            return {}
+    async def _candidates(
+        self, keys: dict[str, Any], unlinked: Sequence[Change] = (), *, again: bool, refused: dict[str, RemoteError] | None = None
+    ) -> dict[str, list[Candidate]] | None:
+        """Return the destination's records by match key; None when it can't be asked at the moment. `refused` takes searches that were refused."""
+        if self._job.upsert and not self._knows_any:
+            return {}  # whom an upsert hits is nobody's counterpart yet
         whose = lambda: {change.key: change.source_id for change in unlinked if change.key is not None}  # noqa: E731
         while self.unanswered is None:
             try:
-                return await self._matcher.candidates(keys, whose, fresh=again)
+                return await self._matcher.candidates(keys, whose, fresh=again, refused=refused)
             except RemoteError as error:
                 why = await self._matcher.ask_again(keys, error) if isinstance(error, CircuitOpen) else error
                 if why is None:
@@ -411,6 +421,14 @@ class Pipeline:
                     raise why from None
                 self.unanswered = why
         return None
+
+    def _park_unsearched(self, page: _Page, change: Change, error: RemoteError) -> None:
+        """Park a record of which the destination can't be asked whether it has it: made, it could be there twice."""
+        why = outbox.reason(
+            "look-up", f"whether the destination has it already can't be told: {error}", error.next_step,
+            likely=error.likely, status=error.status, answer=error.text, field=self._job.match[0][0],
+        )  # fmt: skip
+        page.park(change, why)
 
     def _leave_undecided(self, page: _Page, change: Change) -> None:
         error = self.unanswered
@@ -491,6 +509,9 @@ class Pipeline:
         # While an earlier version is on its way, its shadow stays: this one writes its own when it is confirmed.
         delivery.behind = link is not None and link.verdict not in _AT_REST
         delivery.shadowed = operation == "create" and not delivery.behind
+        if operation == "create" and link is not None and link.verdict == "unknown":
+            # A person has it tried again, and has not said that it was never made: it is looked for first, also if this process dies now.
+            delivery.state, delivery.fresh, delivery.doubt, delivery.inherited = "unknown", False, True, True
         target_shadow = delivery.agreed if delivery.shadowed else change.target_shadow
         page.links.append(Link(change.source_id, target_id, change.key, change.shadow, target_shadow, "queued"))
         delivery.source, delivery.match_key = change.record, change.key

@@ -243,6 +243,8 @@ class Redriver:
         cause, db, job = delivery.why.get("kind"), self._ledger.db, self._job
         link = links.of_sources(db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
         target_id = settlement.target_id
+        if target_id is not None:
+            target_id = self._target.read_id(job.target_resource, target_id) or target_id
         if settlement.not_done:
             if cause != "unknown":
                 raise Refused(

@@ -61,11 +61,7 @@ class Retries:
         due_at = clock.now() + wait()
         for delivery in deliveries:
             # A request that has left may have been done, even if the answer was an error page.
-            delivery.doubt = (
-                delivery.doubt
-                or isinstance(error, OutcomeUnknown)
-                or (delivery.operation == "create" and error.status is not None and not isinstance(error, Passing))
-            )
+            delivery.doubt = delivery.doubt or isinstance(error, OutcomeUnknown) or (delivery.operation == "create" and error.perhaps_done)
             delivery.due_at = due_at
         again = [delivery for delivery in deliveries if delivery.tries < policy.attempts]
         if not again and len(deliveries) > 1:

@@ -25,6 +25,7 @@ from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import Refused, SafetyStop, StoreError, TielineError
 from tieline.model.holder import has_ended, holder_name
+from tieline.model.ids import named
 from tieline.store import links, outbox, retention, runs
 from tieline.store.database import Database
 from tieline.store.retention import Retention
@@ -279,6 +280,10 @@ def _check_options(name: str, job: CompiledIntegration | TwoWayIntegration, want
         why = "goes one way, where no brake is on emptied fields: `--allow-clears` has no place here"
     if why:
         raise Refused(f"{name} {why}", next_step="leave it out")
+    if wanted.only is not None:
+        named(wanted.only, "of the record")
+    if wanted.settlement is not None and wanted.settlement.target_id is not None:
+        named(wanted.settlement.target_id, "of the destination's record")
 
 
 def _priority(wanted: Wanted, state: runs.State, mapping: str) -> Priority:

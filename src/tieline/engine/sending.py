@@ -80,9 +80,9 @@ class Calls:
 
     def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
         """Tell apart what went well and what failed; attempts are counted."""
-        answered = Answered([], [], [])
+        answered, over_at = Answered([], [], []), self._ledger.clock.monotonic()
         for delivery, receipt in zip(group, receipts, strict=True):
-            delivery.call, delivery.shown = receipt.call, receipt.record
+            delivery.call, delivery.shown, delivery.answered_at = receipt.call, receipt.record, over_at
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
                 delivery.attempts += 1
                 delivery.tries += 1

@@ -20,6 +20,8 @@ from tieline.sync.decide import changed_fields
 
 OVERTAKEN: Final = "changed there while we were about to write"
 """What the journal says of a write that was refused because its condition did not hold."""
+_LOST: Final = "the answer to its creation was lost"
+_MOST_SHOWN: Final = 5
 _ENOUGH: Final = 3
 """So many attempts are enough, of which the last was answered without telling anything."""
 
@@ -39,6 +41,8 @@ class Hold(NamedTuple):
 
     kind: str
     message: str
+    candidates: tuple[str, ...] = ()
+    """Ids in the destination that it may be about."""
 
 
 class Fail(NamedTuple):
@@ -82,20 +86,21 @@ class Settler:
         """`agreed` fixes the destination's shadow of a delivery before less of it is sent."""
         self._job, self._ledger, self._doubts, self._agreed = job, ledger, doubts, agreed
 
-    async def of_doubt(self, delivery: Delivery, *, alone: bool) -> Outcome:
-        """Find out whether a write was done; `alone` says that it goes in a call of its own."""
-        match self._doubts.way(delivery, alone=alone):
+    async def of_doubt(self, delivery: Delivery, *, alone: bool, repeats: bool = True) -> Outcome:
+        """Find out whether a write was done; `alone` says that it goes in a call of its own, `repeats` that a repetition would tell."""
+        match self._doubts.way(delivery, alone=alone, repeats=repeats):
             case Way.REPEAT:
                 return Send()  # the doubt stays, lest a later version take its place
             case Way.RESEND:
                 await self._note(delivery, "sent again without knowing", unknown="resend")
                 return Send()
             case Way.HOLD:
-                return Hold("unknown", "the answer to its creation was lost, and the destination can't be asked whether it was done")
+                return Hold("unknown", f"{_LOST}, and the destination can't be asked whether it was done")
             case Way.LOOK:
                 pass
         try:
-            found = await self._doubts.look(delivery)
+            found = await self._doubts.look_for_made(delivery)
+            others = await self._doubts.under_another_key(delivery, alone=alone) if not found.candidates else []
         except RemoteError as error:
             reaction = reaction_to(error)
             delivery.tries += reaction is not Reaction.WAIT
@@ -108,7 +113,16 @@ class Settler:
                 Reaction.HALT,
             ):
                 return Fail(error)
-            return Hold("unknown", f"the answer to its creation was lost, and asking whether it was done failed: {error}")
+            return Hold("unknown", f"{_LOST}, and asking whether it was done failed: {error}")
+        if others is None:
+            return Hold(
+                "unknown",
+                f"{_LOST}: no record there has its match key, but somebody may have changed that since, and there is no list to see",
+            )
+        if others:
+            ids = tuple(one.id for one in others[:_MOST_SHOWN])
+            told = f"{_LOST}: no record there has its match key, but what is new there may be it, renamed since: {', '.join(ids)}"
+            return Hold("unknown", told, ids)
         delivery.doubt = False
         if not found.candidates:
             if self._job.target.idempotency and delivery.unnamed and delivery.attempts > _ENOUGH:
@@ -118,6 +132,13 @@ class Settler:
             return Send()
         delivery.made = True
         return await self._adopt(delivery, found, "looked: it had been done")
+
+    async def of_refused(self, delivery: Delivery, refused: Refuse | Park) -> Outcome:
+        """A creation was refused, and not plainly by the vendor: it may have been made before. It is refused only where it is not there."""
+        if self._doubts.way(delivery, alone=True) is Way.RESEND:
+            return refused
+        outcome = await self.of_doubt(delivery, alone=True, repeats=False)
+        return refused if isinstance(outcome, Send) and delivery.operation == "create" else outcome
 
     async def of_unnamed(self, delivery: Delivery) -> Outcome:
         """The write succeeded, or was so already, and the answer did not tell the id: look it up."""

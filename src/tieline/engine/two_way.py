@@ -194,6 +194,7 @@ class TwoWayPass(Pass):
                     f"{half.place} can't be asked for one record", next_step="declare `get` for it in the connector, or run it whole"
                 )
         half, there = self._job.halves[side], self._job.halves[OTHER[side]]
+        id = self._systems[side].read_id(half.resource, id) or id
         with about(records=[id]):
             if await self._systems[side].get(half.resource, id) is None:
                 raise TielineError(

@@ -61,11 +61,11 @@ class Unsent:
         )  # fmt: skip
         await self._set_aside(delivery, "parked")
 
-    async def hold(self, delivery: Delivery, kind: str, message: str) -> None:
-        """A person decides; of kind `unknown`, whether it was done."""
+    async def hold(self, delivery: Delivery, kind: str, message: str, candidates: Sequence[str] = ()) -> None:
+        """A person decides; of kind `unknown`, whether it was done. `candidates` are records there that it may be about."""
         delivery.state = "held"
         next_step = UNKNOWN_NEXT if kind == "unknown" else "look at both systems, then `tieline dead-letters redrive` or `discard` it"
-        delivery.reason = outbox.reason(kind, message, next_step, request=self._call_of(delivery))
+        delivery.reason = outbox.reason(kind, message, next_step, request=self._call_of(delivery), candidates=[*candidates] or None)
         await self._set_aside(delivery, "unknown" if kind == "unknown" else "held")
 
     async def never_created(self, delivery: Delivery) -> None:

@@ -17,7 +17,8 @@ TielineError
 │   ├── NotThere         404, 410: find it again, else park
 │   ├── Rejected         other 4xx: park
 │   ├── Undecodable      an answer that can't be understood
-│   │   └── Garbled      it is not JSON at all: a read is tried again
+│   │   ├── Garbled      it is not JSON at all: a read is tried again
+│   │   └── AnotherRecord    an answer that is not about the record that was asked for
 │   └── Incomplete       a list that was not read whole
 │       └── Unsettled    because it changed all the while: the next run reads it again
 ├── Expired              the point from which changes are wanted is too old: read everything
@@ -94,6 +95,8 @@ class RemoteError(TielineError):
     kind = "remote"
     likely = ""
     """The likely cause, for people."""
+    perhaps_done = False
+    """Of a write: it left, and nothing says plainly that it was not done."""
 
     def __init__(self, message: str, *, status: int | None = None, text: str = "", next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step)
@@ -125,6 +128,7 @@ class Unavailable(RemoteError):
     """The system answered that it can't at the moment (5xx)."""
 
     kind, next_step = "unavailable", "nothing; tieline tries again by itself"
+    perhaps_done = True
     likely = "the system is overloaded or being maintained, or trips over what it was sent"
 
 
@@ -132,6 +136,7 @@ class OutcomeUnknown(RemoteError):
     """The request left and no whole answer came: it may have been done."""
 
     kind, next_step = "unknown", "nothing; tieline looks whether it was done before it writes again"
+    perhaps_done = True
     likely = "the connection broke, or the answer took longer than the connector's `timeouts`"
 
 
@@ -207,11 +212,20 @@ class Undecodable(RemoteError):
     """An answer that is not what the connector declares: not JSON, cut off, too large, records not where they should be."""
 
     kind, next_step = "undecodable", "compare the answer with the connector's declaration"
+    perhaps_done = True
     likely = "a proxy or a log-in page answered in the vendor's place, or the API has changed"
 
 
 class Garbled(Undecodable):
     """An answer that is not JSON at all: cut off, or a page of a proxy. A read is tried again."""
+
+
+class AnotherRecord(Undecodable):
+    """An answer about another record than the one that was asked for, or about one without an id. It proves nothing about either."""
+
+    kind, next_step = "another-record", "ask the vendor for that record yourself; then correct `get`, `find` or `id` in the connector"
+    likely = "the connector's path, `record` or `id` is wrong, the id is spelled otherwise there, or the vendor shows what a record was merged into"
+    perhaps_done = False
 
 
 class Incomplete(RemoteError):

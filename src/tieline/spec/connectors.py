@@ -305,12 +305,17 @@ class Deleted(Listing):
 
 
 class Get(Request):
-    """One record by id."""
+    """One record by id. An answer whose record has another id, or none, is not that record, and proves nothing about it."""
 
     takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
 
     record: Path = ""
-    """Where the record is in the answer."""
+    """Where the record is in the answer. A list is looked through for the id; an empty one means that there is none."""
+    none: tuple[int, ...] = (404, 410)
+    """Statuses that mean `there is none`, such as `[403, 404]` where the vendor refuses to speak of ids that it does not know."""
+    merged: Literal["error", "survivor"] = "error"
+    """What an answer with another id means: an `error`, or that the record was merged into that one (`survivor`). Where `tombstone` names the
+    record into which one was merged, that is followed without this."""
     lag: Duration | None = None
     """How long a new record can be missing when it is asked for by its id. As the resource's `lag`, of `get` alone."""
 

@@ -22,9 +22,11 @@ import msgspec
 
 from tieline.model.clock import MOST_WAIT_SECONDS
 from tieline.model.records import decode_json, encode_json
+from tieline.store import state
 from tieline.store.database import Database, Row, insert, marks, update_from
 
 OPEN = ("owed", "unknown", "held", "dead")
+_LEFT = "left"
 IS_OPEN = "state IN ('owed', 'unknown', 'held', 'dead')"
 """As `delivery_open` has it, word for word: only so the database knows that its few rows are enough."""
 
@@ -85,6 +87,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
     takes_away: bool = False
     """Not stored: it deletes or archives the record."""
+    answered_at: float | None = None
+    """Not stored: when its last attempt in this run was over, by the clock that is never set; None when there was none."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -266,8 +270,22 @@ def note_before(connection: sqlite3.Connection, images: Sequence[tuple[int, byte
     connection.executemany("UPDATE delivery SET before = ? WHERE id = ?", [(before, id) for id, before in images])
 
 
+def may_leave(connection: sqlite3.Connection, integration: int, run: int, upto: int) -> None:
+    """Note, before any of them leaves, up to which delivery of a run something may leave: what is queued beyond it certainly has not."""
+    state.put(connection, _LEFT, str(integration), [run, upto])
+
+
 def doubt_sending(connection: sqlite3.Connection, integration: int, first: int, *, run: int, now: float, why: str) -> None:
-    """Mark what a run left on its way as unknown, and note it with the record: the call itself may be missing in the journal."""
+    """Mark what a run left on its way as unknown, and note it with the record: the call itself may be missing in the journal.
+
+    What had not left is only owed.
+    """
+    told = state.get(connection, _LEFT, str(integration), list[int])
+    if told is not None and told[0] == run:
+        connection.execute(
+            "UPDATE delivery SET state = 'owed', reason = ? WHERE +integration = ? AND state = 'sending' AND id >= ? AND id > ?",
+            (reason("halted", f"it was not sent: {why.replace('while it was on its way', 'before')}"), integration, first, told[1]),
+        )
     connection.execute(
         """INSERT INTO event (at, integration, run, source_id, kind, detail)
            SELECT ?, integration, ?, source_id, 'in doubt', json_object('delivery', id, 'why', ?)

@@ -265,6 +265,14 @@ def counterparts(db: Database, integration: int, side: Side, ids: Sequence[str])
 # Within a unit
 
 
+def rekey(connection: sqlite3.Connection, integration: int, side: Side, keys: Sequence[tuple[str, str | None]]) -> None:
+    """Note (id, match key) of records of a side that have a counterpart, as they are now: nobody else is to be taken for them."""
+    connection.executemany(
+        f"UPDATE pair SET {side}_key = ?2 WHERE integration = ?3 AND {side}_id = ?1 AND {side}_key IS NOT ?2",
+        [(id, key, integration) for id, key in keys],
+    )
+
+
 def meet_first(
     connection: sqlite3.Connection, integration: int, side: Side, seen: Sequence[tuple[str, str | None, bytes, float | None, str | None]]
 ) -> None:
@@ -502,6 +510,14 @@ class PairLinks:
         """Return the pairs of these destination records that have a source, by target id."""
         found = of(db, self._integration, self._target, target_ids)
         return {id: self._link(pair) for id, pair in found.items() if pair.linked}
+
+    def of_match_keys(self, db: Database, integration: int, keys: Sequence[str]) -> dict[str, list[str]]:
+        """Return {match key: source ids} of the source records that have one of these keys."""
+        found = with_keys(db, self._integration, keys)
+        return {key: ids for key, some in found.items() if (ids := [id for pair in some if (id := self._with_key(pair, key)) is not None])}
+
+    def _with_key(self, pair: Pair, key: str) -> str | None:
+        return pair.id_of(self._source) if pair.key_of(self._source) == key else None
 
     def _link(self, pair: Pair) -> Link:
         source, target = self._source, self._target

@@ -126,6 +126,8 @@ def begin(
            VALUES (?, ?, (SELECT next FROM sequence WHERE name = 'delivery'), 'running') RETURNING id""",
         (state.id, now),
     ).fetchone()[0]
+    for (number,) in outboxes:
+        outbox.may_leave(connection, number, int(run), 0)
     state.fence += 1
     return state, int(run)
 

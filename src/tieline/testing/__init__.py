@@ -10,7 +10,7 @@ Nothing in tieline needs it.
 
 from tieline.testing.clock import ManualClock, Stuck, VirtualLoop
 from tieline.testing.collection import Collection, Refusal, Written
-from tieline.testing.faults import LOST, REFUSED, UNANSWERED, Fault, Weather, answering, error, garbled, slow, throttled
+from tieline.testing.faults import LOST, REFUSED, UNANSWERED, Fault, Weather, answering, error, garbled, mistaken, slow, throttled
 from tieline.testing.network import Connected, Exchange, Network
 from tieline.testing.process import Crash, Process, SimulatedDatabase
 from tieline.testing.vendor import FakeSystem, Headers
@@ -38,6 +38,7 @@ __all__ = [
     "answering",
     "error",
     "garbled",
+    "mistaken",
     "slow",
     "throttled",
 ]

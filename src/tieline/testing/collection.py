@@ -87,6 +87,7 @@ class Collection:
         conditional: Literal["etag", "last_modified"] | None = None,
         lists: bool = True,
         gets: bool = True,
+        shows_survivor: bool = False,
         find: tuple[str, ...] = (),
         find_lag: float = 0.0,
         declared_find_lag: float | None = None,
@@ -127,6 +128,7 @@ class Collection:
         whether a `list` or a `get` does not show a record that is there.
         `versions`: a record tells its version, and a single change is refused that comes with another one, in `If-Match` or in the body.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
+        `shows_survivor`: the connector says that who asks for a merged record by its id is shown the one that it is now.
         `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
         `tells`: what the answer to a write holds. `webhooks`: it tells of changes by itself, see `FakeSystem.webhook`. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
         """
@@ -138,6 +140,7 @@ class Collection:
         self.total, self.counted_marks, self.ceiling, self.at_ceiling = total, counted_marks, ceiling, at_ceiling
         self.windows, self.conditional, self.find_cache = windows, conditional, find_cache
         self.lists, self.gets, self.find, self.find_lag = lists, gets, find, find_lag
+        self.shows_survivor = shows_survivor
         self.declared_find_lag = find_lag if declared_find_lag is None else declared_find_lag
         self.lag, self.declared_lag, self.hides = lag, declared_lag, hides
         self.creates, self.update, self.deletes, self.upsert, self.versions = creates, update, deletes, upsert, versions
@@ -382,7 +385,7 @@ class Collection:
         if self.feed is not None:
             declared["deleted"] = self._feed_declaration()
         if self.gets:
-            declared["get"] = {"path": items}
+            declared["get"] = {"path": items, **({"merged": "survivor"} if self.shows_survivor else {})}
         for field in self.find:
             declared.setdefault("find", {})[field] = {
                 "path": f"/{self.name}/search", "params": {"field": field, "value": "{value}"}, "records": "data", "lag": f"{self.declared_find_lag:g}s",

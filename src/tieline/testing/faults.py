@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from tieline.model.records import decode_json, encode_json
 from tieline.testing.vendor import Headers, answer
 from tieline.transport.ports import HttpRequest, HttpResponse
 
@@ -71,6 +72,22 @@ def garbled(how: str = "truncated", *, status: int | None = None) -> Fault:
         return HttpResponse(told, Headers({"Content-Type": "text/html" if how == "html" else "application/json"}), body)
 
     return Fault(f"garbled: {how}", done=True, answer=rubbish)
+
+
+def mistaken(how: str) -> Fault:
+    """Return an answer about another record than was asked for: `another` id, `no id`, or an `empty` object. One that there is none stays so."""
+
+    def wrong(own: HttpResponse | None, now: float) -> HttpResponse:
+        assert own is not None
+        if own.status != 200:
+            return own
+        record = {} if how == "empty" else decode_json(own.body)
+        record.pop("id", None)
+        if how == "another":
+            record["id"] = 999_999_999
+        return HttpResponse(200, own.headers, encode_json(record))
+
+    return Fault(f"mistaken: {how}", done=True, answer=wrong)
 
 
 def answering(status: int, body: bytes, headers: Mapping[str, str] | None = None, *, done: bool = False) -> Fault:

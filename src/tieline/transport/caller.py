@@ -40,6 +40,7 @@ from tieline.transport.lanes import MOST_WAIT_SECONDS
 from tieline.transport.limit_headers import reset_wait
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
 from tieline.transport.recording import UNKNOWN, CallRecord, Keeping, Purpose, Said, without_private
+from tieline.transport.refusals import says_not_done
 from tieline.transport.retry import TRANSIENT, wait_seconds
 
 
@@ -173,8 +174,14 @@ class Caller:
         purpose: Purpose = UNKNOWN,
         in_success: tuple[Says, ...] | None = None,
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None]:
-        """Send a call that changes something, once; return (answer, error, id of the journaled call). `in_success` as for `read`."""
-        return await self._send(method, url, headers, body, cost, attempt, (), purpose, in_success, writes=True)
+        """Send a call that changes something, once; return (answer, error, id of the journaled call). `in_success` as for `read`.
+
+        An error says whether it may have been done all the same (`perhaps_done`).
+        """
+        response, error, call = await self._send(method, url, headers, body, cost, attempt, (), purpose, in_success, writes=True)
+        if error is not None:
+            error.perhaps_done = not says_not_done(response, error, self.account.errors)
+        return response, error, call
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""
@@ -227,7 +234,8 @@ class Caller:
             # A 503 that names a time is an outage, not a limit: there is no pace to be learned from it.
             took_seconds = clock.monotonic() - sent_at
             await budget.throttled(wait, told, took_seconds=took_seconds, lesson=error.status != 503)
-            if wait > MOST_WAIT_SECONDS:
+            # What may have been done although it was told to wait is not sent again before somebody has looked.
+            if wait > MOST_WAIT_SECONDS or (writes and not says_not_done(response, error, account.errors)):
                 return response, error, call
 
     def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpRequest:

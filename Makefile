@@ -71,18 +71,19 @@ compile = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --g
 	$(2) --output-file requirements/$(1) >/dev/null
 
 $(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
-	@echo "installing tieline into $(VENV)"
+	@echo "installing tieline and what it needs into $(VENV): half a minute, longer on the first time"
 	@$(PIP) install --require-hashes -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q src/tieline
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
-	@echo "installing the tools for tests, lint and types"
+	@echo "installing the tools for tests, lint and types: half a minute"
 	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.made:
+	@echo "making a virtual environment in $(VENV): some seconds"
 	@$(call make-venv,$(VENV))
 	@touch $@
 

@@ -14,25 +14,25 @@ from tieline.cli.output import BROKEN, INTERRUPTED, escape, output, spoken_error
 
 app = typer.Typer(
     name="tieline", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, rich_markup_mode="rich",
-    help="Moves records between business systems, keeps them right, and tells you when it can't.",
+    help="Moves records between business systems, keeps them right, and tells you when it can't. New here? `tieline demo` takes a minute.",
     epilog="Exit codes: 0 all is well · 1 someone must act · 2 a file or option is wrong · 3 changes are owed, a system can't be reached · "
     "4 stopped for safety · 5 the store or tieline failed · 130 interrupted",
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 letters = typer.Typer(no_args_is_help=False, help="Deliveries that need a person.", invoke_without_command=True)
-app.add_typer(letters, name="dead-letters")
+app.add_typer(letters, name="dead-letters", rich_help_panel="Decide")
 conflicts = typer.Typer(
     no_args_is_help=False, help="Conflicts of two-way integrations: what waits for you, and what was decided.", invoke_without_command=True
 )
-app.add_typer(conflicts, name="conflicts")
+app.add_typer(conflicts, name="conflicts", rich_help_panel="Decide")
 unmatched = typer.Typer(
     no_args_is_help=False, help="Records of two-way integrations that have no counterpart.", invoke_without_command=True
 )
-app.add_typer(unmatched, name="unmatched")
+app.add_typer(unmatched, name="unmatched", rich_help_panel="Decide")
 pairs = typer.Typer(no_args_is_help=True, help="Which record is which.")
-app.add_typer(pairs, name="links")
+app.add_typer(pairs, name="links", rich_help_panel="Decide")
 connectors = typer.Typer(no_args_is_help=True, help="Help with describing a vendor's API.")
-app.add_typer(connectors, name="connector")
+app.add_typer(connectors, name="connector", rich_help_panel="Set up")
 
 ShowWrites = Annotated[int, typer.Option(help="How many records to show.", min=0)]
 Mask = Annotated[bool, typer.Option("--mask", help="Hide personal data, so that the output can be shared.")]
@@ -83,7 +83,7 @@ Listed = Annotated[int | None, typer.Option(help="Only so many; 50 without it, a
 HERE = Path()
 
 
-@app.command()
+@app.command(rich_help_panel="Set up")
 def init(
     folder: Annotated[Path | None, typer.Argument(help="The folder to make; asked for without it.", show_default=False)] = None,
     template: Annotated[str | None, typer.Option(help="demo or blank; asked for without it.", show_default=False)] = None,
@@ -97,7 +97,7 @@ def init(
         begin.init(folder, template)
 
 
-@app.command()
+@app.command(rich_help_panel="Set up")
 def check(
     live: Annotated[bool, typer.Option("--live", help="Try the connections as well.")] = False,
     project: Folder = HERE,
@@ -111,7 +111,7 @@ def check(
         raise SystemExit(operate.check(project, live=live))
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def plan(
     integration: OneIntegration,
     out: Annotated[Path | None, typer.Option("--out", help="Save the plan, for `run --plan`.", show_default=False)] = None,
@@ -140,7 +140,7 @@ def plan(
         raise SystemExit(operate.plan(project, integration, wanted, out=out, show=show, mask=mask))
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def run(
     integration: Integration = None,
     plan: Annotated[
@@ -169,7 +169,7 @@ def run(
         raise SystemExit(operate.run(project, integration, wanted, plan=plan))
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def receive(
     host: Annotated[str, typer.Option(help="Where to listen; other machines reach it only if you name another address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0 takes one that is free.", min=0, max=65535)] = 8920,
@@ -191,7 +191,7 @@ def receive(
         raise SystemExit(receiving.receive(project, host=host, port=port, url=url))
 
 
-@app.command()
+@app.command(rich_help_panel="Watch")
 def status(integration: Integration = None, project: Folder = HERE, json: Json = False) -> None:
     """Show how each integration is doing, one line each, what needs you first; with a name, all of one. The exit code is 1 when you must act."""
     output.json_mode = json
@@ -201,7 +201,7 @@ def status(integration: Integration = None, project: Folder = HERE, json: Json =
         raise SystemExit(report.status(project, integration))
 
 
-@app.command()
+@app.command(rich_help_panel="Watch")
 def verify(
     integration: OneIntegration,
     repair: Annotated[bool, typer.Option("--repair", help="Send again what was changed, or is gone, in the destination.")] = False,
@@ -228,7 +228,7 @@ def verify(
         raise SystemExit(verifying.verify(project, integration, repair=repair, allow=allow, show=show, mask=mask))
 
 
-@app.command()
+@app.command(rich_help_panel="Run")
 def undo(
     run: Annotated[int, typer.Argument(help="The run's number; `status` and `explain` tell it.", min=1, max=MOST)],
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be written.")] = False,
@@ -250,7 +250,7 @@ def undo(
         raise SystemExit(undoing.undo(project, run, plan=plan, delete_filled=delete_filled, show=show, mask=mask))
 
 
-@app.command()
+@app.command(rich_help_panel="Watch")
 def explain(
     connection: Annotated[str, typer.Argument(help="The connection, either side.")],
     resource: Annotated[str, typer.Argument(help="The resource.")],
@@ -267,7 +267,7 @@ def explain(
         raise SystemExit(report.explain(project, connection, resource, id, mask=mask))
 
 
-@app.command()
+@app.command(rich_help_panel="Watch")
 def calls(
     what: Annotated[
         str | None, typer.Argument(metavar="INTEGRATION or NO", help="The integration, or the number of one call.", show_default=False)
@@ -756,7 +756,7 @@ def sample(
         raise SystemExit(sampling.sample(project, resource, write=write))
 
 
-@app.command()
+@app.command(rich_help_panel="Set up")
 def schema(
     kind: Annotated[
         str | None, typer.Argument(help="tieline, connector, connections or integration; all without it.", show_default=False)
@@ -772,7 +772,7 @@ def schema(
         raise SystemExit(begin.schema(kind, out))
 
 
-@app.command()
+@app.command(rich_help_panel="Set up")
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the project folder is made.")] = Path("tieline-demo"),
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox systems running afterwards, until Ctrl-C.")] = False,
@@ -786,7 +786,7 @@ def demo(
         raise SystemExit(demonstration.demo(folder, keep=keep))
 
 
-@app.command()
+@app.command(rich_help_panel="Project")
 def version(json: Json = False) -> None:
     """Print the version."""
     from tieline._version import __version__

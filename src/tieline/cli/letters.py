@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from rich.padding import Padding
 
 from tieline.app import Tieline
 from tieline.cli.opening import opened, tell_of_orphans
@@ -137,16 +138,13 @@ def _print_group(project: Tieline, group: LetterGroup, *, command: bool) -> None
 
 
 def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("no.", "integration", "record", "state", "since", "why"):
-        table.add_column(heading, overflow="fold")
+    """Print two lines a letter: ids whole, to be copied, and why below them."""
     for letter in letters:
         state = STATES.get(letter.state, letter.state)
         record = letter.source_id if letter.side is None else f"{project.place_of(letter.integration, letter.side)} {letter.source_id}"
-        table.add_row(str(letter.id), letter.integration, escape(record), state, when(letter.accepted_at), escape(_why(letter)))
-    output.console.print(table)
+        head = f"{letter.id:>7}  {letter.integration}  {record}  {state} since {when(letter.accepted_at)}"
+        output.console.print(escape(head), soft_wrap=True)
+        output.console.print(Padding(f"[dim]{escape(_cut(letter.message))}[/]", (0, 0, 0, 9), expand=False))
 
 
 def show_letter(folder: Path, id: int, *, mask: bool) -> int:

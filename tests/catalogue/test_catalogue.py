@@ -25,7 +25,7 @@ unavailable: {{ keep: 7d }}
 match: {{ "{email}": email }}
 unmatched: create
 conflict: hold
-deletes: {{ left: delete, right: {deletes}, edited: hold }}
+deletes: {{ left: {deletes}, right: delete, edited: hold }}
 map:
   "{email}": email
   "{name}": name

@@ -11,6 +11,7 @@ from tieline.cli.opening import opened
 from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, escape, output, plain, plural, value_text, when
 from tieline.cli.overview import print_overview
 from tieline.cli.running import tried_again
+from tieline.engine.passes import UNDATED_NEXT, undated_text
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.model.verified import Verified
@@ -146,6 +147,9 @@ _NOT_SHOWN = (
     "pages",
     "total",
     "missing",
+    "undated",
+    "expired",
+    "redeclared",
     "remembered",
     "not_modified",
     "webhooks",
@@ -171,6 +175,8 @@ def _what_to_do(entry: IntegrationStatus) -> str:
         return "see `tieline conflicts list`, `tieline unmatched list` and `tieline dead-letters`"
     if entry.parked or entry.held:
         return "see `tieline dead-letters`"
+    if entry.state == "attention" and entry.counts.get("undated"):
+        return f"{UNDATED_NEXT}: {undated_text(entry.counts['undated'])}"
     if entry.state == "halted" and entry.kept_too_long:
         when_again = f"; {tried_again(entry.outages[0].next_try_at)}" if entry.outages else ""
         return (

@@ -39,6 +39,7 @@ def print_outcome(outcome: Outcome) -> None:
         (counts.repeated, "came once more, on a page or in a list that was read again"),
         (counts.remembered, "looked for in memory instead of in the destination"),
         (counts.webhooks, "told of by webhooks"),
+        (counts.undated, "don't say when they changed: a list of changes may never show them"),
         (counts.missing, "could not be read: a system says that it has them, and did not show them"),
         (counts.carried_delivered, "owed from earlier runs, now delivered"),
         (counts.carried_parked, "owed from earlier runs, now parked or held"),
@@ -47,6 +48,10 @@ def print_outcome(outcome: Outcome) -> None:
     for number, text in extra:
         if number:
             output.print(f"  {number} {text}")
+    if counts.expired:
+        output.print("  the point of the last read had expired, so everything was read")
+    if counts.redeclared:
+        output.print("  the connector asks for changes otherwise than at the last read, so everything was read")
     if counts.not_modified:
         output.print("  the source says that nothing has changed since the last run")
     if outcome.error:

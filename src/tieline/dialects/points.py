@@ -39,7 +39,7 @@ class Points:
         self.zones = f"{self._field_zone} {self._zone}"
         self.has_zone = bool(zone or changed.zone)
         self.sent = changed.format
-        self.read = changed.field_format or ("rfc3339" if changed.format in ("local", "http") else changed.format)
+        self.read = changed.field_format or ("rfc3339" if changed.format == "local" else changed.format)
         self._either = changed.field_format is None and self.read not in _PLAIN
         """The field is as the point, or RFC 3339."""
         self.kept: str = self.read if self.read in _PLAIN else "rfc3339"
@@ -61,7 +61,9 @@ class Points:
                 return _version(value)
             if self.read in ("unix", "unix_ms"):
                 return Decimal(str(value))
-            return self._moment(value)
+            moment = self._moment(value)
+            # Two times of one zone would be compared as its clocks show them, also in the hour that a night has twice.
+            return moment.astimezone(dt.UTC) if moment.tzinfo.__class__ is ZoneInfo else moment
         except (ValueError, ArithmeticError, OverflowError) as error:
             raise Undecodable(
                 f"`{'`, `'.join(self.fields)}` is {value!r}: {error}", next_step="correct `changed_since.format` in the connector"

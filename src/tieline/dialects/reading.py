@@ -317,6 +317,9 @@ class ListReader:
         elif gone is not None:
             buried = [self._is_buried(record) for record in records]
             deleted = [id for id, is_gone in zip(ids, buried, strict=True) if is_gone and id is not None]
+            if undated:  # what is deleted often says no more than its id
+                silent = sum(is_gone and not tracker.tells(record) for record, is_gone in zip(records, buried, strict=True))
+                tracker.undated, undated = tracker.undated - silent, undated - silent
             if gone.into is not None:
                 survivors = (
                     survivor_of(record, gone, read_id) if is_gone else None for record, is_gone in zip(records, buried, strict=True)

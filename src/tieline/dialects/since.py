@@ -65,17 +65,25 @@ class SinceTracker:
                     raise Undecodable(f"the mark at `{changed.at}` is {found!r}", next_step="correct `changed_since.at` in the connector")
                 self._own = str(found)
 
+    def tells(self, record: Record) -> bool:
+        """Whether a record says when it changed, so that it can be read."""
+        assert self.points is not None
+        try:
+            value = self.points.value(record)
+            return value is not ABSENT and self.points.comparable(value) is not None
+        except Undecodable:
+            return False
+
     def see(self, record: Record) -> None:
         """Note a record. One whose time can't be read moves nothing, and is counted."""
         points = self.points
         assert points is not None
         value = points.value(record)
-        if value is ABSENT:
-            self.undated += 1
-            return
         try:
-            moment = points.comparable(value)
+            moment = points.comparable(value) if value is not ABSENT else None
         except Undecodable:
+            moment = None
+        if moment is None:
             self.undated += 1
             return
         self.dated += 1

@@ -15,11 +15,12 @@ from typing import Final
 
 import msgspec
 
-from tieline.dialects.dialect import Page, Since, System, anew
+from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.absence import Absence
 from tieline.engine.asking import ABOUT_ONE, ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
+from tieline.engine.points import begin, read_from
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.told import Told, ends_of
 from tieline.engine.two_sides import Half
@@ -65,7 +66,7 @@ class Intake:
         self._written_by = written_by
         self._name, self._half, self._system, self._ledger, self._integration = name, half, system, ledger, integration
         since = msgspec.json.decode(cursor, type=Since) if cursor else None
-        self._since = anew(since) if whole else since
+        self._since = begin(system, half.resource, since, ledger, whole=whole)
         self._whole = self._since is None or self._since.mark is None
         self._approved, self._most_gone, self._check_stopped, self._progress = approved, most_gone, check_stopped, progress
         self._reading: AsyncGenerator[list[Page], None] | None = None
@@ -101,7 +102,7 @@ class Intake:
         last: Since | None = None
         listed: Since | None = None
         self._hints.begin()
-        self._reading = ahead(self._system.read(self._half.resource, self._since, strict=self._whole, deletions=True), self._idle)
+        self._reading = read_from(self._since, self._pages_from, self._from_the_beginning, self._ledger)
         async for pages in self._reading:
             first, again = Taken(), Taken()
             for page in pages:
@@ -109,6 +110,7 @@ class Intake:
                 last = page.since or last
                 listed = listed if page.told is not None else last  # that of the feed moves at the end, with what was told
                 self._ledger.counts.not_modified += page.not_modified
+                self._ledger.counts.undated += 0 if page.again else page.undated
                 if page.total is not None:
                     self._ledger.counts.total += page.total
             if page.not_modified:
@@ -135,6 +137,13 @@ class Intake:
     def unseen(self) -> list[str]:
         """Return what is to be told of fields that are read and that no record has, once all was read."""
         return self._unseen.finish(whole=self._whole)
+
+    def _pages_from(self, since: Since | None) -> AsyncGenerator[list[Page], None]:
+        return ahead(self._system.read(self._half.resource, since, strict=self._whole, deletions=True), self._idle)
+
+    def _from_the_beginning(self, since: Since | None) -> None:
+        self._since, self._whole = since, True
+        self._present.execute("DELETE FROM present")
 
     async def stage(self, records: Sequence[Record], gone: Sequence[str] = ()) -> None:
         """Stage these records, whether they have changed or not, and the ids of those that are gone."""

@@ -100,6 +100,13 @@ class Counts(msgspec.Struct):
     """How many records there are, when the source said so; 0 otherwise."""
     missing: int = 0
     """How many records a system says that it has, and did not show: they could not be read, and the run is not green."""
+    undated: int = 0
+    """Records that don't say when they changed, though the connector names a field for it: a list of changes would not show them, and the run
+    is not green."""
+    expired: int = 0
+    """How many times a system said that the point of the last read is too old, so that everything was read."""
+    redeclared: int = 0
+    """How many times the connector asked for changes otherwise than when the last read left its point, so that everything was read."""
     remembered: int = 0
     """Searches of the destination that were answered from memory."""
     not_modified: int = 0

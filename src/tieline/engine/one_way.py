@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from tieline.dialects.dialect import Page, Since, System, anew
+from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.absence import Absence
 from tieline.engine.asking import ask_for
 from tieline.engine.brakes import Braked
@@ -23,6 +23,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.mending import Mender
 from tieline.engine.passes import Pass, Wanted, Way
 from tieline.engine.pipeline import Guard, Pipeline
+from tieline.engine.points import begin, read_from
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
 from tieline.engine.told import Told
@@ -161,8 +162,8 @@ class OneWayPass(Pass):
             await self._read_one(self._source.read_id(job.source_resource, wanted.only) or wanted.only)
             return
         since = msgspec.json.decode(self._state.cursor, type=Since) if self._state.cursor else None
-        if wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping:
-            since = anew(since)
+        whole = wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping
+        since = begin(self._source, job.source_resource, since, ledger, whole=whole)
         deletes = job.spec.deletes != "ignore" or job.leaves
         self._pipeline.look_again = since is None or since.mark is None
         left = wanted.limit
@@ -171,8 +172,15 @@ class OneWayPass(Pass):
         if left is None:
             self._hints.begin()
         told = Told(self._source, job.source_resource)
-        pages_of = self._source.read(job.source_resource, since, deletions=left is None)
-        self._reading = ahead(pages_of, self._while_waiting)
+        deletions = left is None
+
+        def pages_from(since: Since | None) -> AsyncGenerator[list[Page], None]:
+            return ahead(self._source.read(job.source_resource, since, deletions=deletions), self._while_waiting)
+
+        def from_the_beginning(since: Since | None) -> None:
+            self._pipeline.look_again = True
+
+        self._reading = read_from(since, pages_from, from_the_beginning, ledger)
         async for pages in self._reading:
             cursor: str | None = None
             first, again = Taken(), Taken()
@@ -185,6 +193,7 @@ class OneWayPass(Pass):
                 if page.total is not None:
                     ledger.counts.total = page.total
                 ledger.counts.not_modified += page.not_modified
+                ledger.counts.undated += 0 if page.again else page.undated
             for taken in (first, again) if again.pages else (first,):
                 self._hints.are_shown(taken.ids)
                 self._unseen.look(taken.records)

@@ -26,9 +26,22 @@ from tieline.store.pairs import Side
 
 PATIENCE_SECONDS: Final = 10.0
 """What a sender gets to end what is under way once a run is to end."""
+UNDATED_NEXT: Final = (
+    "correct `changed_since` in the connector: `field` (of several, the first that is not null counts) and `field_format`; "
+    "then run with `--full`"
+)
+"""What a person does when records don't say when they changed."""
 GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
 ENDS: Final = "ends"
 PLACES: Final = "places"
+
+
+def undated_text(number: int) -> str:
+    """Return what is wrong when so many records don't say when they changed."""
+    return (
+        f"{number:,} of the records that were read don't say when they changed: the field of `changed_since` is null, absent or unreadable "
+        "in them, and a list of changes may never show them"
+    )
 
 
 class Outcome(msgspec.Struct):
@@ -215,9 +228,10 @@ class Pass(ABC):
             now_known = first.operation == "none" and self.unanswered is not None
             return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
         ended, next_step = self.with_letters("green", "")
-        if self.unseen:
-            more = "; ".join(text for text in (next_step, UNSEEN_NEXT) if text)
-            return "attention", "; ".join(self.unseen), more
+        wrong = [*self.unseen, *([undated_text(counts.undated)] if counts.undated else [])]
+        if wrong:
+            steps = (next_step, UNSEEN_NEXT if self.unseen else "", UNDATED_NEXT if counts.undated else "")
+            return "attention", "; ".join(wrong), "; ".join(text for text in steps if text)
         return ended, None, next_step
 
     def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:

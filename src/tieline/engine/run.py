@@ -178,7 +178,15 @@ class Engine:
                 ledger.close_journal()
             went_well = ended in ("green", "attention", "owed")
             try:
-                self._close(pass_, ledger, started, ended, error, complete=pass_.complete and went_well, mapping=job.fingerprint)
+                self._close(
+                    pass_,
+                    ledger,
+                    started,
+                    ended,
+                    error,
+                    complete=pass_.complete and went_well and not pass_.counts.undated,
+                    mapping=job.fingerprint,
+                )
             except TielineError as failure:
                 # A run that wrote nothing learns only here that it was taken over, or that the store takes nothing: then it has not gone well.
                 if went_well:

@@ -184,7 +184,7 @@ def status_of(
         # What a person has settled since that run, or left open, counts as it is now.
         state = (
             "attention"
-            if dead or held
+            if dead or held or (run and run.counts.get("undated"))
             else "owed"
             if owed
             else ("owed" if run and run.error else "green")

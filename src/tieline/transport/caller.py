@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
@@ -36,6 +36,7 @@ from tieline.spec.success import Says, conditions
 from tieline.transport.breaker import Breaker, Outage
 from tieline.transport.budget import Budget, SharedAllowances
 from tieline.transport.classify import error_of
+from tieline.transport.content import make_plain
 from tieline.transport.lanes import MOST_WAIT_SECONDS
 from tieline.transport.limit_headers import reset_wait
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
@@ -77,6 +78,8 @@ _READ_NEXT: dict[type[RemoteError], str] = {
     Rejected: "correct the call in the connector by what the answer says, then run again",
 }
 """What to do about a read: there is no record to be mended, and nothing to be redriven."""
+_MOVED, _MOST_HOPS = (301, 302, 307, 308), 5
+"""Redirects that a GET follows to the same place, and how many of them in a row."""
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
 """So often a read waits for a probe of somebody else's before it is told that the system is down."""
@@ -142,12 +145,17 @@ class Caller:
         One that is not `patient` does not wait for a system that is down. `in_success` says when 2xx is a failure, if this call has a way of
         its own. Raises `RemoteError`.
         """
-        attempt, turned_away, retries = 0, 0, READ_RETRIES.get()
+        attempt, turned_away, hops, retries = 0, 0, 0, READ_RETRIES.get()
+        heeded = (*accept, *_MOVED) if method == "GET" else accept
         while True:
             attempt += 1
-            response, error, _ = await self._send(method, url, headers, body, cost, attempt, accept, purpose, in_success, at_once=once)
+            response, error, _ = await self._send(method, url, headers, body, cost, attempt, heeded, purpose, in_success, at_once=once)
             if error is None and response is not None:
-                return response
+                if response.status not in _MOVED or response.status in accept:
+                    return response
+                hops += 1
+                url, attempt = self._moved_to(response, url, hops), 0
+                continue
             assert error is not None
             if isinstance(error, CircuitOpen):
                 if once or not patient or turned_away >= _MOST_TURNED_AWAY:
@@ -182,6 +190,25 @@ class Caller:
         if error is not None:
             error.perhaps_done = not says_not_done(response, error, self.account.errors)
         return response, error, call
+
+    def _moved_to(self, response: HttpResponse, url: str, hops: int) -> str:
+        """Return where an answer sends a read, if that is the same place. Raises `Rejected` if not: credentials go nowhere else."""
+        to = response.headers.get("Location", "")
+        following = urljoin(url, to)
+        if to and hops <= _MOST_HOPS and self.same_origin(following):
+            parts = urlsplit(following)
+            if self.account.secret_query:  # they are added once more
+                kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in self.account.secret_query]
+                parts = parts._replace(query=urlencode(kept))
+            return urlunsplit(parts._replace(fragment=""))
+        mask, where = self.account.mask, to or "an address that was not given"
+        why = f"{self.account.name}: GET {_short(url)}: {response.status}: moved to {where}"
+        if hops > _MOST_HOPS:
+            why += f", after {_MOST_HOPS} redirects before it"
+        elif to:
+            why += f", which is not on {self.account.base_url}: it was not followed, the credentials stay here"
+        next_step = "correct the connector's path; if the vendor really moved, change the environment's URL in the connector"
+        raise self.misread(response, Rejected(mask(why), status=response.status, next_step=next_step))
 
     def same_origin(self, url: str) -> bool:
         """Whether credentials may go to this address."""
@@ -290,6 +317,7 @@ class Caller:
             error: RemoteError | None
             try:
                 response = await self._transport.send(request, account.timeouts, account.most_bytes)
+                make_plain(response, account.most_bytes)
             except RemoteError as failure:
                 error = failure
                 self.budget.answered(None)

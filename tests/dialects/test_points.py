@@ -29,7 +29,7 @@ SWITCHES = [
     dt.datetime(2026, 4, 4, 14, 50, tzinfo=dt.UTC),  # Lord Howe goes back by half an hour
 ]
 moments = st.one_of(
-    st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2037, 12, 31), timezones=st.just(dt.UTC)),
+    st.integers(631_152_000_000_000, 2_145_830_400_000_000).map(lambda us: EPOCH + dt.timedelta(microseconds=us)),
     st.tuples(st.sampled_from(SWITCHES), st.integers(-7200, 7200), st.integers(0, 999_999)).map(
         lambda parts: parts[0] + dt.timedelta(seconds=parts[1], microseconds=parts[2])
     ),

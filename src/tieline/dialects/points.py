@@ -14,8 +14,8 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from tieline.mapping.access import compile_get
 from tieline.model.errors import Undecodable
-from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record
 from tieline.model.times import parse_moment
 from tieline.spec.connectors import Resource
@@ -38,6 +38,7 @@ class Points:
         self._zone: dt.tzinfo = ZoneInfo(own) if own else dt.UTC
         self.zones = f"{self._field_zone} {self._zone}"
         self.has_zone = bool(zone or changed.zone)
+        self._get_at = tuple(compile_get(field) for field in self.fields)
         self.sent = changed.format
         self.read = changed.field_format or ("rfc3339" if changed.format == "local" else changed.format)
         self._either = changed.field_format is None and self.read not in _PLAIN
@@ -48,8 +49,8 @@ class Points:
 
     def value(self, record: Record) -> Any:
         """Return what a record says of when it changed: the first of the fields that says something; `ABSENT` without one."""
-        for field in self.fields:
-            value = get(record, field)
+        for get_at in self._get_at:
+            value = get_at(record)
             if value is not ABSENT and value is not None and value != "":
                 return value
         return ABSENT

@@ -20,7 +20,7 @@ from tieline.engine.absence import Absence
 from tieline.engine.asking import ABOUT_ONE, ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
-from tieline.engine.points import begin, read_from
+from tieline.engine.points import begin, left_by, read_from
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.told import Told, ends_of
 from tieline.engine.two_sides import Half
@@ -130,6 +130,7 @@ class Intake:
             await self._take_told(ids)
         await self._ask_again()
         await self._find_gone()
+        last = left_by(last, self._ledger)
         if last is not None:
             cursor = _encoded(last)
             await self._ledger.commit(lambda connection: runs.move_cursor(connection, self._ledger.integration, cursor))

@@ -23,7 +23,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.mending import Mender
 from tieline.engine.passes import Pass, Wanted, Way
 from tieline.engine.pipeline import Guard, Pipeline
-from tieline.engine.points import begin, read_from
+from tieline.engine.points import begin, left_by, read_from
 from tieline.engine.reading import Taken, ahead
 from tieline.engine.redriving import Redriver
 from tieline.engine.told import Told
@@ -228,6 +228,7 @@ class OneWayPass(Pass):
                 await self._pipeline.take_deletions(gone)
         await self._ask_again()
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
+        last_since = left_by(last_since, ledger)
         await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None, heard)
         if self._absence.unproven:
             raise self._absence.stop(job.spec.source)

@@ -23,6 +23,11 @@ def begin(system: System, resource: str, since: Since | None, ledger: Ledger, *,
     return anew(since)
 
 
+def left_by(last: Since | None, ledger: Ledger) -> Since | None:
+    """Return the point that a read leaves, which gave `last`; None: the one before stays. One that means nothing any more does not stay."""
+    return Since() if last is None and (ledger.counts.redeclared or ledger.counts.expired) else last
+
+
 async def read_from(
     since: Since | None,
     read: Callable[[Since | None], AsyncGenerator[list[Page], None]],

@@ -41,7 +41,8 @@ async def read_with_deleted(listing: Place, feed: Place, since: Since | None, *,
         told = {id: into for id, into in (page.told or {}).items() if id not in shown}
         contradicted = contradicted or len(told) < len(page.told or {})
         yield Page(number + page.number, [], [], [], unreadable=page.unreadable, told=told)
-    if mark is not None and not contradicted:  # a list that lags behind may show what was deleted: then it is to be told again
+    mark = mark or before or Since()  # also that there is a feed: once it is taken out, only a whole read tells of deletions
+    if not contradicted:  # a list that lags behind may show what was deleted: then it is to be told again
         yield Page(
             number, [], [], [], msgspec.structs.replace(last or Since(), deleted=msgspec.structs.replace(mark, of=fingerprint)), told={}
         )

@@ -177,8 +177,9 @@ class OneWayPass(Pass):
         def pages_from(since: Since | None) -> AsyncGenerator[list[Page], None]:
             return ahead(self._source.read(job.source_resource, since, deletions=deletions), self._while_waiting)
 
-        def from_the_beginning(since: Since | None) -> None:
-            self._pipeline.look_again = True
+        def from_the_beginning(point: Since | None) -> None:
+            nonlocal since
+            since, self._pipeline.look_again = point, True
 
         self._reading = read_from(since, pages_from, from_the_beginning, ledger)
         async for pages in self._reading:

@@ -228,7 +228,7 @@ class Pass(ABC):
             now_known = first.operation == "none" and self.unanswered is not None
             return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
         ended, next_step = self.with_letters("green", "")
-        wrong = [*self.unseen, *([undated_text(counts.undated)] if counts.undated else [])]
+        wrong = [*(self.unseen or ()), *([undated_text(counts.undated)] if counts.undated else [])]
         if wrong:
             steps = (next_step, UNSEEN_NEXT if self.unseen else "", UNDATED_NEXT if counts.undated else "")
             return "attention", "; ".join(wrong), "; ".join(text for text in steps if text)

@@ -257,7 +257,7 @@ def a_request_that_was_given_up_leaves_no_line(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Ledger, "observe", only_answers)
 
 
-@in_worlds(lambda simulation: simulation.renames > 0)
+@in_worlds(lambda simulation: simulation.renames > 0 and bool(simulation.target.find or simulation.target.lists))
 def what_is_not_found_by_its_key_was_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search by the match key is believed, whatever somebody may have renamed since."""
 
@@ -267,6 +267,7 @@ def what_is_not_found_by_its_key_was_not_made(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Doubts, "under_another_key", nothing)
 
 
+@in_worlds(lambda simulation: simulation.renames > 0 and simulation.target.unique is None)
 def any_error_says_that_nothing_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway's word counts as the vendor's: what it answers after the work is sent again without a look."""
     monkeypatch.setattr("tieline.transport.caller.says_not_done", lambda response, error, errors: response is not None)

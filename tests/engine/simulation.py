@@ -17,9 +17,22 @@ from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
 from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
-from tieline.model.records import Record
+from tieline.model.records import Record, decode_json
 from tieline.model.verified import Finding, Verified
-from tieline.testing import Collection, Crash, Exchange, Fault, Process, SimulatedDatabase, Stuck, Weather, mistaken, throttled
+from tieline.testing import (
+    UNANSWERED,
+    Collection,
+    Crash,
+    Exchange,
+    Fault,
+    Process,
+    SimulatedDatabase,
+    Stuck,
+    Weather,
+    error,
+    mistaken,
+    throttled,
+)
 from tieline.transport.ports import HttpRequest
 
 _LONG_WAIT_SECONDS = 2000.0
@@ -272,6 +285,9 @@ class Simulation:
             return throttled(_LONG_WAIT_SECONDS, date=self._moods.random() < 0.3)
         if not self.weather.calm and request.method == "GET" and "/items/" in request.url and self._liars.random() < self.lies:
             return mistaken(self._liars.choice(["another", "no id", "empty"]))
+        lost = system == "mail" and request.method == "POST" and self.renames and self._liars.random() < 0.15
+        if lost and not self.weather.calm:
+            return UNANSWERED if self._liars.random() < 0.5 else error(502, done=True)
         return self.weather(system, request, now)
 
     def _passing(self, exchange: Exchange) -> None:
@@ -285,18 +301,25 @@ class Simulation:
             self._edit_both_ends()
         if self.chance.random() < self.impatient:
             self._stop()
-        if exchange.system == "mail" and exchange.request.method in ("POST", "PUT"):
-            self._rename_what_was_made(exchange.fault or "")
+        if self.renames and exchange.system == "mail":
+            self._rename_what_was_made()
 
-    def _rename_what_was_made(self, fault: str) -> None:
-        if not (fault == "unanswered" or fault.endswith("after the work")) or self._liars.random() >= self.renames:
+    def _rename_what_was_made(self) -> None:
+        """Have somebody rename a record whose creation was not answered, before the next request arrives."""
+        made = [
+            e for e in self.world.network.exchanges[-12:] if e.system == "mail" and e.request.method == "POST" and e.ended_at is not None
+        ]
+        lost = [e for e in made if e.fault is not None and (e.fault == "unanswered" or e.fault.endswith("after the work"))]
+        if not lost or self._liars.random() >= self.renames:
             return
         with self.world.store() as db:
             known = {row[0] for row in db.read("SELECT target_id FROM link WHERE target_id IS NOT NULL")}
-        for record in self.target.records[-3:]:
-            if str(record["id"]) not in known and record.get("ext") is not None and not str(record["email"]).startswith("married"):
-                self.renamed.add(str(record["ext"]))
-                self.target.change(record["id"], email=f"married-{record['ext']}@example.org")
+        sent = {str(found["ext"]) for e in lost for found in _records_in(e.request)}
+        for record in self.target.records[-6:]:
+            ext = str(record.get("ext"))
+            if ext in sent and ext not in self.renamed and str(record["id"]) not in known:
+                self.renamed.add(ext)
+                self.target.change(record["id"], email=f"married-{ext}@example.org")
 
     def _edit_both_ends(self) -> None:
         """Edit a record that the list has shown, and later, by its times, one that it has not."""
@@ -550,6 +573,11 @@ class Simulation:
 def world_matches(world: World) -> bool:
     """Whether what is there already can be recognised."""
     return bool(world.project.integrations[NAME].match)
+
+
+def _records_in(request: HttpRequest) -> list[Record]:
+    sent = decode_json(request.body) if request.body else {}
+    return [item for item in sent.get("items", [sent]) if isinstance(item, dict) and "ext" in item]
 
 
 def _tidy(record: Record) -> Record:

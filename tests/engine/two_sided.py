@@ -974,7 +974,8 @@ class TwoSided:
                         and not held_too
                     ):
                         raise Broken(f"{side} {id} is held without a reason: {letter}")
-                    if letter.get("kind") == "unknown" and "has no record with its match key" not in letter["message"]:
+                    shown = letter.get("candidates") or "has no record with its match key" in letter["message"]
+                    if letter.get("kind") == "unknown" and not shown:
                         raise Broken(f"{side} {id} is in doubt, though everything can be asked: {letter}")
                 case "parked":
                     if letter is None or live[side][id].get("name") != BAD:

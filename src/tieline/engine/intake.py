@@ -457,8 +457,8 @@ class Intake:
             ledger = self._ledger
             ledger.counts.read += 1
             ledger.counts.parked += 1
-            if any(one.state == "dead" for one in outbox.of_record(ledger.db, ledger.integration, id)):
-                continue
+            if any(one.state in outbox.OPEN for one in outbox.of_record(ledger.db, ledger.integration, id)):
+                continue  # it waits for something already
             await self._set_apart(
                 id, None, error.kind, f"{self._half.place}: whether {id} is there can't be told: {error}", error.next_step
             )

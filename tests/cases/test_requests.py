@@ -218,6 +218,24 @@ def test_what_is_not_mapped_survives_an_update_that_replaces_the_record(make):
     assert vendor.writes[0].json == {"email": "1@example.com", "name": "N1", "phone": "0142", "etag": "e1"}
 
 
+def test_entries_of_a_list_that_are_not_mapped_survive_an_update_that_replaces_the_record(make):
+    """A mapping of the first address writes the first address: others, and what else the entry holds, are as they were."""
+    two = Two(replacing, person(1))
+    two.there["5"] = held(names=[{"first": "old", "shown": "old B", "last": "B"}, {"first": "second"}])
+    vendor, project = make(two, PUT_WHOLE)
+    project.change(
+        "connectors/b.yaml",
+        "      name: { type: string }",
+        '      "names[0].first": { type: string }\n      "names[].shown": { read_only: true }',
+    )
+    project.change("integrations/sync.yaml", "name: name", '"names[0].first": name')
+
+    run = project.tieline("run", "sync")
+
+    assert run.code == 0, run.out + run.err
+    assert vendor.writes[0].json["names"] == [{"first": "N1", "last": "B"}, {"first": "second"}]
+
+
 def test_what_is_edited_between_our_read_and_our_write_survives_where_the_vendor_can_refuse(make):
     edited = iter(["0999"])
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from tieline.dialects.escapes import as_text
 from tieline.dialects.templates import compile_json
-from tieline.model.paths import get, parse_path, put
+from tieline.model.paths import EACH, get, parse_path, put, step
 from tieline.model.records import Record
 from tieline.spec.connectors import Batch, Resource, Write
 
@@ -65,6 +65,20 @@ def merged(there: Mapping[str, Any], record: Mapping[str, Any]) -> Record:
     return result
 
 
+def written_into(there: Record, record: Record, fields: Mapping[str, Any] | None) -> Record:
+    """Return a record as it was read, which may be changed, with what is written in it: entries of lists that are not written stay."""
+    if fields is None:
+        return merged(there, record)
+    result = copy.deepcopy(there)
+    try:
+        for address, value in fields.items():
+            before = get(result, address) if isinstance(value, dict) else None
+            put(result, address, merged(before, value) if isinstance(before, dict) else value)
+    except ValueError:  # there is a text or a number where the address has an object or a list
+        return merged(there, record)
+    return result
+
+
 def with_more(body: Any, more: Mapping[str, Any]) -> Any:
     """Return a body with further values, by address; nothing that it shares is changed."""
     body = copy.deepcopy(body)
@@ -87,11 +101,12 @@ def writable(record: Record, resource: Resource) -> Record:
 
 def _take_out(record: Record, address: str) -> None:
     *way, last = parse_path(address)
-    node: Any = record
+    nodes: list[Any] = [record]
     for part in way:
-        node = node.get(part) if isinstance(node, dict) else None
-    if isinstance(node, dict):
-        node.pop(last, None)
+        nodes = [there for node in nodes for there in (node if part is EACH and isinstance(node, list) else [step(node, part)])]
+    for node in nodes:
+        if isinstance(node, dict) and isinstance(last, str):
+            node.pop(last, None)
 
 
 def as_form(body: Mapping[str, Any], style: str | bool, lists: str) -> bytes:

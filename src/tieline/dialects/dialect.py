@@ -78,6 +78,8 @@ class Item(msgspec.Struct):
     """Whether the receipt is to have the record as the answer shows it."""
     version: str | None = None
     """Of a single write that is to be made only if the record is still as it was: its version, as JSON. It is refused as `Stale` if not."""
+    fields: Values | None = None
+    """The record's fields by address, where they are known: `emails[0].value` is one entry of a list, whatever else the list holds."""
 
 
 class Receipt(msgspec.Struct):

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from tieline.dialects.asking import Question
-from tieline.dialects.bodies import MakeBody, as_form, compile_body, compile_entries, merged, with_more, writable
+from tieline.dialects.bodies import MakeBody, as_form, compile_body, compile_entries, with_more, writable, written_into
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, decode_leniently, entries_apart, has_half_characters
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
@@ -505,7 +505,7 @@ class RestSystem:
                     None, Rejected(f"{self.name}: {resource} {item.id} shows no `{condition.field}`, and no change is taken without")
                 )
             version = None
-        record = merged(writable(there, self._resources[resource]), item.record) if merges else item.record
+        record = written_into(writable(there, self._resources[resource]), item.record, item.fields) if merges else item.record
         return await self._write(resource, operation, declared, item, record, version)
 
     async def _write(self, resource: str, operation: str, declared: Write, item: Item, record: Record, version: Any) -> Receipt:

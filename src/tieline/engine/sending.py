@@ -64,7 +64,8 @@ class Calls:
         keyed = f"{self._store_id}-{operation}" if job.target.idempotency else None
         nest = job.nest
         items = [
-            Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version) for d in group
+            Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version, d.fields)
+            for d in group
         ]
         call = "upsert" if operation == "create" and job.upsert else operation
         if remembered is not None:

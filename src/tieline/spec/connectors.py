@@ -195,8 +195,9 @@ class Field(Declared):
     zone: str | None = None
     """Time zone of values that come without an offset, such as `Australia/Sydney`; rules that turn them into times use it."""
     entries: Literal["kept"] | None = None
-    """Of a list of objects: entries that an update does not send are `kept` by the vendor, as Zendesk keeps other custom fields. Only then can
-    a mapping write one entry, such as `custom_fields[id=7].value`, of a record that is there."""
+    """Of a list of objects: entries that an update does not send are `kept` by the vendor, as Zendesk keeps other custom fields. Only then,
+    or where the record is read and sent back whole (`replaces`), can a mapping write one entry, such as `custom_fields[id=7].value`, of a record
+    that is there."""
     precision: Duration | None = None
     """Finest step of a time that the vendor keeps: `1s`, `1ms`. Times that differ by less are the same."""
     sparse: bool = False

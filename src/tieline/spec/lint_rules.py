@@ -151,6 +151,8 @@ class _Judge:
         resource = self._left if place == self._integration.source and fields is self._source else self._resource
         if at is None or resource is None or (resource.update is None and resource.upsert is None and not resource.batch.update):
             return
+        if resource.merges_updates:
+            return  # the other entries are read, and sent back
         name = format_path(parts[:at])
         declared = fields.declared(name)
         if declared is None or declared.entries != "kept":

@@ -191,4 +191,5 @@ def test_many_doubts_are_settled_by_one_read(swift_path: Path) -> None:
     world.run()
     asked = [e.request for e in world.network.exchanges[before:] if e.system == "mail" and e.request.method == "GET"]
     assert 60 == len(world.members.records)
-    assert 1 >= len(asked)
+    # What had left and was not made is searched for as well: at most as many as can be on their way.
+    assert [1, True] == [sum("/search" not in request.url for request in asked), len(asked) < 18]

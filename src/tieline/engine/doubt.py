@@ -100,10 +100,12 @@ class Doubts:
     async def look_for_made(self, delivery: Delivery) -> Found:
         """Ask the destination for what a creation may have made. Raises `RemoteError`."""
         key, news = self._key_of(delivery)[0], self._news
-        if key is None or not (news.is_cheap or (news.can_be_read and self._matcher.searched is None)):
-            return await self.look(delivery)
-        with about(records=[delivery.source_id]):
-            return self._found(delivery, await news.with_key(delivery, self._accepted_first(delivery), key))
+        if key is not None and news.can_be_read and ((news.is_cheap and not news.lag) or self._matcher.searched is None):
+            with about(records=[delivery.source_id]):
+                found = self._found(delivery, await news.with_key(delivery, self._accepted_first(delivery), key))
+            if found.candidates or self._matcher.searched is None:
+                return found
+        return await self.look(delivery)
 
     async def under_another_key(self, delivery: Delivery, *, alone: bool) -> Sequence[Candidate] | None:
         """Return what a creation may have made that is not found under its key: somebody may have changed that since.

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import Collection
 
 from tieline.dialects.dialect import Since, System
+from tieline.engine.absence import lag_of
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.linked import Links
-from tieline.model.errors import Undecodable
+from tieline.model.errors import Undecodable, Unsettled
 from tieline.model.records import Values
 from tieline.store import outbox
 from tieline.store.outbox import Delivery
@@ -22,6 +23,10 @@ from tieline.sync.decide import Candidate
 
 _EARLIER_SECONDS = 3600.0
 """So far before a write was accepted the read begins: the vendor's clock may be behind ours."""
+
+
+_MOST_WAIT_SECONDS = 300.0
+"""What takes longer to be shown is for a later run."""
 
 
 class _Read:
@@ -42,6 +47,8 @@ class News:
     def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, links: Links) -> None:
         self._job, self._target, self._ledger, self._links = job, target, ledger, links
         self._began = ledger.clock.monotonic()
+        self.lag = max(job.list_lag, lag_of(ledger.db, target, job.target_resource).any)
+        """For how many seconds the list need not show what was made."""
         self._read: _Read | None = None
         self._reading = asyncio.Lock()
 
@@ -76,16 +83,24 @@ class News:
 
     async def _that_answers(self, delivery: Delivery, since: float) -> _Read:
         """Return a read that began after a write was over, once the list can show it."""
-        over_at = delivery.answered_at if delivery.answered_at is not None else self._began
-        over_at += self._job.list_lag
+        clock = self._ledger.clock
+        over_at = self._over_at(delivery) + self.lag
+        if over_at - clock.monotonic() > _MOST_WAIT_SECONDS:
+            raise Unsettled(f"{self._job.spec.target}: its list may not show yet what was made")
         async with self._reading:
             if self._read is None or not self._read.answers(since, over_at):
-                clock = self._ledger.clock
                 if (early := over_at - clock.monotonic()) > 0:
                     await clock.sleep(early)
                 oldest = outbox.oldest_owed(self._ledger.db, self._ledger.integration)
                 self._read = await self._read_since(min(since, oldest) if oldest is not None else since)
             return self._read
+
+    def _over_at(self, delivery: Delivery) -> float:
+        """Return when the last attempt was over at the latest, by the clock that is never set: of an earlier run, before it was due again."""
+        if delivery.answered_at is not None:
+            return delivery.answered_at
+        clock = self._ledger.clock
+        return min(self._began, clock.monotonic() - max(0.0, clock.now() - delivery.due_at)) if delivery.due_at else self._began
 
     async def _read_since(self, accepted_at: float) -> _Read:
         job, points = self._job, self._job.target_points

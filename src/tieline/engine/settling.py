@@ -131,7 +131,7 @@ class Settler:
             await self._note(delivery, "looked: it had not been done")
             return Send()
         delivery.made = True
-        return await self._adopt(delivery, found, "looked: it had been done")
+        return await self._adopt(delivery, found, "looked: it had been done", perhaps_made=True)
 
     async def of_refused(self, delivery: Delivery, refused: Refuse | Park) -> Outcome:
         """A creation was refused, and not plainly by the vendor: it may have been made before. It is refused only where it is not there."""
@@ -149,7 +149,8 @@ class Settler:
         except RemoteError as error:
             return Fail(error)
         if found.candidates:
-            return await self._adopt(delivery, found, "it was there already" if delivery.already else "its id was looked up")
+            event = "it was there already" if delivery.already else "its id was looked up"
+            return await self._adopt(delivery, found, event, perhaps_made=not delivery.already)
         return Hold("unknown", "the destination says that the record is there, but it can't be found by its match key")
 
     async def of_untold(self, delivery: Delivery, error: RemoteError) -> Outcome:
@@ -162,7 +163,7 @@ class Settler:
             if delivery.operation == "create":
                 found = await self._doubts.look(delivery)
                 if found.candidates:
-                    return await self._adopt(delivery, found, "looked: it had been done")
+                    return await self._adopt(delivery, found, "looked: it had been done", perhaps_made=True)
                 delivery.doubt = False
                 return Park(said)
             there = await self._doubts.current(delivery)
@@ -234,11 +235,13 @@ class Settler:
         delivery.target_id = found.there.id
         return Send()
 
-    async def _adopt(self, delivery: Delivery, found: Found, event: str) -> Outcome:
+    async def _adopt(self, delivery: Delivery, found: Found, event: str, *, perhaps_made: bool = False) -> Outcome:
         """Take what is there as the counterpart; what it has not yet still has to be sent."""
         there = found.there
         if there is None:
-            return Hold("unmatched", found.ambiguity)
+            # One of them may be what it has made: decided again, it would be made once more where reads are late.
+            ids = tuple(candidate.id for candidate in found.candidates[:_MOST_SHOWN])
+            return Hold("unknown", f"{_LOST}: {found.ambiguity}", ids) if perhaps_made else Hold("unmatched", found.ambiguity)
         await self._note(delivery, event, target_id=there.id)
         differs = self._doubts.still_owed(delivery, there)
         delivery.adopted = there.values

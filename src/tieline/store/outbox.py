@@ -293,7 +293,8 @@ def doubt_sending(connection: sqlite3.Connection, integration: int, first: int, 
         (now, run, why, integration, first),
     )
     connection.execute(
-        "UPDATE delivery SET state = 'unknown' WHERE +integration = ? AND state = 'sending' AND id >= ?", (integration, first)
+        "UPDATE delivery SET state = 'unknown', due_at = ? WHERE +integration = ? AND state = 'sending' AND id >= ?",
+        (now, integration, first),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from spec.conftest import ENVIRON
 from tieline.model.errors import Complaint, SpecError
-from tieline.spec import reader
+from tieline.spec import built_in
 from tieline.spec.integrations import Rule
 from tieline.spec.reader import find_project_folder, read_project, read_project_with_complaints
 
@@ -74,7 +74,7 @@ def test_a_connection_may_use_a_connector_that_comes_with_tieline(
 ) -> None:
     (tmp_path / "package" / "connectors").mkdir(parents=True)
     (project_folder / "connectors" / "mail.yaml").rename(tmp_path / "package" / "connectors" / "mail.yaml")
-    monkeypatch.setattr(reader.resources, "files", lambda package: tmp_path / "package")
+    monkeypatch.setattr(built_in.resources, "files", lambda package: tmp_path / "package")
 
     project = read_project(project_folder, environ=ENVIRON)
 
@@ -87,7 +87,7 @@ def test_a_connector_of_the_project_goes_before_one_that_comes_with_tieline(
 ) -> None:
     (tmp_path / "connectors").mkdir()
     (tmp_path / "connectors" / "crm.yaml").write_text("{broken")
-    monkeypatch.setattr(reader.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(built_in.resources, "files", lambda package: tmp_path)
     assert ("connectors/crm.yaml", 1) == read_project(project_folder, environ=ENVIRON).where("connector", "crm")
 
 

@@ -26,10 +26,11 @@ from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
 from tieline.engine.linked import Links, OnConfirmed
 from tieline.engine.matching import Matcher
+from tieline.engine.moving import Moving
 from tieline.engine.retrying import Retries
 from tieline.engine.sending import Calls
 from tieline.engine.settling import Confirm, Fail, Hold, Outcome, Overtaken, Park, Refuse, Retry, Send, Settler
-from tieline.engine.unsent import Unsent
+from tieline.engine.unsent import Unsent, reason_of
 from tieline.engine.workers import Workers
 from tieline.model.errors import CircuitOpen, NotThere, Rejected, RemoteError, Stale, TielineError
 from tieline.model.tasks import side_by_side
@@ -79,7 +80,9 @@ class Sender:
         self._to_confirm: list[Confirmed] = []
         self._resting: asyncio.Task[None] | None = None
         """Runs while the destination is down and it is not yet time to probe it."""
-        self._refused_in_a_row = 0
+        self._moving = Moving(ledger)
+        """Refusals that are held back: a value that they are about may be free once the others are done."""
+        self._refused_in_a_row = self._oldest = 0
         self._newest = self._may_leave = 0
         """The newest delivery that was taken to be sent, and up to which the store knows that it may have left."""
         self._leaving = asyncio.Lock()
@@ -101,6 +104,8 @@ class Sender:
         """Hand over deliveries that are durable. Returns when there is room for more."""
         self._flush = False
         line, run = self._line, self._ledger.run
+        if deliveries:
+            self._oldest = min(self._oldest or deliveries[0].id, deliveries[0].id)
         late = [d for d in deliveries if d.target_id is None and (d.behind or d.run != run) and d.source_id not in line]
         if late:
             self._catch_up(late)
@@ -152,8 +157,10 @@ class Sender:
             self._resting = None
         self._wake()
 
-    async def drain(self, patience_seconds: float | None = None) -> bool:
+    async def drain(self, patience_seconds: float | None = None, *, more: bool = False) -> bool:
         """Wait until everything that was handed over is settled or owed; return whether it is, within the patience there is.
+
+        `more`: more is handed over afterwards, and refusals that are held back wait for that.
 
         Raises what went wrong on our side.
         """
@@ -162,6 +169,11 @@ class Sender:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_seconds):
                 while self._line.open and self.failed is None:
+                    if self._moving and self._nothing_else_moves():
+                        if more and self.halted is None:
+                            break
+                        await self._look_at_held_back()
+                        continue
                     waiter = asyncio.get_running_loop().create_future()
                     self._waiting_puts.append(waiter)
                     await waiter
@@ -169,6 +181,39 @@ class Sender:
         if self.failed is not None:
             raise self.failed
         return not self._line.open
+
+    def _nothing_else_moves(self) -> bool:
+        """Whether all that is open is held back, or waits behind what is."""
+        held = self._moving.held
+        return self._line.open <= len(held) + sum(len(self._line.waiting_behind(delivery)) for delivery in held)
+
+    async def _look_at_held_back(self) -> None:
+        """All else is settled: send again what may be free by now, and park the others; in a run that has ended, leave them owed."""
+        if self.halted is not None:
+            for delivery, error in self._moving.give_back():
+                await self._leave_owed([delivery], error)
+            return
+        released = self._moving.take(self._oldest)
+        self._again(released.again)
+        for delivery, error in released.owed:
+            await self._leave_owed([delivery], error)
+        for delivery, error in released.parked:
+            await self._park(delivery, error)
+
+    def _may_be_freed(self, delivery: Delivery, error: RemoteError) -> bool:
+        # A later version of the record, where there is one, takes its place anyway.
+        return (
+            self.halted is None
+            and not delivery.doubt
+            and not self._line.waiting_behind(delivery)
+            and self._moving.may_pass(delivery, error)
+        )
+
+    async def _hold_back(self, delivery: Delivery, error: RemoteError) -> None:
+        delivery.reason, delivery.state = reason_of(error), "owed"
+        await self._ledger.set_states([delivery])  # a crash leaves it owed
+        self._moving.hold_back(delivery, error)
+        self._release_puts()
 
     async def close(self) -> None:
         """Stop the workers; what is not settled stays in the store as it is."""
@@ -349,6 +394,8 @@ class Sender:
     async def _commit_confirmed(self, batch: list[Confirmed]) -> None:
         upto = self._up_to(self._newest)
         await self._confirmer.commit(batch, self._line.followed([delivery.source_id for delivery, _, _ in batch]), upto)
+        if self._moving:
+            self._moving.confirmed(delivery for delivery, _, _ in batch)
         self._may_leave = max(self._may_leave, upto)
         self._done([delivery for delivery, _, _ in batch])
 
@@ -425,7 +472,10 @@ class Sender:
             case Refuse(error):
                 await self._refused(delivery, error)
             case Park(error):
-                await self._park(delivery, error)
+                if self._may_be_freed(delivery, error):
+                    await self._hold_back(delivery, error)
+                else:
+                    await self._park(delivery, error)
             case Overtaken(error):
                 delivery.attempts -= 1  # it was not refused, it was late
                 self.overtaken.append(delivery)

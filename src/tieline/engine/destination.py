@@ -27,8 +27,8 @@ class Destination(Protocol):
     def halt(self, why: TielineError) -> None:
         """Send nothing more."""
 
-    async def drain(self, patience_seconds: float | None = None) -> bool:
-        """Wait until everything is settled or owed; return whether it is."""
+    async def drain(self, patience_seconds: float | None = None, *, more: bool = False) -> bool:
+        """Wait until everything is settled or owed; return whether it is. With `more`, more is handed over afterwards."""
 
     async def close(self) -> None:
         """Stop."""
@@ -55,7 +55,7 @@ class Nowhere:
         """Nothing is sent anyway."""
         self.halted = why
 
-    async def drain(self, patience_seconds: float | None = None) -> bool:
+    async def drain(self, patience_seconds: float | None = None, *, more: bool = False) -> bool:
         """Nothing waits."""
         return True
 

@@ -184,7 +184,7 @@ class TwoWayPass(Pass):
         doubtful = [await self._send_owed(way, which=lambda one: one.state == "unknown" and one.operation == "create") for way in self.ways]
         for way, any_ in zip(self.ways, doubtful, strict=True):
             if any_:
-                await way.sender.drain()
+                await way.sender.drain(more=True)
 
     async def _read_one(self, side: Side, id: str, again: AskedAgain) -> None:
         """Read one record of a side, and its counterpart, or look for one."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -349,6 +349,16 @@ def written_by(db: Database, integration: int, run: int, *, before: int = 0, lim
         (integration, run, before, before, run, limit),
     )
     return [_make(row) for row in rows]
+
+
+def replaced_by(db: Database, integration: int, run: int, oldest: int) -> Iterator[Delivery]:
+    """Yield the deliveries, from one of them on, that were delivered in a run and wrote over something."""
+    rows = db.read(
+        f"""SELECT {_COLUMNS} FROM delivery
+            WHERE id >= ? AND +integration = ? AND settled_run = ? AND state = 'delivered' AND before IS NOT NULL ORDER BY id""",
+        (oldest, integration, run),
+    )
+    return (_make(row) for row in rows)
 
 
 def delivered_since(db: Database, integration: int, source_ids: Sequence[str], since: float) -> list[str]:

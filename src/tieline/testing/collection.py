@@ -104,6 +104,7 @@ class Collection:
         results: Literal["position", "id", "none"] = "position",
         result_key: str = "",
         unique: str | None = None,
+        refused: int = 409,
         already: tuple[int | str, ...] = (),
         tells: Literal["record", "location", "nothing"] = "record",
         webhooks: bool = False,
@@ -129,7 +130,7 @@ class Collection:
         `versions`: a record tells its version, and a single change is refused that comes with another one, in `If-Match` or in the body.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
         `shows_survivor`: the connector says that who asks for a merged record by its id is shown the one that it is now.
-        `unique`: a field whose value only one record may have. `already`: what the connector says about the refusal.
+        `unique`: a field whose value only one record may have; `refused`: the status with which a second one is refused. `already`: what the connector says about the refusal.
         `tells`: what the answer to a write holds. `webhooks`: it tells of changes by itself, see `FakeSystem.webhook`. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
         """
         self.name, self.fields = name, dict(fields or {})
@@ -147,7 +148,7 @@ class Collection:
         self.stale = 0
         """How many writes were refused because they came with another version than the record's."""
         self.batch, self.results, self.result_key = dict(batch or {}), results, result_key
-        self.unique, self.already, self.tells = unique, already, tells
+        self.unique, self.refused, self.already, self.tells = unique, refused, already, tells
         self.normalise, self.refuses, self.webhooks = normalise, refuses, webhooks
         self.entries: dict[str, Entry] = {}
         self.merged: dict[str, Any] = {}
@@ -508,7 +509,7 @@ class Collection:
         wanted = str(value).casefold()
         for other in self.entries.values():
             if other is not entry and not other.deleted and str(get(other.record, self.unique)).casefold() == wanted:
-                raise Refusal(409, f"{self.unique} {value} already exists")
+                raise Refusal(self.refused, f"{self.unique} {value} already exists")
 
     def _keep(self, entry: Entry, record: Record) -> None:
         self._version += 1

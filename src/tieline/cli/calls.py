@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from tieline.app import Tieline
-from tieline.cli.opening import opened
+from tieline.cli.opening import looked_at
 from tieline.cli.output import OK, age, escape, output, plain, plural, when
+from tieline.looking import Looking
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
 from tieline.model.shown import shown_json
@@ -40,7 +40,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 def show_calls(folder: Path, what: str | None, wanted: Filter, *, limit: int | None, bodies: bool, mask: bool) -> int:
     """Search the journal of calls; `what` is an integration's name, or the number of one call."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         if what is not None and what.isdecimal():
             if wanted != Filter() or limit is not None:
                 raise TielineError("a number shows one call whole; no option chooses among calls then", next_step=f"tieline calls {what}")
@@ -53,7 +53,7 @@ def show_calls(folder: Path, what: str | None, wanted: Filter, *, limit: int | N
         return OK
 
 
-def _search(project: Tieline, name: str | None, wanted: Filter) -> Search:
+def _search(project: Looking, name: str | None, wanted: Filter) -> Search:
     now = project.clock.now()
     return project.search_calls(
         integration=name,
@@ -92,7 +92,7 @@ def _seconds(text: str, option: str) -> float:
 # -- many
 
 
-def _print_lines(project: Tieline, search: Search, limit: int | None, *, bodies: bool, mask: bool) -> None:
+def _print_lines(project: Looking, search: Search, limit: int | None, *, bodies: bool, mask: bool) -> None:
     names = project.integration_names()
     for call in calls.find(project.db, search, limit):
         call.body = calls.body_of(project.db, call.id) if bodies else None
@@ -106,7 +106,7 @@ def _print_lines(project: Tieline, search: Search, limit: int | None, *, bodies:
 _HEADINGS = f"{'no.':>7}  {'at':<19}  {'run':>5}  {'status':>6}  {'class':<13} {'took':>9} {'waited':>8} {'try':>3}  call"
 
 
-def _print_table(project: Tieline, search: Search, limit: int, *, bodies: bool, mask: bool) -> None:
+def _print_table(project: Looking, search: Search, limit: int, *, bodies: bool, mask: bool) -> None:
     number, exact = calls.count(project.db, search)
     if number:
         output.print(_HEADINGS, style="dim")
@@ -147,7 +147,7 @@ def _took(seconds: float) -> str:
     return f"{seconds * 1000:,.0f} ms" if seconds < 10 else age(seconds)
 
 
-def _closing(project: Tieline, number: int, exact: bool, limit: int) -> list[str]:
+def _closing(project: Looking, number: int, exact: bool, limit: int) -> list[str]:
     kept, sums, oldest = project.project.file.retention, calls.tally(project.db), calls.oldest(project.db)
     count = plural(number, "call") if exact else f"more than {number:,} calls"
     if number > limit:
@@ -169,7 +169,7 @@ def _closing(project: Tieline, number: int, exact: bool, limit: int) -> list[str
 # -- one
 
 
-def _show_one(project: Tieline, id: int, *, mask: bool) -> int:
+def _show_one(project: Looking, id: int, *, mask: bool) -> int:
     story = journal.tell(project.db, id)
     call = story.call
     call.body = story.body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from pathlib import Path
@@ -627,7 +626,7 @@ def edit(
 ) -> None:
     """Mend the record that a dead letter keeps (in $EDITOR without --set). Send it with `redrive`."""
     output.json_mode = json
-    from tieline.cli import letters as work
+    from tieline.cli import redriving as work
 
     with spoken_errors():
         raise SystemExit(work.edit_letter(project, letter, set or []))
@@ -649,10 +648,11 @@ def redrive(
 ) -> None:
     """Decide dead letters again, with today's mapping, oldest first, and send them. Interrupted, the same command goes on."""
     output.json_mode, output.log = json, log
-    from tieline.cli import letters as work
+    from tieline.cli import redriving as work
+    from tieline.cli.letters import Which
 
     with spoken_errors():
-        which = work.Which(tuple(letter or ()), integration, cause, field, limit)
+        which = Which(tuple(letter or ()), integration, cause, field, limit)
         raise SystemExit(work.redrive(project, which, rate))
 
 
@@ -676,11 +676,12 @@ def resolve(
 ) -> None:
     """Say what tieline can't find out: which record it is, that it was never made, or whose values hold. Then it goes on."""
     output.json_mode, output.log = json, log
-    from tieline.cli import letters as work
+    from tieline.cli import redriving as work
+    from tieline.cli.letters import Which
     from tieline.engine.redriving import Settlement
 
     with spoken_errors():
-        which = work.Which(tuple(letter or ()), integration, cause, field, limit)
+        which = Which(tuple(letter or ()), integration, cause, field, limit)
         raise SystemExit(work.resolve(project, which, Settlement(reason, target, not_done, keep)))
 
 
@@ -696,10 +697,11 @@ def discard(
 ) -> None:
     """Give up on dead letters, for a reason. A later version of the record goes its way as any other."""
     output.json_mode = json
-    from tieline.cli import letters as work
+    from tieline.cli import redriving as work
+    from tieline.cli.letters import Which
 
     with spoken_errors():
-        raise SystemExit(work.discard(project, work.Which(tuple(letter or ()), integration, cause, field), reason))
+        raise SystemExit(work.discard(project, Which(tuple(letter or ()), integration, cause, field), reason))
 
 
 @connectors.command("list")
@@ -798,6 +800,12 @@ def version(json: Json = False) -> None:
         output.print(f"tieline {__version__}")
 
 
+def _cancelled() -> type[BaseException]:
+    import asyncio  # not needed to look
+
+    return asyncio.CancelledError
+
+
 def run_command_line() -> int:
     """Run the command that was asked for; return its exit code."""
     try:
@@ -808,7 +816,7 @@ def run_command_line() -> int:
         return end.code if isinstance(end.code, int) else BROKEN
     except typer.Exit as end:
         return int(end.exit_code)
-    except (KeyboardInterrupt, typer.Abort, asyncio.CancelledError):
+    except (KeyboardInterrupt, typer.Abort, _cancelled()):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
     except BrokenPipeError:

@@ -1,29 +1,22 @@
-"""The dead-letter commands: list, show, edit, redrive, resolve, discard."""
+"""The dead-letter commands that look: list and show."""
 
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.padding import Padding
 
-from tieline.app import Tieline
-from tieline.cli.opening import opened, tell_of_orphans
+from tieline.cli.opening import looked_at, tell_of_orphans
 from tieline.cli.output import ACT, OK, escape, output, plain, plural, value_text, when
 from tieline.cli.report import personal_values
-from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, run_each, stop_gently, within
-from tieline.engine import deadletters, unmatched
+from tieline.engine import deadletters
 from tieline.engine.deadletters import DeadLetter, LetterGroup
-from tieline.engine.passes import Outcome, Wanted
-from tieline.engine.redriving import Settlement
+from tieline.looking import Looking
 from tieline.model.errors import TielineError
-from tieline.model.records import decode_json, encode_json
 from tieline.store import calls
 from tieline.store.letters import Chosen
 from tieline.store.pairs import OTHER, Side
@@ -47,7 +40,7 @@ class Which(msgspec.Struct, frozen=True):
         """What is asked of the store."""
         return Chosen(self.cause, self.field)
 
-    def check(self, project: Tieline, command: str) -> None:
+    def check(self, project: Looking, command: str) -> None:
         """Raise `TielineError` when it names nothing, or two things."""
         alike = self.integration is not None or self.cause is not None or self.field is not None
         if self.integration is not None:
@@ -60,7 +53,7 @@ class Which(msgspec.Struct, frozen=True):
                 next_step="give numbers, or all that are alike with --integration, --cause, --field (see `tieline dead-letters`)",
             )
 
-    def by_integration(self, project: Tieline) -> dict[str, tuple[int, ...] | Chosen]:
+    def by_integration(self, project: Looking) -> dict[str, tuple[int, ...] | Chosen]:
         """Return what is meant, by integration. Raises `TielineError` when there is none of a cause or field that was named."""
         if self.ids:
             ids: dict[str, tuple[int, ...]] = {}
@@ -77,12 +70,9 @@ class Which(msgspec.Struct, frozen=True):
         return dict.fromkeys(counts, self.chosen)
 
 
-# -- looking
-
-
 def list_letters(folder: Path, which: Which, *, groups_only: bool, mask: bool) -> int:
     """List what needs a person: the groups, then the oldest of each integration."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         if which.integration is not None:
             project.names(which.integration, gone=True)
         meant: dict[str, Any] = {"integration": which.integration, "chosen": which.chosen, "one_way": project.one_way}
@@ -119,11 +109,11 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool, mask: bool) -
         return ACT
 
 
-def _way(project: Tieline, name: str, side: Side) -> str:
+def _way(project: Looking, name: str, side: Side) -> str:
     return f"{project.place_of(name, side)} → {project.place_of(name, OTHER[side])}"
 
 
-def _print_group(project: Tieline, group: LetterGroup, *, command: bool) -> None:
+def _print_group(project: Looking, group: LetterGroup, *, command: bool) -> None:
     way = f" ({_way(project, group.integration, group.side)})" if group.side is not None else ""
     field = f" of `{group.field}`" if group.field else ""
     output.console.print(
@@ -137,7 +127,7 @@ def _print_group(project: Tieline, group: LetterGroup, *, command: bool) -> None
         output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
 
 
-def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:
+def _print_table(project: Looking, letters: Iterator[DeadLetter]) -> None:
     """Print two lines a letter: ids whole, to be copied, and why below them."""
     for letter in letters:
         state = STATES.get(letter.state, letter.state)
@@ -149,7 +139,7 @@ def _print_table(project: Tieline, letters: Iterator[DeadLetter]) -> None:
 
 def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     """Show a dead letter whole."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         letter = deadletters.get_letter(project.db, id, one_way=project.one_way)
         if not deadletters.was_letter(letter):
             raise TielineError(
@@ -194,7 +184,7 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
         return OK
 
 
-def _history(project: Tieline, letter: DeadLetter) -> str | None:
+def _history(project: Looking, letter: DeadLetter) -> str | None:
     """Return the command that tells a record's history; None when its integration is not in the project any more."""
     spec = project.project.integrations.get(letter.integration)
     if spec is None:
@@ -241,189 +231,3 @@ def _why(letter: DeadLetter) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= 160 else text[:159] + "…"
-
-
-# -- deciding
-
-
-def redrive(folder: Path, which: Which, rate: str | None) -> int:
-    """Decide dead letters again and send them."""
-    pace = _pace(rate) if rate is not None else None
-    with opened(folder) as project:
-        which.check(project, "redrive")
-        return _run(project, which, which.by_integration(project), pace=pace)
-
-
-def resolve(folder: Path, which: Which, settlement: Settlement) -> int:
-    """Write down what a person knows about dead letters, and send what follows."""
-    checked_reason(settlement.reason, "looked it up in both systems")
-    named = settlement.target_id is not None
-    if (named or settlement.keep is not None) == settlement.not_done:
-        raise TielineError(
-            "what became of it?",
-            next_step="--as ID: it is this record of the destination; --not-done: it was never made; --keep source or target: whose values hold",
-        )
-    with opened(folder) as project:
-        if settlement.keep is not None and not named and not which.ids and which.cause is None:
-            which = msgspec.structs.replace(which, cause="conflict")
-        which.check(project, "resolve")
-        if not which.ids and (which.cause != "conflict" or settlement.not_done or named):
-            raise TielineError(
-                "each of these has its own answer", next_step="name them by number; only `--cause conflict --keep …` is for all of a group"
-            )
-        by_integration = which.by_integration(project)
-        if any(project.is_two_way(name) for name in by_integration):
-            return _resolve_both_ways(project, which, settlement)
-        return _run(project, which, by_integration, settlement=settlement)
-
-
-def _resolve_both_ways(project: Tieline, which: Which, settlement: Settlement) -> int:
-    """Say of a record of a two-way integration who its counterpart is, or that none was made."""
-    if settlement.keep is not None:
-        raise TielineError(
-            "of a two-way integration: `tieline conflicts resolve` says which side holds",
-            next_step="tieline conflicts resolve NO --keep left",
-        )
-    if len(which.ids) != 1:
-        raise TielineError("one at a time, of a two-way integration", next_step="name one dead letter by its number")
-    (id,) = which.ids
-    letter = deadletters.get_open_letter(project.db, id)
-    name, other, left = letter.integration, settlement.target_id, letter.source_id
-    project.two_way(name)
-    if other is None:
-        unmatched.never_made(project.db, id, settlement.reason, now=project.clock.now())
-        return run_each(project, {name: Wanted(redrive=(id,))}, {"resolved": [id], "reason": settlement.reason})
-    right = other
-    if letter.side == "right":
-        left, right = other, left
-
-    async def link() -> None:
-        await project.link(name, left, right, settlement.reason)
-
-    said = {"resolved": [id], "linked": {"left": left, "right": right}, "reason": settlement.reason}
-    return run_each(project, {name: project.wanted_of_pair(name, left)}, said, first=link, words=f"linked: {left} ↔ {right}")
-
-
-def _run(
-    project: Tieline,
-    which: Which,
-    by_integration: dict[str, tuple[int, ...] | Chosen],
-    *,
-    pace: float | None = None,
-    settlement: Settlement | None = None,
-) -> int:
-    outcomes: list[Outcome] = []
-
-    async def work() -> int:
-        stop_gently(project)
-        left = which.limit
-        for name, chosen in by_integration.items():
-            wanted = Wanted(redrive=chosen, limit=left, pace=pace, settlement=settlement)
-            with progress_of(name) as progress:
-                outcome = await project.run(name, wanted, progress=progress)
-            outcomes.append(outcome)
-            if left is not None:
-                left -= outcome.counts.total
-            if outcome.state == "stopped" or (left is not None and left <= 0):
-                break
-        return max((code_of(outcome) for outcome in outcomes), default=OK, key=gravity)
-
-    code = within(project, work)
-    if output.json_mode:
-        output.json([outcome_json(outcome) for outcome in outcomes])
-        return code
-    if not by_integration:
-        output.print("there are none")
-    for outcome in outcomes:
-        print_outcome(outcome)
-        left = sum(deadletters.count_letters(project.db, integration=outcome.integration, chosen=which.chosen).values())
-        if not which.ids and left:
-            output.print(f"  {left:,} of these are open; the same command goes on with the oldest", style="dim")
-    return code
-
-
-def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
-    """Mend the record that a dead letter keeps."""
-    with opened(folder) as project:
-        if assignments:
-            changes = dict(_assignment(text) for text in assignments)
-        else:
-            changes = _edited_by_hand(deadletters.get_letter(project.db, id))
-        if not changes:
-            output.print("nothing was changed")
-            return OK
-        letter = project.edit_letter(id, changes)
-        if output.json_mode:
-            output.json(letter)
-        else:
-            for address, value in changes.items():
-                output.print(f"{address} = {value_text(value)}")
-            output.print(f"send it with `tieline dead-letters redrive {id}`", style="dim")
-        return OK
-
-
-def discard(folder: Path, which: Which, reason: str) -> int:
-    """Give up on dead letters."""
-    reason = checked_reason(reason, "a test record")
-    with opened(folder) as project:
-        which.check(project, "discard")
-        if which.ids:
-            number = project.discard_letters(which.ids, reason)
-        else:
-            which.by_integration(project)
-            number = project.discard_letters(which.chosen, reason, integration=which.integration)
-        if output.json_mode:
-            output.json({"discarded": list(which.ids) if which.ids else number, "reason": reason})
-        else:
-            output.print(f"discarded: {', '.join(map(str, which.ids)) or number}")
-        return OK
-
-
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def _pace(rate: str) -> float:
-    """Return how many a second `5/s`, `10/m` or `100/h` is."""
-    number, slash, unit = rate.partition("/")
-    if not slash or unit.strip() not in _SECONDS or not number.strip().isdecimal() or int(number) < 1:
-        raise TielineError(f"`{rate}` is no rate", next_step="such as --rate 5/s, --rate 10/m, --rate 100/h")
-    return int(number) / _SECONDS[unit.strip()]
-
-
-def _assignment(text: str) -> tuple[str, Any]:
-    address, equals, written = text.partition("=")
-    if not equals or not address.strip():
-        raise TielineError(f"`{text}` is no FIELD=VALUE", next_step="such as --set phone=+61400123456, or --set 'tags=[\"a\"]'")
-    try:
-        value = decode_json(written.encode())
-    except (msgspec.DecodeError, UnicodeError):
-        value = written
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and written.startswith("+"):
-        value = written
-    return address.strip(), value
-
-
-def _edited_by_hand(letter: DeadLetter) -> dict[str, Any]:
-    if letter.record is None:
-        raise TielineError(f"dead letter {letter.id} keeps no source record to edit", next_step="mend the record in its system")
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
-        raise TielineError("no editor is set", next_step="use --set FIELD=VALUE, or set $EDITOR")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"dead-letter-{letter.id}.json"
-        path.write_bytes(msgspec.json.format(encode_json(letter.record), indent=2))
-        subprocess.run([*editor.split(), str(path)], check=True)
-        try:
-            edited = decode_json(path.read_bytes())
-        except (msgspec.DecodeError, UnicodeError) as error:
-            raise TielineError(f"what was saved is not JSON: {error}; nothing was changed") from None
-    if not isinstance(edited, dict):
-        raise TielineError("what was saved is not an object; nothing was changed")
-    removed = [key for key in letter.record if key not in edited]
-    if removed:
-        raise TielineError(f"fields can't be removed here: {', '.join(removed)}; nothing was changed", next_step="set them to null")
-    return {_quoted(key): value for key, value in edited.items() if key not in letter.record or letter.record[key] != value}
-
-
-def _quoted(key: str) -> str:
-    return key if key.replace("_", "a").isalnum() else '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

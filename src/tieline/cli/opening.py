@@ -5,30 +5,43 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tieline.app import Tieline
 from tieline.cli.output import escape, output
 from tieline.engine.renamed import what_to_do
+from tieline.looking import Looking
 from tieline.model.errors import Complaint, TielineError
+
+if TYPE_CHECKING:
+    from tieline.app import Tieline
 
 _MOST_TOLD = 10
 
 
-def opened(folder: Path) -> Tieline:
+def looked_at(folder: Path) -> Looking:
     """Open a project to look at it, whatever is wrong in its files. Raises `SpecError` when not even its store can be found."""
+    project = Looking.open(folder, in_part=True)
+    warn_of_files(project)
+    return project
+
+
+def opened(folder: Path) -> Tieline:
+    """Open a project to work in it, whatever is wrong in its files. Raises `SpecError` when not even its store can be found."""
+    from tieline.app import Tieline  # slow to import
+
     project = Tieline.open(folder, in_part=True)
     warn_of_files(project)
     return project
 
 
-def tell_of_orphans(project: Tieline, shown: Collection[str]) -> None:
+def tell_of_orphans(project: Looking, shown: Collection[str]) -> None:
     """Say of integrations that were shown, and that have no file any more, how it goes on with them."""
     for one in project.orphans():
         if one.name in shown:
             output.print(f"integrations/{one.name}.yaml is gone: {project.what_to_do(one)}", style="yellow")
 
 
-def renamed(project: Tieline) -> list[Complaint]:
+def renamed(project: Looking) -> list[Complaint]:
     """Return what to say of integrations that the store knows and that have no file any more; of a store that can't be read, nothing."""
     found: list[Complaint] = []
     told: set[str] = set()
@@ -47,7 +60,7 @@ def renamed(project: Tieline) -> list[Complaint]:
     return found
 
 
-def warn_of_files(project: Tieline, but: Collection[str] = ()) -> None:
+def warn_of_files(project: Looking, but: Collection[str] = ()) -> None:
     """Say what is wrong in the files, except what is wrong with these integrations: who runs them is told."""
     told = {complaint for name in but for complaint in project.project.unusable.get(name, ())}
     errors = [complaint for complaint in project.project.errors if complaint not in told]

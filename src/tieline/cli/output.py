@@ -8,6 +8,7 @@ import io
 import json
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, TextIO, cast
@@ -176,6 +177,12 @@ def age(seconds: float | None) -> str:
     if seconds < 172800:
         return f"{seconds / 3600:.0f} h"
     return f"{seconds / 86400:.0f} d"
+
+
+def tried_again(at: float) -> str:
+    """Return when a system that is down is tried again; `at` is in seconds since 1970 (UTC)."""
+    first = f"the first run from {when(at)} on tries it again" if at > time.time() else "the next run tries it again"
+    return f"{first}, `tieline check --live` does at once"
 
 
 def plural(count: int, thing: str) -> str:

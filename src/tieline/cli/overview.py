@@ -6,8 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from tieline.cli.output import STATE_STYLES, age, escape, output, plural, when
-from tieline.cli.running import tried_again
+from tieline.cli.output import STATE_STYLES, age, escape, output, plural, tried_again, when
 from tieline.observe.status import IntegrationStatus
 
 _GRAVEST = ("halted", "failed", "late", "attention", "stopped", "owed", "waiting", "never run", "running", "green")

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tieline.app import Tieline
-from tieline.cli.opening import opened
-from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, escape, output, plain, plural, value_text, when
+from tieline.cli.opening import looked_at
+from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, escape, output, plain, plural, tried_again, value_text, when
 from tieline.cli.overview import print_overview
-from tieline.cli.running import tried_again
-from tieline.engine.passes import UNDATED_NEXT, undated_text
+from tieline.looking import Looking
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.model.verified import Verified
@@ -32,7 +30,7 @@ _MOMENT_STYLES = {
 
 def status(folder: Path, name: str | None) -> int:
     """Say how each integration is doing."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         names = project.names(name, gone=True)
         found = [entry for entry in project.status() if name is None or entry.integration in names]
         if output.json_mode:
@@ -176,6 +174,8 @@ def _what_to_do(entry: IntegrationStatus) -> str:
     if entry.parked or entry.held:
         return "see `tieline dead-letters`"
     if entry.state == "attention" and entry.counts.get("undated"):
+        from tieline.engine.passes import UNDATED_NEXT, undated_text  # slow to import
+
         return f"{UNDATED_NEXT}: {undated_text(entry.counts['undated'])}"
     if entry.state == "halted" and entry.kept_too_long:
         when_again = f"; {tried_again(entry.outages[0].next_try_at)}" if entry.outages else ""
@@ -189,7 +189,7 @@ def _what_to_do(entry: IntegrationStatus) -> str:
 
 def explain(folder: Path, connection: str, resource: str, id: str, *, mask: bool) -> int:
     """Tell everything that happened to one record."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         stories = project.explain(connection, resource, id)
         if mask:
             for story in stories:
@@ -255,7 +255,7 @@ def _fields(values: dict[str, Any]) -> str:
     return ", ".join(f"{address}={value_text(value)}" for address, value in values.items())
 
 
-def personal_values(project: Tieline, integration: str, parts: Iterable[dict[str, Any] | None]) -> list[Any]:
+def personal_values(project: Looking, integration: str, parts: Iterable[dict[str, Any] | None]) -> list[Any]:
     """Return the values of fields that are marked as personal data, in records (nested) or fields (by address)."""
     addresses = project.personal_fields(integration)
     found = [value for part in parts if part for address in addresses for value in (part.get(address), get(part, address))]

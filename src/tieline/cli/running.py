@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from tieline.app import Tieline
-from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, escape, output, when
+from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, escape, output, tried_again, when
 from tieline.dialects.dialect import Waiting
 from tieline.engine.ledger import Counts
 from tieline.engine.passes import Outcome, Wanted
@@ -72,12 +72,6 @@ def waiting_text(waiting: Waiting) -> str:
     if not waiting.down:
         return f"waiting until {when(waiting.until)} for {waiting.connection}: {waiting.why}"
     return f"down: {waiting.connection} ({waiting.why}); {tried_again(waiting.until)}"
-
-
-def tried_again(at: float) -> str:
-    """Return when a system that is down is tried again; `at` is in seconds since 1970 (UTC)."""
-    first = f"the first run from {when(at)} on tries it again" if at > time.time() else "the next run tries it again"
-    return f"{first}, `tieline check --live` does at once"
 
 
 def balance_text(counts: Counts) -> str:

@@ -32,8 +32,6 @@ UNDATED_NEXT: Final = (
 )
 """What a person does when records don't say when they changed."""
 GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
-ENDS: Final = "ends"
-PLACES: Final = "places"
 
 
 def undated_text(number: int) -> str:
@@ -283,16 +281,16 @@ class Pass(ABC):
     async def _check_ends(self, ends: Sequence[End], *, linked: bool) -> None:
         """Raise `SafetyStop` when the links are about another system: ids of a sandbox mean other records in production, or none."""
         ledger, name = self.ways[0].ledger, self.name
-        known, now = shared.peek(ledger.db, PLACES, name, list[Known]), [Known(end.text, end.mark) for end in ends]
-        if known is None and (before := shared.peek(ledger.db, ENDS, name, list[str])) is not None:
+        known, now = shared.peek(ledger.db, shared.PLACES, name, list[Known]), [Known(end.text, end.mark) for end in ends]
+        if known is None and (before := shared.peek(ledger.db, shared.ENDS, name, list[str])) is not None:
             # An earlier version kept words alone. What they don't tell apart is learned now; what they do is compared by them.
             known = [
                 Known(end.text, end.mark) if end.before == text else Known(text, other.mark if other.before == text else "")
                 for text, end, other in zip(before, ends, ends[::-1], strict=True)
             ]
         if known is not None and [one.mark for one in known] == [one.mark for one in now]:
-            if known != now or shared.peek(ledger.db, PLACES, name, list[Known]) is None:
-                await ledger.commit(lambda connection: shared.put(connection, PLACES, name, now))
+            if known != now or shared.peek(ledger.db, shared.PLACES, name, list[Known]) is None:
+                await ledger.commit(lambda connection: shared.put(connection, shared.PLACES, name, now))
             return
         if known is not None and linked and [one.mark for one in known] == [one.mark for one in now][::-1]:
             raise SafetyStop(
@@ -311,7 +309,7 @@ class Pass(ABC):
                 next_step="another system needs a store of its own (`store` in tieline.yaml) or an integration of another name; "
                 f"if it is the same one, which has moved: `tieline run {name} --moved`",
             )
-        await ledger.commit(lambda connection: shared.put(connection, PLACES, name, now))
+        await ledger.commit(lambda connection: shared.put(connection, shared.PLACES, name, now))
 
     async def _check_kept(self, way: Way) -> None:
         """Raise `SafetyStop` when a destination has not taken something for too long, and does not take it now either."""

@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from tieline.engine.passes import ENDS, PLACES
 from tieline.model.ends import End, Known
 from tieline.model.errors import Refused
 from tieline.model.holder import has_ended
@@ -21,7 +20,7 @@ from tieline.store.database import Database
 
 _RETIRED = "retired"
 """Kind of values that say of an integration without a file that it is at its end: the reason, by name."""
-_MOVES = (PLACES, ENDS, "verified")
+_MOVES = (state.PLACES, state.ENDS, "verified")
 """Kinds of values that are kept by an integration's name."""
 
 
@@ -57,9 +56,9 @@ def predecessor(db: Database, name: str, ends: Sequence[End], names: Collection[
 
 
 def _joins(db: Database, name: str, ends: Sequence[End]) -> bool:
-    if (known := state.peek(db, PLACES, name, list[Known])) is not None:
+    if (known := state.peek(db, state.PLACES, name, list[Known])) is not None:
         return [one.mark for one in known] == [end.mark for end in ends]
-    before = state.peek(db, ENDS, name, list[str])
+    before = state.peek(db, state.ENDS, name, list[str])
     return before is not None and before == [end.before for end in ends]
 
 

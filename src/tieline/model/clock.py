@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import asyncio
 
 MOST_WAIT_SECONDS: Final = 31 * 86_400.0
 """The longest wait that is believed, whoever asks for it; more is taken for a mistake."""
@@ -29,6 +31,8 @@ class Clock(Protocol):
 
 async def sleep_unless(clock: Clock, seconds: float, event: asyncio.Event) -> None:
     """Wait for some seconds, or until something happens."""
+    import asyncio  # not needed to look
+
     sleeping, happens = asyncio.ensure_future(clock.sleep(seconds)), asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait({sleeping, happens}, return_when=asyncio.FIRST_COMPLETED)
@@ -66,4 +70,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        import asyncio  # not needed to look
+
         await asyncio.sleep(seconds)

@@ -9,7 +9,6 @@ Every statement of the hot path covers many rows (`insert`, `update_from`): one 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import itertools
@@ -25,9 +24,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from tieline.model.errors import StoreError
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
@@ -164,6 +166,8 @@ class Database:
         """Run a unit and return what it returns, once it is safely on disk."""
         if not self._threaded:
             return self.write(unit)
+        import asyncio  # not needed to look
+
         loop = asyncio.get_running_loop()
         job = _Job(unit, loop, loop.create_future())
         if self._thread is None:

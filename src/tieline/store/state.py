@@ -14,6 +14,9 @@ from tieline.store.database import Database
 
 T = TypeVar("T")
 
+ENDS = "ends"
+PLACES = "places"
+"""Kinds of values that tell what an integration joins, by its name: as it was kept first, and as it is kept now."""
 UNSEEN = "unseen"
 """Kind of values that tell which fields an integration reads and no record has: texts, by its name."""
 

@@ -15,28 +15,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from tieline.model.clock import Clock, believed, sleep_unless
 from tieline.model.errors import CircuitOpen
 from tieline.spec.connectors import BreakerPolicy
 from tieline.transport.allowance import moment_in_words
+from tieline.transport.outages import Outage
 
 _JUDGED: Final = 20
 """So many of the latest calls are looked at for the share of failures."""
 _LONG_SECONDS: Final = 60.0
-
-
-class Outage(msgspec.Struct, frozen=True):
-    """What must not be forgotten about a system that is down. Times are seconds since 1970 (UTC)."""
-
-    since: float
-    until: float
-    """When it is probed next."""
-    rests: int
-    """How many times it was probed in vain; each doubles the rest."""
-    why: str
-    """The failure that opened the breaker, or the latest probe's."""
 
 
 class Breaker:

@@ -33,12 +33,13 @@ from tieline.model.errors import (
 from tieline.spec.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
 from tieline.spec.integrations import RetryPolicy
 from tieline.spec.success import Says, conditions
-from tieline.transport.breaker import Breaker, Outage
+from tieline.transport.breaker import Breaker
 from tieline.transport.budget import Budget, SharedAllowances
 from tieline.transport.classify import error_of
 from tieline.transport.content import make_plain
 from tieline.transport.lanes import MOST_WAIT_SECONDS
 from tieline.transport.limit_headers import reset_wait
+from tieline.transport.outages import Outage
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
 from tieline.transport.recording import UNKNOWN, CallRecord, Keeping, Purpose, Said, without_private
 from tieline.transport.refusals import says_not_done

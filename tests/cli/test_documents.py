@@ -17,7 +17,7 @@ from tieline.mapping import broken_laws, compile_both_ways, compile_mapping, com
 from tieline.model.errors import MappingError
 from tieline.model.paths import flatten, nest
 from tieline.model.records import decode_json, encode_json
-from tieline.spec.connectors import Connector, Resource
+from tieline.spec.connectors import Connector, List, Resource
 from tieline.spec.explain import read_as
 from tieline.spec.integrations import Integration, MapRule
 from tieline.spec.source import Source, parse
@@ -42,8 +42,13 @@ def examples(page: str, key: str) -> list[Any]:
 
 
 def connector_examples() -> list[Any]:
-    """Return all YAML blocks of the page of connectors."""
-    return [pytest.param(read(text), id=f"line {line}") for line, text in blocks(DOCS / "connectors.md", "yaml")]
+    """Return all YAML blocks of the page of connectors; one that says the same key in each line is an example a line."""
+    found = []
+    for line, text in blocks(DOCS / "connectors.md", "yaml"):
+        lines = text.splitlines()
+        alike = len(lines) > 1 and len({one.partition(":")[0] for one in lines}) == 1
+        found += [pytest.param(read(one), id=f"line {line + at}") for at, one in enumerate(lines if alike else [text])]
+    return found
 
 
 def read(text: str) -> Any:
@@ -114,7 +119,7 @@ def test_an_example_of_a_connector_can_be_read(example):
     """A whole one, or a part, put where it belongs."""
     resource = {"fields": {}, "list": {"path": "/"}}
     whole = {"connector": "example", "environments": {"production": "https://api.example.com"}, "resources": {"things": resource}}
-    if "paging" in example:
+    if set(example) <= set(List.model_fields) - set(Resource.model_fields):
         resource["list"] |= example
     elif set(example) <= set(Resource.model_fields):
         resource |= example

@@ -150,6 +150,31 @@ def test_what_a_batch_leaves_out_is_nobody_else_s_and_becomes_a_dead_letter(
     assert {r["email"]: r["name"] for r in book.book.values()} == {r["email"]: r["name"] for r in book.people if r["email"] != book.bad}
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_results_in_any_order_are_known_by_a_mark_that_we_gave_each_entry(tmp_path: Path, served: Served, first: int) -> None:
+    """As HubSpot's `objectWriteTraceId`: results and errors give back nothing else by which a record could be known."""
+    book = Book()
+
+    def many(items: list[dict[str, Any]]) -> Any:
+        assert [str(first + number) for number in range(len(items))] == [item["mark"] for item in items]
+        made = [(book.save({key: item[key] for key in ("email", "name")}), item) for item in items if item["email"] != book.bad]
+        errors = [{"context": {"marks": [item["mark"]]}, "why": "no such domain"} for item in items if item["email"] == book.bad]
+        return 207, {"results": [{"id": entry["id"], "mark": item["mark"]} for entry, item in reversed(made)], "errors": errors}
+
+    book.many = many  # type: ignore[method-assign]
+    by = f"by: index, index: mark, first: {first}, errors: {{ records: errors, by: index, index: 'context.marks[0]', first: {first}, error: why }}"
+    ways = MANY.replace("RESULTS", by).replace("wrap: items,", 'wrap: items, item: { "...": "{record}", mark: "{index}" },')
+    made = project(tmp_path, served, book, ways)
+
+    ran, letters = made.tieline("run", "sync"), made.tieline("dead-letters")
+    book.people[0]["name"] = "changed"
+    made.tieline("run", "sync")
+
+    assert "4 created + 1 parked" in ran.out, ran.said
+    assert "no such domain" in " ".join(letters.out.split())
+    assert {r["email"]: r["name"] for r in book.book.values()} == {r["email"]: r["name"] for r in book.people if r["email"] != book.bad}
+
+
 def test_a_record_that_is_locked_is_tried_again_and_parked_in_the_third_run(tmp_path: Path, served: Served) -> None:
     book = Book()
     book.bad, book.locked = "", {"n1@example.com": 1, "n3@example.com": 1000}

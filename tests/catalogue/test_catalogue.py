@@ -82,6 +82,8 @@ def test_a_vendor_is_kept_in_line_both_ways(case: Case) -> None:
     assert fake.seeds == len(fake.book.living)
     hub.book.add("both@example.com", "Both")
     fake.book.add("both@example.com", "Both")
+    for number in range(1, 4):  # several in one call, where the vendor takes that
+        hub.book.add(f"h{number}@example.com", f"From the hub {number}")
     case.run()
 
     before = case.writes

@@ -576,9 +576,10 @@ class RestSystem:
         entries: list[Any] = []
         refused: dict[int, Receipt] = {}
         shape, whole = self._entries_shape(declared)
+        first = declared.results.first if declared.results is not None else 0
         for index, item in enumerate(items):
             try:
-                entries.append(self._entry(declared, shape, r, item, operation))
+                entries.append(self._entry(shape, r, item, operation, str(index + first)))
             except Rejected as unsayable:
                 refused[index] = Receipt(None, unsayable)
         if refused:  # what an entry needs is missing there: the others go without it
@@ -686,9 +687,12 @@ class RestSystem:
             known = self._entries_of[id(declared)] = shape, compile_entries(declared, self._variables, escapes)
         return known
 
-    def _entry(self, declared: Batch, shape: Shape | None, r: Resource, item: Item, operation: str) -> Any:
+    def _entry(self, shape: Shape | None, r: Resource, item: Item, operation: str, index: str) -> Any:
         if shape is not None:
-            return shape(self._gaps(r, item, item.record))
+            gaps = self._gaps(r, item, item.record)
+            if "index" not in r.fields:
+                gaps["index"] = index
+            return shape(gaps)
         if item.id is None or operation == "create" or (operation == "upsert" and r.upsert is not None and r.upsert.by != r.id):
             return item.record
         if operation == "delete":

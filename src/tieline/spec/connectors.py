@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Any, ClassVar, Final, Literal
 
+from pydantic import Field as Declare
 from pydantic import GetJsonSchemaHandler, PositiveFloat, PositiveInt, StringConstraints, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema
@@ -450,8 +451,8 @@ class BatchErrors(Declared):
     """With `by: id` and `member`: the field that was sent and is repeated there; the record's id when empty."""
     index: Path = ""
     """With `by: index`: the address, in an error, of the record's place in the batch, such as `failedElementNumber`."""
-    first: Literal[0, 1] = 0
-    """The index of the first record."""
+    first: Annotated[int, Declare(ge=0, le=1)] = 0
+    """The index of the first record: 0, or 1 where the vendor counts from one."""
     status: Path = ""
     """Address of the status in an error."""
     error: tuple[Path, ...] | Path = ()
@@ -470,8 +471,8 @@ class BatchResults(Declared):
     """With `by: id`: the address, in a result, of the value that names the record. With `by: position` it must be that of the record."""
     index: Path = ""
     """With `by: index`: the address, in a result, of the record's place in the batch."""
-    first: Literal[0, 1] = 0
-    """The index of the first record."""
+    first: Annotated[int, Declare(ge=0, le=1)] = 0
+    """The index of the first record: 0, or 1 where the vendor counts from one."""
     errors: tuple[BatchErrors, ...] | BatchErrors = ()
     """Where errors are listed apart: `{records: errors, by: id, key: "context.email[0]", field: email, error: message}`."""
     field: str = ""
@@ -499,8 +500,8 @@ class Batch(Request):
     constants: dict[str, Any] = {}
     """Further members of the body."""
     item: Any = None
-    """Shape of an entry: any JSON in which `{record}` stands for the record, `{id}` for its id, and `{FIELD}` for one of its fields; the record
-    itself when absent. `"...": "{record}"` puts the record's fields beside others. A record that lacks a field is parked, and goes in no call."""
+    """Shape of an entry: any JSON in which `{record}` stands for the record, `{id}` for its id, `{FIELD}` for one of its fields, and
+    `{index}` for its place in the batch, as a text, for a vendor that gives back such a mark; the record itself when absent. `"...": "{record}"` puts the record's fields beside others. A record that lacks a field is parked, and goes in no call."""
     results: BatchResults | None = None
     """How the answer tells what became of each record; without it, the call's status holds for all."""
 

@@ -337,12 +337,12 @@ class _Judge:
             and not isinstance(write.body, dict)
         ):
             self._found.error((*at, "condition", "body"), "the body is no object, so nothing can be put there", "put it elsewhere")
-        names = self._shape((*at, "body"), write.body, Fields(resource))
+        names = self._shape((*at, "body"), write.body, Fields(resource), ("record", "id", "changed_fields"))
         if at[-1] != "delete" and "record" not in names:
             self._found.error((*at, "body"), "never sends `{record}`, so it writes nothing of it", 'such as `body: ["{record}"]`')
 
-    def _shape(self, at: Keys, shape: Any, fields: Fields) -> set[str]:
-        """Judge the shape of a body or of an entry; return what is filled into it."""
+    def _shape(self, at: Keys, shape: Any, fields: Fields, own: tuple[str, ...]) -> set[str]:
+        """Judge the shape of a body or of an entry, which has gaps of its `own`; return what is filled into it."""
         used: set[str] = set()
         for keys, text in _texts(shape):
             names = gaps(text)
@@ -351,8 +351,8 @@ class _Judge:
             elif "record" in names and text != "{record}":
                 self._found.error((*at, *keys), "`{record}` stands for the whole record, so it stands alone")
             for name in names:
-                if name not in ("record", "id", "changed_fields") and name not in self._known() and fields.problem(name):
-                    self._found.error((*at, *keys), f"`{{{name}}}` is none of `record`, `id`, `changed_fields`, a variable and a field")
+                if name not in own and name not in self._known() and fields.problem(name):
+                    self._found.error((*at, *keys), f"`{{{name}}}` is none of `{'`, `'.join(own)}`, a variable and a field")
                 self._used.add(name)
                 used.add(name)
             lint_escapes(self._found, (*at, *keys), text, self._connector.escapes)
@@ -413,7 +413,7 @@ class _Judge:
                 self._found.error((*at, "path"), message, problem[1])
 
     def _batch(self, at: Keys, batch: Batch, fields: Fields) -> None:
-        self._shape((*at, "item"), batch.item, fields)
+        self._shape((*at, "item"), batch.item, fields, ("record", "id", "changed_fields", "index"))
         if batch.constants and not batch.wrap:
             self._found.error((*at, "constants"), "needs `wrap`: a list has no further members", "such as `wrap: records`")
         results = batch.results

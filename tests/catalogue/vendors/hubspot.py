@@ -32,6 +32,8 @@ class HubSpot(FakeVendor):
                 if sent["email"] in self.book.people:
                     raise Refused(409, {"status": "error", "category": "CONFLICT", "message": "Contact already exists. Existing ID: 1"})
                 return 201, self._shown(self.book.add(sent["email"], sent["firstname"]))
+            case "POST", ["contacts", "batch", verb]:
+                return self._batch(verb, asked.json)
             case method, ["contacts", key]:
                 by_email = self.only(asked, "idProperty", "properties").get("idProperty") == "email"
                 entry = next((one for one in self.book.living if one.email == key), None) if by_email else self.book.get(key)
@@ -61,6 +63,38 @@ class HubSpot(FakeVendor):
             since = dt.datetime.fromtimestamp(int(one["value"]) / 1000, dt.UTC)
         return self._page(self.book.since(since), body.get("after"), body.get("limit", 10))
 
+    def _batch(self, verb: str, body: dict[str, Any]) -> tuple[Any, ...]:
+        """Answer 207 where some are refused, results in an order of our own; without a mark on each entry, one refusal is that of all."""
+        inputs = body["inputs"]
+        if set(body) != {"inputs"} or not 1 <= len(inputs) <= 100:
+            raise Refused(400, {"status": "error", "message": "Invalid input JSON"})
+        if verb == "archive":
+            for one in inputs:
+                if (entry := self.book.get(one["id"])) is not None:
+                    self.book.delete(entry)
+            return 204, None
+        marked = all(isinstance(one.get("objectWriteTraceId"), str) for one in inputs)
+        results, errors = [], []
+        for one in inputs:
+            sent = self._known({key: value for key, value in one.items() if key not in ("id", "objectWriteTraceId")})
+            entry = self.book.get(one["id"]) if verb == "update" else None
+            problem = ("OBJECT_NOT_FOUND", "Could not get some CONTACT objects") if verb == "update" and entry is None else None
+            if any(other.email == sent.get("email") and other is not entry for other in self.book.living):
+                problem = "CONFLICT", "Contact already exists. Existing ID: 1"
+            if problem and not marked:
+                raise Refused(409, {"status": "error", "category": problem[0], "message": problem[1]})
+            mark = one.get("objectWriteTraceId")
+            if problem:
+                errors.append({"status": "error", "category": problem[0], "message": problem[1], "context": {"objectWriteTraceId": [mark]}})
+                continue
+            if entry is None:
+                entry = self.book.add(sent["email"], sent["firstname"])
+            else:
+                self.book.edit(entry, name=sent.get("firstname"), email=sent.get("email"))
+            results.append({**self._shown(entry), "objectWriteTraceId": mark})
+        answer = {"status": "COMPLETE", "results": results[::-1]}
+        return (207, answer | {"numErrors": len(errors), "errors": errors}) if errors else (200 if verb == "update" else 201, answer)
+
     def _page(self, found: list[Entry], after: str | int | None, limit: int) -> tuple[Any, ...]:
         at = int(after or 0)
         page = found[at : at + min(limit, 5)]
@@ -70,11 +104,14 @@ class HubSpot(FakeVendor):
             answer["paging"] = {"next": {"after": str(at + len(page))}}
         return 200, answer
 
+    def _taken(self, asked: Asked) -> dict[str, Any]:
+        return self._known(asked.json)
+
     @staticmethod
-    def _taken(asked: Asked) -> dict[str, Any]:
-        if set(asked.json) - {"properties", "associations"}:
+    def _known(body: dict[str, Any]) -> dict[str, Any]:
+        if set(body) - {"properties", "associations"}:
             raise Refused(400, {"status": "error", "message": "Invalid input JSON"})
-        sent = asked.json["properties"]
+        sent = body["properties"]
         if unknown := set(sent) - _KNOWN:
             raise Refused(400, {"status": "error", "message": f"Property values were not valid: {sorted(unknown)}"})
         return sent

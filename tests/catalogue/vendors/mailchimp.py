@@ -24,14 +24,16 @@ class Mailchimp(FakeVendor):
         match asked.method, asked.path.removeprefix("/3.0").strip("/").split("/"):
             case "GET", ["lists", "a1b2", "members"]:
                 return self._list(asked)
+            case "POST", ["lists", "a1b2"]:
+                return self._batch(asked.json)
             case "POST", ["lists", "a1b2", "members"]:
-                sent = self._taken(asked)
+                sent = self._taken(asked.json, new=True)
                 if sent["email_address"] in self.book.people:
                     raise Refused(400, {"title": "Member Exists", "detail": f"{sent['email_address']} is already a list member."})
                 return 200, self._shown(self.book.add(sent["email_address"], sent["merge_fields"]["FNAME"]))
             case method, ["lists", "a1b2", "members", key] if (entry := self._find(key)) is not None:
                 if method == "PATCH":
-                    sent = self._taken(asked)
+                    sent = self._taken(asked.json, new=False)
                     self.book.edit(entry, name=sent.get("merge_fields", {}).get("FNAME"), email=sent.get("email_address"))
                 if method == "DELETE":
                     self.book.delete(entry)
@@ -53,13 +55,25 @@ class Mailchimp(FakeVendor):
         self.shown += len(page)
         return 200, {"members": [self._shown(entry) for entry in page], "list_id": "a1b2", "total_items": len(found)}
 
+    def _batch(self, body: dict[str, Any]) -> tuple[Any, ...]:
+        if set(body) - {"members", "update_existing"} or not 1 <= len(body["members"]) <= 500:
+            raise Refused(400, {"title": "Invalid Resource", "detail": "members"})
+        made, errors = [], []
+        for sent in [self._taken(one, new=True) for one in body["members"]]:
+            email = sent["email_address"]
+            if email in self.book.people:
+                errors.append({"email_address": email, "error": f"{email} is already a list member", "error_code": "ERROR_CONTACT_EXISTS"})
+            else:
+                made.append(self._shown(self.book.add(email, sent["merge_fields"]["FNAME"])))
+        counts = {"total_created": len(made), "total_updated": 0, "error_count": len(errors)}
+        return 200, {"new_members": made, "updated_members": [], "errors": errors, **counts}
+
     @staticmethod
-    def _taken(asked: Asked) -> dict[str, Any]:
-        sent = asked.json
+    def _taken(sent: dict[str, Any], *, new: bool) -> dict[str, Any]:
         known = {"email_address", "status", "merge_fields", "language", "vip"}
         if unknown := set(sent) - known or set(sent.get("merge_fields", {})) - {"FNAME", "LNAME", "PHONE"}:
             raise Refused(400, {"title": "Invalid Resource", "detail": f"Schema describes no {sorted(unknown)}"})
-        if asked.method == "POST" and not sent.get("status"):
+        if new and not sent.get("status"):
             raise Refused(400, {"title": "Invalid Resource", "detail": "status: This value should not be blank."})
         return sent
 

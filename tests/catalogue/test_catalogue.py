@@ -115,6 +115,16 @@ def test_a_vendor_is_kept_in_line_both_ways(case: Case) -> None:
         case.run()
         assert "p5@example.com" not in hub.book.people
 
+    if fake.marks_expire:
+        fake.expired, fake.shown = 1000, 0
+        fake.book.edit(fake.book.by_email("p6@example.com"), name="Seen in a whole read")
+        case.run()
+        assert fake.shown >= len(fake.book.living), "a mark that is too old leads to a whole read"
+        fake.expired, fake.shown = 0, 0
+        fake.book.edit(fake.book.by_email("p6@example.com"), name="Seen in a read of changes")
+        case.run()
+        assert fake.shown < fake.seeds
+
     verified = project.tieline("verify", "people")
     assert 0 == verified.code, verified.said
     assert [] == fake.refused

@@ -135,6 +135,8 @@ class FakeVendor:
     """Whether a run of changes hears of deletions."""
     extra_map: ClassVar[str] = ""
     """Further lines of the mapping, such as constants that the vendor demands."""
+    marks_expire: ClassVar[bool] = False
+    """Whether the vendor's own marks can be too old: all that were given are, once `expired` is set."""
     new_id: ClassVar[Callable[[int], str]] = staticmethod(str)
 
     def __init__(self) -> None:
@@ -143,6 +145,8 @@ class FakeVendor:
         self.refused: list[tuple[str, Any]] = []
         self.shown = 0
         """So many records were shown by lists."""
+        self.expired = 0
+        """So many of the first marks are too old."""
 
     def answer(self, asked: Asked) -> tuple[Any, ...]:
         """Answer a request."""

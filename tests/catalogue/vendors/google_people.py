@@ -16,6 +16,7 @@ _SET_BY_GOOGLE = {"displayName", "displayNameLastFirst"}
 class GooglePeople(FakeVendor):
     connector, resource = "google-people", "contacts"
     email, name = "emailAddresses[0].value", "names[0].givenName"
+    marks_expire = True
     seeds = 12
     new_id = staticmethod(lambda number: f"c{7_000_000_000 + number}")
 
@@ -59,6 +60,14 @@ class GooglePeople(FakeVendor):
         if not 1 <= int(query.get("pageSize", 100)) <= 1000:
             raise self._no(400, "INVALID_ARGUMENT", "Page size must be from 1 to 1000.")
         first = str(sorted((key, value) for key, value in query.items() if key != "pageToken"))
+        if int(query.get("syncToken", self.expired)) < self.expired:
+            reason = {
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "EXPIRED_SYNC_TOKEN",
+                "domain": "people.googleapis.com",
+            }
+            error = {"code": 400, "message": "Sync token is expired.", "status": "FAILED_PRECONDITION", "details": [reason]}
+            return 400, {"error": error}
         since = self._moments[int(query["syncToken"])] if "syncToken" in query else None
         known = [*self.book.living, *(self.book.deleted if since else [])]
         found = self.book.since(since, known, after=True)

@@ -17,6 +17,7 @@ class MicrosoftGraph(FakeVendor):
     connector, resource = "microsoft-graph", "contacts"
     email, name = "emailAddresses[0].address", "displayName"
     connection = 'auth: { bearer: "${env:KEY}" }, variables: { user: ann@example.com, folder: AAMkFolder= }'
+    marks_expire = True
     seeds = 12
     new_id = staticmethod(lambda number: f"AAkALgAAAAAAHYQDEapmEc2byACqAC-EWg0A{number:03}=")
 
@@ -64,6 +65,8 @@ class MicrosoftGraph(FakeVendor):
             round_, at = (int(part) for part in query["$skiptoken"].split("."))
         else:
             round_, at = int(query.get("$deltatoken", 0)), 0
+            if 0 < round_ < self.expired:
+                return 410, {"error": {"code": "SyncStateNotFound", "message": "Sync state generation is not found; resync is needed."}}
         since = self._moments[round_]
         found = self.book.since(since, [*self.book.living, *(self.book.deleted if since else [])], after=True)
         page = found[at : at + 5]

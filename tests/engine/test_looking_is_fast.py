@@ -89,3 +89,24 @@ def test_no_look_reads_a_large_table_from_end_to_end(db: Any) -> None:
                 wrong.append((step, statement))
     assert len(db.asked) > 10
     assert [] == wrong
+
+
+@pytest.mark.parametrize(
+    ("index", "search"),
+    [
+        ("call_connection", Search(connection="a")),
+        ("call_connection", Search(connection="a", integration=1, since=5.0)),
+        ("call_status", Search(status=404, connection="b")),
+        ("call_integration", Search(integration=9, connection="b")),
+        ("call_failed", Search(failed=True, connection="b", integration=1)),
+    ],
+)
+def test_calls_that_have_something_rare_are_found_by_it(db: Any, index: str, search: Search) -> None:
+    """None of three thousand calls of `b` has it: by an index of what all of them have, or of time, all would be walked through."""
+    assert [] == list(calls.find(db, search, 50))
+    assert (0, True) == calls.count(db, search)
+    looked = [(statement, parameters) for statement, parameters in db.asked if "call" in statement and "LIMIT 5000" not in statement]
+    assert len(looked) == 2
+    for statement, parameters in looked:
+        steps = [step for *_, step in db._reader.execute(f"EXPLAIN QUERY PLAN {statement}", parameters) if " call USING " in step]
+        assert [index] == [re.sub(r".*INDEX (\w+).*", r"\1", step) for step in steps]

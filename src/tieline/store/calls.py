@@ -81,6 +81,8 @@ _COLUMNS: Final = (
     " operation, resource, page, deliveries, refused"
 )
 _MOST_COUNTED: Final = 100_000
+_MANY: Final = 5_000
+"""Calls that are not rare; they are not counted any further."""
 _OWN_BYTES, _RECORD_BYTES, _BODY_BYTES = 160, 80, 120
 """What a row takes besides its texts, its indexes included; roughly."""
 
@@ -147,9 +149,10 @@ def records_of(db: Database, call: Call, limit: int = 1000) -> list[str]:
 def find(db: Database, search: Search, limit: int | None = None) -> Iterator[Call]:
     """Yield calls, oldest first; of too many the latest. Memory does not grow with their number."""
     where, parameters = _where(search)
-    statement = f"SELECT {_COLUMNS} FROM call{where} ORDER BY at, id"
+    table = f"call{_by_rarest(db, search)}"
+    statement = f"SELECT {_COLUMNS} FROM {table}{where} ORDER BY at, id"
     if limit is not None:
-        statement = f"SELECT * FROM (SELECT {_COLUMNS} FROM call{where} ORDER BY at DESC, id DESC LIMIT {limit:d}) ORDER BY at, id"
+        statement = f"SELECT * FROM (SELECT {_COLUMNS} FROM {table}{where} ORDER BY at DESC, id DESC LIMIT {limit:d}) ORDER BY at, id"
     for row in db.stream(statement, parameters):
         yield Call(*row)
 
@@ -157,7 +160,9 @@ def find(db: Database, search: Search, limit: int | None = None) -> Iterator[Cal
 def count(db: Database, search: Search) -> tuple[int, bool]:
     """Return how many calls there are, and whether that is all: nobody waits for more than a hundred thousand to be counted."""
     where, parameters = _where(search)
-    number = int(db.read(f"SELECT count(*) FROM (SELECT 1 FROM call{where} LIMIT {_MOST_COUNTED + 1})", parameters)[0][0])
+    number = int(
+        db.read(f"SELECT count(*) FROM (SELECT 1 FROM call{_by_rarest(db, search)}{where} LIMIT {_MOST_COUNTED + 1})", parameters)[0][0]
+    )
     return min(number, _MOST_COUNTED), number <= _MOST_COUNTED
 
 
@@ -233,6 +238,27 @@ def ranges(text: str | None) -> Iterable[tuple[int, int]]:
         first, _, last = part.partition("-")
         if first:
             yield int(first), int(last or first)
+
+
+def _by_rarest(db: Database, search: Search) -> str:
+    """Return which index finds the calls: that of what fewest calls have. SQLite can't know which of two that is, and may walk through all.
+
+    A filter that nothing limits to some calls, such as `slow_seconds`, is looked for in the order of time.
+    """
+    if search.records is not None or search.run is not None:
+        return ""  # those are few, and SQLite finds them
+    found = []
+    for index, term, value in (
+        ("call_failed", "(failure IS NOT NULL OR refused > 0)", None if not search.failed else ()),
+        ("call_status", "status = ?", search.status),
+        ("call_connection", "connection = ?", search.connection),
+        ("call_integration", "integration = ?", search.integration),
+    ):
+        if value is None:
+            continue
+        statement = f"SELECT count(*) FROM (SELECT 1 FROM call INDEXED BY {index} WHERE {term} LIMIT {_MANY})"
+        found.append((db.read(statement, value if value == () else (value,))[0][0], index))
+    return f" INDEXED BY {min(found, key=lambda one: one[0])[1]}" if found else ""
 
 
 def _where(search: Search) -> tuple[str, list[Any]]:

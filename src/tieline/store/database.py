@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
 Row = tuple[Any, ...]
-_SCHEMA_VERSION: Final = 14
+_SCHEMA_VERSION: Final = 15
 _BUSY_SECONDS: Final = 30.0
 
 

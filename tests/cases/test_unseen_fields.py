@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,19 @@ def test_what_no_record_has_is_told_with_the_line_that_reads_it(
     assert field not in last.said
     assert field not in project.tieline("status").out
     assert 0 == last.code or key == "match", "without a match key they are held"
+
+
+def test_a_plan_is_made_and_tells_what_no_record_has(tmp_path: Path, served: Served) -> None:
+    """Nothing is left undone because of it, so a plan says what would be written."""
+    text = integration(map="{ email: email, name: name, status: status }")
+    project = Project(tmp_path, served(Contacts(a=PEOPLE).answer), {**CONNECTORS, "integrations/people.yaml": text})
+
+    plan, as_json = project.tieline("plan", "people"), project.tieline("plan", "people", "--json")
+
+    assert 0 == plan.code, plan.said
+    assert "3 to create" in plan.said
+    assert "attention: `map.status` reads `status` of a.contacts" in " ".join(plan.said.split())
+    assert ["`map.status` reads `status`"] == [one[:27] for one in json.loads(as_json.out)["wrong"]]
 
 
 def test_what_is_null_or_in_one_record_alone_is_not_told(tmp_path: Path, served: Served) -> None:

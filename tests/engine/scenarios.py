@@ -165,7 +165,7 @@ class _Vendor(Collection):
             changed_since="time" if habits.get("tells times") else None, tombstones=bool(habits.get("tells deletions")),
             update="put" if habits.get("replaces whole records") else "patch", normalise=normalise,
             tells="nothing" if habits.get("answers nothing") else "record", webhooks=bool(habits.get("sends webhooks")),
-            gets=not habits.get("shows lists alone"), keeps_deleted=bool(habits.get("shows deleted records by id")),
+            gets=not habits.get("shows lists alone"), shows_survivor=True, keeps_deleted=bool(habits.get("shows deleted records by id")),
             versions="header" if habits.get("keeps versions") else None,
             feed="time" if habits.get("tells deletions apart") else None,
         )  # fmt: skip

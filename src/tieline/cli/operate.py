@@ -141,7 +141,15 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                 if output.json_mode:
                     writes = [_planned_json(write) for _, write in zip(range(show), made.writes(), strict=False)]
                     saved = str(out) if out else None
-                    said = {"integration": name, "plan": counts, "counts": planned, "records": writes, "saved": saved, "brakes": brakes}
+                    said = {
+                        "integration": name,
+                        "plan": counts,
+                        "counts": planned,
+                        "records": writes,
+                        "saved": saved,
+                        "brakes": brakes,
+                        "wrong": made.outcome.wrong,
+                    }
                     output.json({**said, **(as_json(made, show) if project.is_two_way(name) else {})})
                     return code
                 if project.is_two_way(name):
@@ -170,6 +178,8 @@ def plan(folder: Path, name: str, wanted: Wanted, *, out: Path | None, show: int
                     "nothing was written" + (f"; saved in {out}: `tieline run {name} --plan {out}` does exactly this" if out else ""),
                     style="dim",
                 )
+                for text in made.outcome.wrong:
+                    output.console.print(f"[yellow]attention[/]: {escape(text)}")
                 for brake in brakes:
                     output.console.print(f"[red]the brake would hold this run[/]: {brake}")
                 if brakes:

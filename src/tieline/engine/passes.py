@@ -58,6 +58,8 @@ class Outcome(msgspec.Struct):
     """Open deliveries by state, over all runs."""
     brakes: Sequence[Braked] = ()
     """Of a plan: the brakes that would hold the run."""
+    wrong: Sequence[str] = ()
+    """What is wrong with the records that were read, one sentence each, although everything was done: `error` says nothing else then."""
     waiting: list[Waiting] = []
     """Of a run that leaves something owed: its systems from which nothing leaves for now, each with the end of that."""
     next_try_at: float | None = None
@@ -144,6 +146,8 @@ class Pass(ABC):
         """Why it has to end, when it takes too long."""
         self.unseen: Sequence[str] | None = None
         """What is to be told of fields that are read, and that no record has; None when not all was read."""
+        self.wrong: Sequence[str] = ()
+        """What is wrong with the records that were read, known with the verdict."""
         self.unanswered: RemoteError | None = None
         """Why a destination can't be asked in this run."""
 
@@ -226,10 +230,10 @@ class Pass(ABC):
             now_known = first.operation == "none" and self.unanswered is not None
             return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
         ended, next_step = self.with_letters("green", "")
-        wrong = [*(self.unseen or ()), *([undated_text(counts.undated)] if counts.undated else [])]
-        if wrong:
+        self.wrong = [*(self.unseen or ()), *([undated_text(counts.undated)] if counts.undated else [])]
+        if self.wrong:
             steps = (next_step, UNSEEN_NEXT if self.unseen else "", UNDATED_NEXT if counts.undated else "")
-            return "attention", "; ".join(wrong), "; ".join(text for text in steps if text)
+            return "attention", "; ".join(self.wrong), "; ".join(text for text in steps if text)
         return ended, None, next_step
 
     def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:

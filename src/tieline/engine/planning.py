@@ -152,7 +152,7 @@ async def make_plan(open_engine: Callable[[Database], Engine], db: Database, nam
             scratch.write(lambda connection: connection.execute("UPDATE integration SET holder = NULL, lease_until = 0"))
             scratch.write(meetings.remember_met)
             outcome = await open_engine(scratch).run(name, msgspec.structs.replace(wanted, send=False))
-            if outcome.state in ("owed", "attention") and outcome.error is not None:
+            if outcome.state in ("owed", "attention") and outcome.error is not None and not outcome.wrong:
                 raise Unavailable(outcome.error, next_step="try again when it is back")
             if outcome.state in ("failed", "halted"):
                 raise (SafetyStop if outcome.state == "halted" else RemoteError)(

@@ -213,7 +213,9 @@ class Engine:
         owed = bool(open_.get("owed") or open_.get("unknown"))
         next_try_at = pass_.next_try_at(clock.now()) if owed else None
         waiting = waiting if owed or error is not None else []
-        return Outcome(name, run, ended, pass_.counts, seconds, error, next_step, open_, pass_.brakes, waiting, next_try_at, store_failed)
+        return Outcome(
+            name, run, ended, pass_.counts, seconds, error, next_step, open_, pass_.brakes, pass_.wrong, waiting, next_try_at, store_failed
+        )
 
     def _pass(
         self,

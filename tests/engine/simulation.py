@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.books import Books, Broken
+from engine.manners import give_manners
 from engine.people import People
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
@@ -43,6 +44,7 @@ _MOST_EDITS = 80
 _MORE_FIELDS = {
     "ext": {"type": "any"},
     "tag": {"type": "string"},
+    "handle": {"type": "string"},
     "status": {"type": "string"},
     "archived": {"type": "boolean"},
     "origin": {"type": "string"},
@@ -71,8 +73,19 @@ class Simulation:
         matched = bool(self.target.find or self.target.lists) and (not mail["idempotency"] or chance.random() < 0.8)
         if not matched and not self.target.upsert and self.target.tells == "nothing":
             self.target.tells = "record"
+        give_manners(self.target, seed, lambda: self.weather.calm)
+        self.moves = self._may_move()
+        """People give up handles, and others take them: only one may have each."""
         given = {"id": "id"} if self.target.ids == "given" else {}
-        self.mapping = {**given, "email": "email", "name": "name", "rev": "rev", "ext": "id", "tag": "tag"}
+        self.mapping = {
+            **given,
+            "email": "email",
+            "name": "name",
+            "rev": "rev",
+            "ext": "id",
+            "tag": "tag",
+            **({"handle": "handle"} if self.moves else {}),
+        }
         self.integration: dict[str, Any] = {
             "match": {"email": "email"} if matched or self.target.upsert else None,
             "when": self.when,
@@ -107,7 +120,7 @@ class Simulation:
         self._liars = random.Random(f"liars {seed}")
         self.lies = self._liars.choice([0.0, 0.05, 0.3])
         """Share of the records that are asked for by their ids which come as another's, or as nobody's."""
-        self.renames = self._liars.choice([0.0, 0.5]) if self.target.lists and not mail["idempotency"] else 0.0
+        self.renames = self._liars.choice([0.0, 0.5]) if self.target.lists and not mail["idempotency"] and not self.moves else 0.0
         """Share of the creations with lost answers whose records somebody renames before anybody looks."""
         self.renamed: set[str] = set()
         world.network.passing = self._passing
@@ -120,6 +133,8 @@ class Simulation:
         """Share of the source's requests during which somebody edits."""
         self.impatient = chance.choice([0.0, 0.0, 0.02])
         """Share of all requests during which somebody asks the run to stop."""
+        if self.moves:
+            self.picky = 0.0  # whoever is refused for another reason keeps a value that another one wants
         self._stop: Callable[[], None] = lambda: None
         self._books = Books()
         self._emails = self._edits = 0
@@ -144,7 +159,24 @@ class Simulation:
         there = {
             k: v
             for k, v in vars(self.target).items()
-            if k in ("find", "lists", "update", "upsert", "batch", "results", "unique", "already", "tells", "ids", "find_lag") and v
+            if k
+            in (
+                "find",
+                "lists",
+                "update",
+                "upsert",
+                "batch",
+                "results",
+                "unique",
+                "already",
+                "tells",
+                "ids",
+                "find_lag",
+                "says_no",
+                "apart",
+                "result_key",
+            )
+            and v
         }
         spec = self.world.project.integrations[NAME]
         lines = [
@@ -255,7 +287,38 @@ class Simulation:
         habits["backoff"] = told.choice([*[None] * 9, 2.0])
         return target, habits
 
+    def _may_move(self) -> bool:
+        """Choose whether handles are unique at the destination, where nothing else stands in the way of what gives one up."""
+        self._moving = random.Random(f"moving {self.seed}")
+        target = self.target
+        fit = self.when is None and self.deletes == "ignore" and target.unique is None and target.lists and not self.source.list_lag
+        if not fit or target.results == "none" or self._moving.random() < 0.4:
+            return False
+        target.unique, target.refused = "handle", self._moving.choice([409, 422])
+        self._handles = 0
+        self.moved: set[str] = set()
+        """Handles that have moved: once each, so that no two ever want each other's."""
+        return True
+
     # -- what people do
+
+    def _handle(self) -> dict[str, str]:
+        if not self.moves:
+            return {}
+        self._handles += 1
+        return {"handle": f"h{self._handles}"}
+
+    def _move(self) -> None:
+        """Have somebody give up a handle for another one, and somebody else take it."""
+        free = [record for record in self.source.records if record["handle"] not in self.moved]
+        if len(free) < 2:
+            return
+        giver, taker = self._moving.sample(free, 2)
+        handle = giver["handle"]
+        self.moved.add(handle)
+        for id, value in ((giver["id"], self._handle()["handle"]), (taker["id"], handle)):
+            self.source.change(id, handle=value, rev=self.source.record(id)["rev"] + 1)
+            self.world.clock.advance(0.002)
 
     def _edit(self) -> None:
         chance, leads = self.chance, self.source
@@ -264,7 +327,9 @@ class Simulation:
         if not ids or what < 0.3:
             self._emails += 1
             email = f"Person{self._emails}@Example.org"
-            leads.add(email=email, name=self._name(), rev=1, tag=chance.choice("ab"), status=chance.choice(["open", "lost"]))
+            leads.add(
+                **self._handle(), email=email, name=self._name(), rev=1, tag=chance.choice("ab"), status=chance.choice(["open", "lost"])
+            )
             return
         id = chance.choice(ids)
         if what < 0.4 and (self.source.tombstones or self.source.feed):
@@ -354,8 +419,10 @@ class Simulation:
             for _ in range(chance.randint(0, 4)):
                 self._edit()
                 clock.advance(chance.choice([0.0, 0.001, 2.0]))
+            for _ in range(self._moving.randint(0, 3) if self.moves else 0):
+                self._move()
             what = chance.random()
-            if what < 0.1:
+            if what < 0.1 and not self.moves:
                 self._run(self.mortality, limit=chance.randint(1, 5))
             elif what < 0.15 and not self.source.list_lag:  # what a list hides can't be brought in line
                 self._change_the_mapping()
@@ -544,6 +611,7 @@ class Simulation:
                 "rev": lead["rev"],
                 "ext": lead["id"],
                 "tag": lead["tag"],
+                **({"handle": lead["handle"]} if self.moves else {}),
             }
             wanted = _tidy(wanted) if self.target.normalise is not None else wanted
             found = {field: copies[0].get(field) for field in wanted}

@@ -30,6 +30,7 @@ def test_every_class_of_failure_has_its_row():
     assert classes == {failure.error for failure in FAILURES}
     assert all(kind.likely and kind.next_step and kind.kind in as_table() for kind in classes)
     assert Reaction.PARK_OR_HALT is reaction_to(errors.Rejected("301: moved", status=301))
+    assert Reaction.PARK is reaction_to(errors.Rejected("200, but it says: no", status=200)), "a refusal inside a success is of one record"
 
 
 def test_an_outage_is_probed_by_one_call_and_drains_when_it_is_over(new_world):

@@ -104,7 +104,7 @@ _REACTIONS: Final = {failure.error: failure.writing for failure in FAILURES}
 def reaction_to(error: RemoteError) -> Reaction:
     """Return what follows for a write that met this failure."""
     reaction = next((_REACTIONS[kind] for kind in type(error).__mro__ if kind in _REACTIONS), Reaction.PARK)
-    if reaction is Reaction.PARK and error.status is not None and error.status < 400:
+    if reaction is Reaction.PARK and error.status is not None and 300 <= error.status < 400:
         return Reaction.PARK_OR_HALT  # a moved address: hardly the fault of one record
     return reaction
 

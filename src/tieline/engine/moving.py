@@ -71,8 +71,8 @@ class Moving:
         """Return what is sent again, and what not, now that all else is settled; `oldest` is the first delivery that this run has sent."""
         if self._free is None:
             self._free = set()
-            for delivery in outbox.replaced_by(self._ledger.db, self._ledger.integration, self._ledger.run, oldest):
-                self._free |= given_up(delivery)
+            for delivery, earlier in outbox.replaced_by(self._ledger.db, self._ledger.integration, self._ledger.run, oldest):
+                self._free |= given_up(delivery, earlier)
         again = [delivery for delivery, _ in self._held if not self._free.isdisjoint(wanted(delivery))]
         if again:
             going, self._free = {delivery.id for delivery in again}, set()
@@ -120,11 +120,16 @@ def wanted(delivery: Delivery) -> Taken:
     return _comparable(delivery.fields)
 
 
-def given_up(delivery: Delivery) -> Taken:
-    """Return the values that the destination no longer has at this record once a delivery is done."""
-    if not delivery.before or delivery.operation == "create":
+def given_up(delivery: Delivery, earlier: bytes | None = None) -> Taken:
+    """Return the values that the destination no longer has at this record once a delivery is done; `earlier` is what another one wrote before."""
+    if delivery.operation == "create":
         return frozenset()
-    before = decode_json(delivery.before)
+    if earlier is not None:
+        return given_up(delivery) | _replaced(delivery, decode_json(earlier))
+    return _replaced(delivery, decode_json(delivery.before)) if delivery.before else frozenset()
+
+
+def _replaced(delivery: Delivery, before: Values) -> Taken:
     if delivery.operation == "delete":
         return _comparable(before)
     return _comparable(

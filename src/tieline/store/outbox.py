@@ -351,14 +351,20 @@ def written_by(db: Database, integration: int, run: int, *, before: int = 0, lim
     return [_make(row) for row in rows]
 
 
-def replaced_by(db: Database, integration: int, run: int, oldest: int) -> Iterator[Delivery]:
-    """Yield the deliveries, from one of them on, that were delivered in a run and wrote over something."""
+def replaced_by(db: Database, integration: int, run: int, oldest: int) -> Iterator[tuple[Delivery, bytes | None]]:
+    """Yield what was delivered in a run, from one delivery on, and wrote over something.
+
+    Each comes with what an earlier delivery of its record wrote, or may have written, that was not agreed when it was accepted: once for each of those.
+    """
+    columns = ", ".join(f"d.{column}" for column in _COLUMNS.split(", "))
     rows = db.read(
-        f"""SELECT {_COLUMNS} FROM delivery
-            WHERE id >= ? AND +integration = ? AND settled_run = ? AND state = 'delivered' AND before IS NOT NULL ORDER BY id""",
+        f"""SELECT {columns}, e.changed FROM delivery AS d
+            LEFT JOIN delivery AS e ON e.integration = d.integration AND e.source_id = d.source_id AND e.id < d.id AND e.settled_run >= d.run
+            WHERE d.id >= ? AND +d.integration = ? AND d.settled_run = ? AND d.state = 'delivered' AND d.operation IN ('update', 'delete')
+            ORDER BY d.id""",
         (oldest, integration, run),
     )
-    return (_make(row) for row in rows)
+    return ((_make(row[:-1]), row[-1]) for row in rows)
 
 
 def delivered_since(db: Database, integration: int, source_ids: Sequence[str], since: float) -> list[str]:

@@ -31,6 +31,9 @@ class Written(msgspec.Struct):
     """The idempotency key that came with it."""
 
 
+LOCKED = 423
+
+
 class Refusal(Exception):
     """A write that the vendor does not want."""
 
@@ -110,6 +113,11 @@ class Collection:
         webhooks: bool = False,
         normalise: Callable[[Record], Record] | None = None,
         refuses: Callable[[str, Record], str | None] = lambda operation, record: None,
+        says_no: Literal["status", "flag", "code", "list"] = "status",
+        apart: bool = False,
+        locked: Callable[[], bool] = lambda: False,
+        leaves_out: Callable[[], bool] = lambda: False,
+        mixes_up: Callable[[], bool] = lambda: False,
     ) -> None:
         """Times are in seconds.
 
@@ -132,6 +140,9 @@ class Collection:
         `shows_survivor`: the connector says that who asks for a merged record by its id is shown the one that it is now.
         `unique`: a field whose value only one record may have; `refused`: the status with which a second one is refused. `already`: what the connector says about the refusal.
         `tells`: what the answer to a write holds. `webhooks`: it tells of changes by itself, see `FakeSystem.webhook`. `normalise`: how it rewrites what it gets. `refuses`: why it does not want a record.
+        `says_no`: a single write is refused by a status, or in a 200, by a flag that is false, a code that is not 0, or a list of errors. `apart`: a
+        batch's answer lists errors apart from results. `locked`: whether a write meets a lock now. `leaves_out`: whether a batch's answer says
+        nothing of a record. `mixes_up`: whether it gives a record's result the id and key of another one.
         """
         self.name, self.fields = name, dict(fields or {})
         self.ids, self.paging, self.page_size, self.order = ids, paging, page_size, order
@@ -150,6 +161,8 @@ class Collection:
         self.batch, self.results, self.result_key = dict(batch or {}), results, result_key
         self.unique, self.refused, self.already, self.tells = unique, refused, already, tells
         self.normalise, self.refuses, self.webhooks = normalise, refuses, webhooks
+        self.says_no, self.apart = says_no, apart
+        self.locked, self.leaves_out, self.mixes_up = locked, leaves_out, mixes_up
         self.entries: dict[str, Entry] = {}
         self.merged: dict[str, Any] = {}
         """By id: into which record one was merged."""
@@ -262,6 +275,11 @@ class Collection:
 
     def _is_too_new(self, entry: Entry) -> bool:
         return bool(self.lag) and entry.made_at > self._now() - self.lag
+
+    def check_lock(self) -> None:
+        """Refuse a write because something else is at work on the record."""
+        if self.locked():
+            raise Refusal(LOCKED, "the record is locked")
 
     def expect(self, id: str, version: str | None) -> None:
         """Refuse a write that was meant for another version of a record."""
@@ -393,10 +411,13 @@ class Collection:
                 **({"cache": f"{self.find_cache:g}s"} if self.find_cache is not None else {}),
             }  # fmt: skip
         answer: dict[str, Any] = {"id": {"header": "Location"}} if self.tells == "location" else {}
+        spoken = self._in_success()
+        if spoken and self.tells == "record":
+            spoken["record"] = "data"
         if self.creates:
-            declared["create"] = {"path": f"/{self.name}", **answer, "already": list(self.already)}
+            declared["create"] = {"path": f"/{self.name}", **answer, **spoken, "already": list(self.already)}
         if self.update is not None:
-            declared["update"] = {"path": items, "method": self.update.upper(), "whole": self.update == "put", "replaces": False}
+            declared["update"] = {"path": items, "method": self.update.upper(), "whole": self.update == "put", "replaces": False, **spoken}
         if self.deletes:
             declared["delete"] = {"path": items, "method": "DELETE"}
         if self.versions is not None:
@@ -408,7 +429,7 @@ class Collection:
                         **(told if way == "update" or "header" in told else {"param": "version"}),
                     }
         if self.upsert is not None:
-            declared["upsert"] = {"path": f"/{self.name}/by/{self.upsert}/{{{self.upsert}}}", "by": self.upsert, **answer}
+            declared["upsert"] = {"path": f"/{self.name}/by/{self.upsert}/{{{self.upsert}}}", "by": self.upsert, **answer, **spoken}
         for operation, size in self.batch.items():
             declared.setdefault("batch", {})[operation] = self._batch_declaration(operation, size)
         if self.webhooks:
@@ -480,12 +501,22 @@ class Collection:
             declared["changed_since"] = {"param": "since", "field": "version", "format": "raw", "sorted": True}
         return declared
 
+    def _in_success(self) -> dict[str, Any]:
+        """Return how an answer of 200 says that a write was refused."""
+        if self.says_no == "status":
+            return {}
+        return {"in_success": {"flag": {"at": "ok", "equals": False}, "code": {"at": "code", "not": 0}, "list": "errors"}[self.says_no]}
+
     def _batch_declaration(self, operation: str, size: int) -> dict[str, Any]:
         declared: dict[str, Any] = {"path": f"/{self.name}/batch/{operation}", "size": size, "wrap": "items"}
-        if self.results != "none":
+        if self.results == "none":
+            declared |= self._in_success()
+        else:
             declared["results"] = {
                 "records": "results", "by": self.results, "status": "status", "id": "id", "error": "error", "already": list(self.already),
             }  # fmt: skip
+            if self.apart:
+                declared["results"]["errors"] = {"records": "errors", "by": "index", "index": "index", "status": "status", "error": "error"}
         if self.results == "id":
             declared["results"] |= {"key": "key", "field": "" if operation in ("update", "delete") else self.result_key}
         return declared

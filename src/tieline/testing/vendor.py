@@ -19,7 +19,7 @@ import msgspec
 from tieline.model.clock import Clock
 from tieline.model.paths import get
 from tieline.model.records import decode_json, encode_json
-from tieline.testing.collection import Collection, Entry, Refusal
+from tieline.testing.collection import LOCKED, Collection, Entry, Refusal
 from tieline.transport.ports import HttpRequest, HttpResponse
 
 KEY: Final = "Idempotency-Key"
@@ -113,7 +113,7 @@ class FakeSystem:
             "environments": {"production": self.url},
             "auth": {"bearer": {}},
             "concurrency": self.concurrency,
-            "errors": {"message": ["error"]},
+            "errors": {"message": ["error", "errors"], "passing": ["is locked"]},
             "resources": {name: collection.declaration() for name, collection in self.collections.items()},
         }
         if self.idempotency:
@@ -162,8 +162,8 @@ class FakeSystem:
                     return answer(400, {"error": f"{KEY} {key} was used for another request"})
                 return again
             done = self._handle(request, key)
-            if done.status < 500:
-                self._answers[key] = asked, done
+            if done.status < 400 and b'"refused": true' not in done.body and b'"refused":true' not in done.body:
+                self._answers[key] = asked, done  # a refusal is judged again
             return done
         return self._handle(request, "")
 
@@ -214,11 +214,15 @@ class FakeSystem:
         try:
             return self._route(collection, request.method, path[1:], query, sent, key, Headers(request.headers))
         except Refusal as refusal:
+            if collection.says_no != "status" and request.method != "GET" and refusal.status in _SAID_IN_SUCCESS:
+                return answer(200, {**_spoken(collection.says_no, refusal.text), "refused": True})
             return answer(refusal.status, {"error": refusal.text})
 
     def _route(
         self, c: Collection, method: str, path: list[str], query: dict[str, str], sent: Any, key: str, headers: Headers
     ) -> HttpResponse:
+        if method != "GET" and path[:1] != ["batch"]:
+            c.check_lock()
         match method, path:
             case "GET", []:
                 return self._list(c, query, headers)
@@ -249,7 +253,7 @@ class FakeSystem:
     def _stored(self, c: Collection, entry: Entry, status: int) -> HttpResponse:
         match c.tells:
             case "record":
-                return answer(status, c.shown(entry))
+                return answer(status, c.shown(entry) if c.says_no == "status" else {**_spoken(c.says_no), "data": c.shown(entry)})
             case "location":
                 return HttpResponse(status, Headers({"Location": f"{self.url}/{c.name}/items/{quote(str(entry.id), safe='')}"}), b"")
             case "nothing":
@@ -265,20 +269,27 @@ class FakeSystem:
                 c._judge(operation, {} if operation == "delete" else item, c.entries.get(str(id)) if operation != "create" else None)
             for item in items:
                 self._one_of_batch(c, operation, item, key)
-            return answer(200, {})
-        results = []
-        for item in items:
+            return answer(200, _spoken(c.says_no))
+        results: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
+        for place, item in enumerate(items):
             result: dict[str, Any] = {}
             if c.results == "id":
                 by = "id" if operation in ("update", "delete") else c.result_key
                 result["key"] = item.get(by) if isinstance(item, dict) else item
             try:
+                c.check_lock()
                 entry = self._one_of_batch(c, operation, item, key)
                 result |= {"status": 200, "id": entry.id if entry is not None else item}
             except Refusal as refusal:
                 result |= {"status": refusal.status, "error": refusal.text}
-            results.append(result)
-        return answer(207, {"results": results})
+            if not c.leaves_out():
+                (errors if c.apart and "error" in result else results).append({**result, "index": place} if c.apart else result)
+        if len(results) > 1 and c.mixes_up():
+            for repeated in ("id", "key"):
+                if repeated in results[1]:
+                    results[0][repeated] = results[1][repeated]
+        return answer(207, {"results": results, **({"errors": errors} if c.apart else {})})
 
     def _one_of_batch(self, c: Collection, operation: str, item: Any, key: str) -> Entry | None:
         match operation:
@@ -382,6 +393,19 @@ def _unchanged(c: Collection, asked: Headers, told: dict[str, str]) -> bool:
         return bool(asked.get("If-None-Match") == told["ETag"])
     since = asked.get("If-Modified-Since")
     return bool(since) and email.utils.parsedate_to_datetime(since).timestamp() >= math.floor(c.changed_at)
+
+
+_SAID_IN_SUCCESS = (409, 422, LOCKED)
+
+
+def _spoken(says_no: str, refused: str = "") -> dict[str, Any]:
+    """Return how an answer of 200 says that a write was done, or why it was not."""
+    match says_no:
+        case "flag":
+            return {"ok": not refused, "error": refused}
+        case "code":
+            return {"code": 7 if refused else 0, "error": refused}
+    return {"errors": [{"message": refused}] if refused else []}
 
 
 def answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -722,13 +722,14 @@ class RestSystem:
         if response.body.strip():
             answer = answer if answer is not ABSENT else self._decode(response, "the answer to a write")
             if declared.id.body is not None:
-                new = read_id(get(answer, declared.id.body))
+                found = get(answer, declared.id.body)
+                new = read_id(found[0] if isinstance(found, list) and len(found) == 1 else found)
                 if new is None:
                     raise Undecodable(f"{self.name}: the answer has no id at `{declared.id.body}`")
                 return new
             stored = get(answer, declared.record) if declared.record else answer
-            if isinstance(stored, dict) and (found := read_id(get(stored, r.id))) is not None:
-                return found
+            if isinstance(stored, dict) and (new := read_id(get(stored, r.id))) is not None:
+                return new
         if (own := id_reader(r)(get(sent, r.id))) is not None:
             return own
         raise Undecodable(

@@ -354,7 +354,7 @@ class IdFrom(Declared):
     """Where the id of a written record is."""
 
     body: Path | None = None
-    """Address in the answer's body."""
+    """Address in the answer's body; empty where the answer itself is the id, `7`. A list of one, `[7]` (Odoo), is its entry."""
     header: str | None = None
     """Header that holds it, such as `Location` or `OData-EntityId`."""
     part: IdPart | None = None

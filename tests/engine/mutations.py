@@ -11,16 +11,22 @@ import msgspec
 import pytest
 
 from engine.simulation import Simulation
-from tieline.dialects.dialect import Since
+from tieline.dialects import results
+from tieline.dialects.dialect import Receipt, Since
 from tieline.dialects.reading import ListReader
 from tieline.dialects.since import SinceTracker
 from tieline.dialects.windows import Windows
+from tieline.engine import delivery as delivering
 from tieline.engine.allowances import KeptAllowances
 from tieline.engine.delivery import Sender
 from tieline.engine.doubt import Doubts
+from tieline.engine.failures import Reaction
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
 from tieline.engine.pipeline import Pipeline
+from tieline.model.errors import Passing
+from tieline.model.paths import get
+from tieline.model.records import ABSENT
 from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
 from tieline.transport.allowance import Allowance
@@ -277,6 +283,49 @@ def what_has_left_counts_as_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a crash nothing that was sent at once is in doubt."""
     may_leave = outbox.may_leave
     monkeypatch.setattr(outbox, "may_leave", lambda connection, integration, run, upto: may_leave(connection, integration, run, 0))
+
+
+@in_worlds(lambda simulation: simulation.target.says_no != "status" and simulation.picky > 0 and not simulation.moves)
+def a_200_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an answer of 2xx says is not looked at."""
+    monkeypatch.setattr("tieline.dialects.rest.conditions", lambda declared: ())
+
+
+@in_worlds(lambda simulation: "update" in simulation.target.batch and simulation.target.results != "none")
+def what_is_left_out_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch's answer that says nothing of a record means that all is well."""
+    receipt = results._receipt
+
+    def gladly(result: Any, declared: Any, item: Any, how: Any) -> Receipt:
+        if result is ABSENT and item.id is not None:
+            return Receipt(item.id, None, how.call)
+        return receipt(result, declared, item, how)
+
+    monkeypatch.setattr(results, "_receipt", gladly)
+
+
+@in_worlds(lambda simulation: "create" in simulation.target.batch and simulation.target.results == "position")
+def results_are_counted_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results by position are given to the first records, though fewer came, and whatever id comes twice."""
+
+    def counted(answer: Any, declared: Any, items: Any, how: Any) -> list[Receipt]:
+        found = get(answer, "results")
+        return [results._receipt(found[place] if place < len(found) else ABSENT, declared, item, how) for place, item in enumerate(items)]
+
+    monkeypatch.setattr("tieline.dialects.rest.read_results", counted)
+
+
+@in_worlds(lambda simulation: not simulation.moves)
+def a_lock_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passes by itself is parked at once."""
+    reaction_to = delivering.reaction_to
+    monkeypatch.setattr(delivering, "reaction_to", lambda error: Reaction.PARK if isinstance(error, Passing) else reaction_to(error))
+
+
+@in_worlds(lambda simulation: simulation.moves)
+def a_value_that_moves_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused because another record has its value still is parked at once."""
+    monkeypatch.setattr(Sender, "_may_be_freed", lambda self, one, error: False)
 
 
 MUTATIONS: list[Mutation] = [

@@ -56,6 +56,7 @@ class CompiledIntegration:
         source to be watched though no rule reads them.
         """
         self.name, self.spec, self.ends = name, spec, ends
+        self.declares_fields = bool(source.fields)
         self.sparse = frozenset(address for address, field in source.fields.items() if field.sparse)
         """Fields that the source leaves out where they are empty."""
         self.source_connection, _, self.source_resource = spec.source.partition(".")

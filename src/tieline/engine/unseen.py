@@ -4,7 +4,8 @@
 
 A field is seen once one record has it, be it null. It is missing where its object is there and it is not; of what lies inside null, or past the
 end of a list, nothing is known. Told is what was never seen in any run: after a whole read, or once so many records have been without it that
-it is no chance. A connector that declares a field `sparse` says that the vendor leaves it out where it is empty: then nothing is said.
+it is no chance. A declared field that is only mapped, and that nothing in the records resembles, may just be empty in the few records that
+there are: it is told once there are enough of them. A connector that declares a field `sparse` says that the vendor leaves it out where it is empty: then nothing is said.
 """
 
 from __future__ import annotations
@@ -81,19 +82,28 @@ class Unseen:
         without = {address: (0 if whole else before.get(address, 0)) + self._without[address] for address, _ in self._left}
         earlier = self._known.told
         told = [
-            address
-            for address, number in without.items()
-            if number >= ENOUGH or (whole and number >= (1 if self._readers[address] in _DECIDES else FEWEST)) or address in earlier
+            address for address, number in without.items() if number >= (self._enough(address) if whole else ENOUGH) or address in earlier
         ]
         if self._found or without != before or told != earlier:
             known = _Known(sorted({*self._known.seen, *self._found}), without, told)
             self._db.write(lambda connection: state.put(connection, _KIND, self._job.name, known))
         return [self._text(address, without[address]) for address in told]
 
+    def _enough(self, address: str) -> int:
+        """Return how many records without a field are enough, when all were read."""
+        if self._readers[address] in _DECIDES:
+            return 1
+        if self._job.declares_fields and not self._hint(address):
+            return ENOUGH
+        return FEWEST
+
+    def _hint(self, address: str) -> str:
+        return meant(address, flatten(self._like)) if self._like else ""
+
     def _text(self, address: str, number: int) -> str:
         reader = self._readers[address]
         file, line = self._job.where(reader)
-        hint = meant(address, flatten(self._like)) if self._like else ""
+        hint = self._hint(address)
         what = f"`{reader if reader in _DECIDES else f'map.{reader}'}` reads `{address}`"
         none = f"none of the {number} records read so far has it" if number > 1 else "the one record read so far does not have it"
         return f"{what} of {self._job.spec.source}, and {none}{f' ({hint})' if hint else ''}: {file}:{line}"

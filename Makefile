@@ -71,21 +71,21 @@ compile = $(LOCK_VENV)/bin/uv pip compile pyproject.toml --quiet --universal --g
 	$(2) --output-file requirements/$(1) >/dev/null
 
 $(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
-	@echo "installing tieline and what it needs into $(VENV): half a minute, longer on the first time"
-	@$(PIP) install --require-hashes -r requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q src/tieline
+	@$(call step,installing what tieline needs into $(VENV),$(PIP) install --require-hashes -r requirements/run.txt)
+	@$(call step,installing tieline itself,$(PIP) install --no-deps --no-build-isolation --editable . && $(BIN)/python -m compileall -q src/tieline)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
-	@echo "installing the tools for tests, lint and types: half a minute"
-	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
+	@$(call step,installing the tools for tests$(comma) lint and types,$(PIP) install --no-compile --require-hashes -r requirements/dev.txt)
 	@touch $@
 
 $(VENV)/.made:
-	@echo "making a virtual environment in $(VENV): some seconds"
-	@$(call make-venv,$(VENV))
+	@$(call step,making a virtual environment in $(VENV),( $(call make-venv,$(VENV)) ))
 	@touch $@
+
+# A step of the set-up: what it does, and once it is done, how long it took.
+step = printf '%s … ' "$(1)"; began=$$(date +%s); if $(2); then echo "$$(($$(date +%s) - began)) s"; else echo "failed"; exit 1; fi
+comma := ,
 
 $(LOCK_VENV)/.made: Makefile
 	@$(call make-venv,$(LOCK_VENV))

@@ -52,8 +52,8 @@ coverage: $(VENV)/.dev ## Run the tests and say which lines they leave out
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-bench: $(VENV)/.run ## Compare with hand-written clients; JOB='batch one' RUNS=5 PEERS=all to choose
-	@$(BIN)/python bench/run.py
+bench: $(VENV)/.run ## Compare with hand-written clients; JOB='batch one' RUNS=5 PEERS=all to choose; JOB=looking for a large store
+	@if [ "$(JOB)" = looking ]; then $(BIN)/python bench/large_store.py bench .bench/large; else $(BIN)/python bench/run.py; fi
 
 lock: $(LOCK_VENV)/.made ## Resolve the dependencies again; UPGRADE=1 takes newer ones
 	@echo "locking"

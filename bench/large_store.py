@@ -3,6 +3,7 @@
     .venv/bin/python bench/large_store.py make /tmp/large              a million links, ten million calls, 20,000 dead letters: 4 GB
     .venv/bin/python bench/large_store.py look /tmp/large              each command, a process of its own: cold and the median of five
     rm -r /tmp/large
+    make bench JOB=looking                                         both, with the store kept in .bench/large
 
 The rows are made by SQL; nothing is called. `LINKS`, `CALLS` and `LETTERS` in the environment make it smaller.
 """
@@ -10,6 +11,7 @@ The rows are made by SQL; nothing is called. `LINKS`, `CALLS` and `LETTERS` in t
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,6 +31,8 @@ LOOKS = (
     ["explain", "a", "contacts", "77777"],
     ["calls"],
     ["calls", "--failed"],
+    ["calls", "--status", "404"],
+    ["calls", "--connection", "a"],
     ["dead-letters", "list"],
 )
 CONNECTOR = """\
@@ -109,5 +113,15 @@ def look(folder: Path) -> None:
         print(f"{took[0]:6.2f} s {statistics.median(took[1:]):5.2f} s  tieline {' '.join(arguments)}")
 
 
+def bench(folder: Path) -> None:
+    """Look, into a store that is made once: `make bench JOB=looking`."""
+    if not folder.exists():
+        half = folder.with_name(f"{folder.name}.half")  # what was interrupted is not taken for the whole
+        shutil.rmtree(half, ignore_errors=True)
+        make(half)
+        half.rename(folder)
+    look(folder)
+
+
 if __name__ == "__main__":
-    {"make": make, "look": look}[sys.argv[1]](Path(sys.argv[2]))
+    {"make": make, "look": look, "bench": bench}[sys.argv[1]](Path(sys.argv[2]))

@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tieline.dialects.ids import id_reader, text_id
-from tieline.dialects.p256 import is_signed, public_key
+from tieline.dialects.public_keys import is_signed, public_key
 from tieline.model.errors import TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json, encode_json

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from tieline.dialects.p256 import _HEAD, is_signed, public_key
+from tieline.dialects.public_keys import is_signed, public_key
 from tieline.dialects.webhooks import Incoming, Unverified, verifier
 from tieline.model.errors import TielineError
 from tieline.spec.webhooks import Verify
+
+_HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
+"""How a public key of this curve begins: its kind, and that both coordinates follow."""
 
 # RFC 6979, A.2.5: the curve P-256, SHA-256, the message "sample".
 X = "60FED4BA255A9D31C961EB74C6356D68C049B8923B61FA6CE669622E60F29FB6"

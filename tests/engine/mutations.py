@@ -17,6 +17,7 @@ from tieline.dialects.reading import ListReader
 from tieline.dialects.since import SinceTracker
 from tieline.dialects.windows import Windows
 from tieline.engine import delivery as delivering
+from tieline.engine.absence import Absence
 from tieline.engine.allowances import KeptAllowances
 from tieline.engine.delivery import Sender
 from tieline.engine.doubt import Doubts
@@ -277,6 +278,20 @@ def what_is_not_found_by_its_key_was_not_made(monkeypatch: pytest.MonkeyPatch) -
 def any_error_says_that_nothing_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway's word counts as the vendor's: what it answers after the work is sent again without a look."""
     monkeypatch.setattr("tieline.transport.caller.says_not_done", lambda response, error, errors: response is not None)
+
+
+@in_worlds(lambda simulation: simulation.absent)
+def one_absence_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one list does not show is gone: nobody asks for it, and no second list has to agree."""
+
+    async def judge(self: Absence, ids: Sequence[str], told: str) -> list[str]:
+        return [*ids]
+
+    async def nobody(system: object, resource: str, ids: Sequence[str], **_: object) -> dict[str, None]:
+        return dict.fromkeys(ids)
+
+    monkeypatch.setattr(Absence, "judge", judge)
+    monkeypatch.setattr("tieline.engine.missing.ask_for", nobody)
 
 
 def what_has_left_counts_as_queued(monkeypatch: pytest.MonkeyPatch) -> None:

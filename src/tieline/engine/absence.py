@@ -2,7 +2,7 @@
 
 A record is gone when all of this is so:
 
-- A whole list does not show it, or something said that it was deleted; and `get`, where there is one, has none. One answer of `get` alone is
+- A whole list does not show it (one way, where there is no `get`: two in a row), or something said that it was deleted; and `get`, where there is one, has none. One answer of `get` alone is
   believed where no whole list can tell, and only once it was the same after the lag.
 - `get` works: it has shown another record of the same resource in this run.
 - It is not too early to tell: reads may be behind writes by the system's lag. What we made or wrote within it is never gone; where a lag is
@@ -90,16 +90,19 @@ class Absence:
         *,
         overlap: float = 0.0,
         decided_by_list: bool,
+        twice: bool = False,
         others: Callable[[Collection[str]], list[str]],
         written_since: Callable[[Sequence[str], float], Collection[str]] = lambda ids, since: (),
     ) -> None:
         """`ledger` is that of what the records' changes owe.
 
-        `decided_by_list`: a whole list of them is read sooner or later, and tells what is gone. `others` returns some records that are known to be
+        `decided_by_list`: a whole list of them is read sooner or later, and tells what is gone; `twice`: where there is no `get`, two whole lists in
+        a row have to. `others` returns some records that are known to be
         there, but for these; `written_since` which of these we have made or written since a time.
         """
         self._system, self._resource, self._ledger = system, resource, ledger
         self._asks = system.features(resource).get
+        self._twice = twice and not self._asks
         self._decided_by_list = decided_by_list and system.features(resource).list
         self._others, self._written_since = others, written_since
         self.lag = lag_of(ledger.db, system, resource, overlap)
@@ -186,6 +189,15 @@ class Absence:
 
     # -- what is gone
 
+    @property
+    def waits_for_list(self) -> bool:
+        """Whether only another whole list can tell of some record."""
+        return self._twice and any(one.told == "list" for one in self._noted.values())
+
+    def noted(self) -> list[str]:
+        """Return all records that may be gone."""
+        return [*self._noted]
+
     def too_new(self, ids: Sequence[str]) -> set[str]:
         """Return which of these we made or wrote so lately that nobody can tell whether they are there."""
         return {*self._written_since(ids, self._ledger.clock.now() - self.lag.ours)} if ids and self.lag.ours else set()
@@ -214,6 +226,8 @@ class Absence:
                 why = "it was written so lately that it may not be shown yet"
             elif age < self.lag.any:
                 why = "it may be shown late"
+            elif how == "list" and self._twice and one is None:
+                why = "one list proves no deletion, and nothing can be asked for by its id: the next whole list tells"
             elif how == "get" and (self._decided_by_list or one is None or age < self.lag.ours):
                 self.undecided[id] = None
                 why = "one answer proves no deletion"

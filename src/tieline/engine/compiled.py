@@ -61,6 +61,10 @@ class CompiledIntegration:
         """Fields that the source leaves out where they are empty."""
         self.source_connection, _, self.source_resource = spec.source.partition(".")
         self.target_connection, _, self.target_resource = spec.target.partition(".")
+        self.by_absence = spec.deletes != "ignore" and source.list is not None and source.list.tombstone is None and source.deleted is None
+        """Deletions are found by what a whole list does not show: it never says itself that a record was deleted."""
+        self.reads_changes = source.list is not None and source.list.changed_since is not None
+        """The source is asked for what has changed: it is read whole only when that is asked for."""
         self.target = target_features
         self.target_version = version_in(target_features)
         since = target.list.changed_since if target.list is not None else None

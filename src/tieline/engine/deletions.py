@@ -101,13 +101,7 @@ class Deletions:
         ledger, gone = self._ledger, [*self._gone]
         number, usual = len(gone), self._job.spec.brakes.deletes
         if number > most:
-            self.braked = Braked(number, most)
-            if brake_holds:
-                raise SafetyStop(
-                    f"{self._job.name}: {self.braked}: none of the deletions was sent",
-                    next_step=f"look at them with `tieline plan {self._job.name}`; if they are meant, `tieline run {self._job.name} "
-                    f"--allow-deletes {number}`; `brakes: {{deletes: {usual}}}` in the integration holds for every run",
-                )
+            self.brake(number, most, holds=brake_holds)
         elif number > usual:
             allowed = ledger.event(None, "deletions allowed by hand", deletions=number, allowed=most, brake=usual)
             await ledger.commit(lambda connection: journal.note(connection, [allowed]))
@@ -118,6 +112,16 @@ class Deletions:
             await self._settle(gone[start : start + _DELETIONS_TOGETHER], leaving, cursor if last else None, heard if last else None)
         if not gone and (cursor is not None or heard is not None):
             await self._settle([], {}, cursor, heard)
+
+    def brake(self, number: int, most: int, *, holds: bool) -> None:
+        """Note that so many deletions are more than the brake allows. Raises `SafetyStop` if it `holds`."""
+        self.braked = Braked(number, most)
+        if holds:
+            raise SafetyStop(
+                f"{self._job.name}: {self.braked}: none of the deletions was sent",
+                next_step=f"look at them with `tieline plan {self._job.name}`; if they are meant, `tieline run {self._job.name} "
+                f"--allow-deletes {number}`; `brakes: {{deletes: {self._job.spec.brakes.deletes}}}` in the integration holds for every run",
+            )
 
     async def _settle(self, source_ids: Sequence[str], leaving: Mapping[str, Change], cursor: str | None, heard: int | None) -> None:
         ledger, spec = self._ledger, self._job.spec

@@ -22,10 +22,11 @@ from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.points import begin, left_by, read_from
 from tieline.engine.reading import Taken, ahead
+from tieline.engine.shown import Shown, check_not_empty
 from tieline.engine.told import Told, ends_of
 from tieline.engine.two_sides import Half
 from tieline.engine.unseen import Unseen
-from tieline.model.errors import RemoteError, SafetyStop
+from tieline.model.errors import RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.absent import Told as Witness
@@ -70,8 +71,7 @@ class Intake:
         self._whole = self._since is None or self._since.mark is None
         self._approved, self._most_gone, self._check_stopped, self._progress = approved, most_gone, check_stopped, progress
         self._reading: AsyncGenerator[list[Page], None] | None = None
-        self._present = sqlite3.connect("")  # a file of its own that vanishes with the connection
-        self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
+        self._shown = Shown()
         self._hints = Hints(ledger, half.connection, half.resource)
         self._told = Told(system, half.resource)
         self.absence = Absence(
@@ -94,7 +94,7 @@ class Intake:
         """Stop reading."""
         if self._reading is not None:
             await self._reading.aclose()
-        self._present.close()
+        self._shown.close()
         self._hints.close()
 
     async def read(self) -> None:
@@ -122,7 +122,7 @@ class Intake:
                 self._note_told(taken)
             self._progress()
             self._check_stopped()
-        self._listed = self._count_present()
+        self._listed = self._shown.count()
         for portion in self._hints.portions():
             await self._take_hints(portion)
             self._check_stopped()
@@ -144,7 +144,7 @@ class Intake:
 
     def _from_the_beginning(self, since: Since | None) -> None:
         self._since, self._whole = since, True
-        self._present.execute("DELETE FROM present")
+        self._shown.clear()
 
     async def stage(self, records: Sequence[Record], gone: Sequence[str] = ()) -> None:
         """Stage these records, whether they have changed or not, and the ids of those that are gone."""
@@ -283,7 +283,7 @@ class Intake:
         rows = {id: record for id, record in zip(taken.ids, taken.records, strict=True) if id is not None}
         self._hints.are_shown(rows)
         if self._whole:
-            self._present.executemany("INSERT OR IGNORE INTO present VALUES (?)", [(id,) for id in rows])
+            self._shown.add(rows)
         known = pairs.known(ledger.db, self._integration, half.side, list(rows)) if rows else {}
         await self._are_shown(rows, known, self.absence.are_shown(rows.keys(), known.keys()))
         waiting = staged.of(ledger.db, self._integration, half.side, list(rows)) if self._any_staged() else {}
@@ -351,15 +351,12 @@ class Intake:
 
         await ledger.commit(unit)
 
-    def _count_present(self) -> int:
-        return int(self._present.execute("SELECT count(*) FROM present").fetchone()[0])
-
     async def _find_gone(self) -> None:
         """Stage what a whole read did not show. Raises `SafetyStop` when it showed nothing of what is known to be there."""
         if not self._whole or self._unreadable:
             return
         half = self._half
-        if not self._back_again and self._count_present() == pairs.count(self._ledger.db, self._integration, half.side):
+        if not self._back_again and self._shown.count() == pairs.count(self._ledger.db, self._integration, half.side):
             return  # whatever was shown is known by now: nothing is missing
         missing = [id for portion in self._absent() for id in portion]
         if not missing:
@@ -371,11 +368,7 @@ class Intake:
             missing = [id for id in missing if id not in new]
             if not missing:
                 return
-        if not self._listed and len(missing) > (self._most_gone if self._approved else 1):
-            raise SafetyStop(
-                f"{half.place} shows no record at all, and {len(missing)} are known to be there: that is not believed, nothing was deleted",
-                next_step=f"find out why its list is empty; if they are meant to be gone, `tieline run {self._name} --allow-deletes {len(missing)}`",
-            )
+        check_not_empty(self._name, half.place, self._listed, len(missing), self._most_gone if self._approved else None)
         if len(missing) > self._most_gone:
             self.missed = frozenset(missing)
             return
@@ -393,11 +386,7 @@ class Intake:
         while found := pairs.there(self._ledger.db, self._integration, side, after=after, limit=_TOGETHER):
             after = found[-1][0]
             ids = [id for _, id, _, _ in found]
-            shown = self._present.execute(
-                "SELECT present.id FROM json_each(?) AS wanted CROSS JOIN present ON present.id = wanted.value",
-                (encode_json(ids).decode(),),
-            )
-            present = {id for (id,) in shown}
+            present = self._shown.among(ids)
             # What is known to be gone, and not decided yet, is not gone once more.
             waiting = staged.of(self._ledger.db, self._integration, side, ids) if any_staged else {}
             gone = {id for id, one in waiting.items() if one.kind == "gone"}

@@ -21,6 +21,7 @@ from tieline.engine.images import image_taker
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
 from tieline.engine.mending import Mender
+from tieline.engine.missing import Missing
 from tieline.engine.passes import Pass, Wanted, Way
 from tieline.engine.pipeline import Guard, Pipeline
 from tieline.engine.points import begin, left_by, read_from
@@ -81,7 +82,13 @@ class OneWayPass(Pass):
         self._reading: AsyncGenerator[list[Page], None] | None = None
         self._hints = Hints(ledger, job.source_connection, job.source_resource)
         self._unseen = Unseen(job, db, job.sparse)
-        self._absence = Absence(source, job.source_resource, ledger, decided_by_list=False, others=self._others)
+        self._absence = Absence(
+            source, job.source_resource, ledger,
+            decided_by_list=job.by_absence and not job.reads_changes, twice=job.by_absence, others=self._others,
+        )  # fmt: skip
+        self._missing = Missing(
+            job, source, ledger, self._pipeline, self._absence, allowed=wanted.allow_deletes, check_stopped=self._check_stopped
+        )
 
     @property
     def systems(self) -> Sequence[System]:
@@ -103,6 +110,7 @@ class OneWayPass(Pass):
         if self._reading is not None:
             await self._reading.aclose()
         self._hints.close()
+        self._missing.close()
         await self.sender.close()
 
     async def go(self) -> None:
@@ -162,7 +170,7 @@ class OneWayPass(Pass):
             await self._read_one(self._source.read_id(job.source_resource, wanted.only) or wanted.only)
             return
         since = msgspec.json.decode(self._state.cursor, type=Since) if self._state.cursor else None
-        whole = wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping
+        whole = wanted.full or self._pipeline.compare_all or job.fingerprint != self._state.mapping or self._absence.waits_for_list
         since = begin(self._source, job.source_resource, since, ledger, whole=whole)
         deletes = job.spec.deletes != "ignore" or job.leaves
         self._pipeline.look_again = since is None or since.mark is None
@@ -172,14 +180,16 @@ class OneWayPass(Pass):
         if left is None:
             self._hints.begin()
         told = Told(self._source, job.source_resource)
-        deletions = left is None
+        deletions, missing = left is None, self._missing
+        missing.begin(whole=deletions and self._pipeline.look_again)
 
         def pages_from(since: Since | None) -> AsyncGenerator[list[Page], None]:
-            return ahead(self._source.read(job.source_resource, since, deletions=deletions), self._while_waiting)
+            return ahead(self._source.read(job.source_resource, since, strict=missing.whole, deletions=deletions), self._while_waiting)
 
         def from_the_beginning(point: Since | None) -> None:
             nonlocal since
             since, self._pipeline.look_again = point, True
+            missing.begin(whole=deletions)
 
         self._reading = read_from(since, pages_from, from_the_beginning, ledger)
         async for pages in self._reading:
@@ -197,6 +207,7 @@ class OneWayPass(Pass):
                 ledger.counts.undated += 0 if page.again else page.undated
             for taken in (first, again) if again.pages else (first,):
                 self._hints.are_shown(taken.ids)
+                missing.are_shown(taken.ids, unreadable=bool(taken.unreadable), unchanged=any(page.not_modified for page in pages))
                 self._unseen.look(taken.records)
                 await self._are_shown([id for id in taken.ids if id is not None])
                 await self._pipeline.take(
@@ -228,6 +239,7 @@ class OneWayPass(Pass):
             if gone := list(dict.fromkeys([*gone, *found.merged])):
                 await self._pipeline.take_deletions(gone)
         await self._ask_again()
+        await missing.find()
         # The last page's mark, or the whole list was read with a new mapping: only now the cursor may move.
         last_since = left_by(last_since, ledger)
         await self._pipeline.settle_deletions(_encoded(last_since) if last_since else None, heard)
@@ -243,7 +255,7 @@ class OneWayPass(Pass):
     async def _ask_again(self) -> None:
         """Ask again for what earlier runs did not believe to be gone, or was said to be and was still there."""
         absence, resource = self._absence, self._job.source_resource
-        if not (ids := absence.pending(whole=False)):
+        if not (ids := absence.pending(whole=self._missing.whole)):
             return
         await self._pipeline.settle()
         there = self._there(ids)

@@ -212,6 +212,13 @@ class Pipeline:
         await self.settle()
         await self._deletions.settle(cursor, heard, most=self.most_deletes, brake_holds=self.brake_holds)
 
+    def too_many_missing(self, number: int) -> bool:
+        """Whether so many deletions are more than the brake allows. Raises `SafetyStop` where it holds."""
+        if number <= self.most_deletes:
+            return False
+        self._deletions.brake(number, self.most_deletes, holds=self.brake_holds)
+        return True
+
     @property
     def braked(self) -> Braked | None:
         """The brake that held the deletions, or would hold those of a plan."""

@@ -271,7 +271,8 @@ class Integration(Declared):
         Annotated[Literal["ignore", "delete"], Tag("word")] | Annotated[Archive, Tag("archive")] | Annotated[TwoWayDeletes, Tag("sides")],
         Discriminator(_deletes_kind),
     ] = "ignore"
-    """What a deletion in the source does in the destination; in a two-way integration, what one on either side does on the other."""
+    """What a deletion in the source does in the destination: `delete`, or `{archive: {status: closed}}`. Where its list never says that a record
+    was deleted, what a whole list does not show is gone once that is proven. In a two-way integration, what one on either side does on the other."""
     unavailable: Unavailable | None = None
     """What happens while a system is down."""
     unknown: Literal["hold", "resend"] = "hold"

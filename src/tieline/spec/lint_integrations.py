@@ -96,19 +96,25 @@ def questions(project: Project, found: Findings, integration: Integration) -> No
 
 def _source(project: Project, found: Findings, integration: Integration, source: Resource) -> None:
     if integration.deletes != "ignore" and source.list is not None and source.list.tombstone is None and source.deleted is None:
-        message = f"the list of `{integration.source}` never says that a record was deleted"
-        if tell_of_deletions(project.connections[integration.source.partition(".")[0]], source):
-            hint = "declare `list.tombstone` in the connector if it does, or `deleted` if that is told apart; `tieline verify` finds what was missed"
-            found.warning(("deletes",), f"{message}: only webhooks do, and nothing makes up for one that never comes", hint)
-        else:
-            hint = "declare `list.tombstone` in the connector if it does, or `deleted` if that is told apart, or webhooks, or write `deletes: ignore`"
-            found.error(("deletes",), message, hint)
+        _by_absence(project, found, integration, source)
     if source.list is None:
         found.error(("from",), f"`{integration.source}` can't be read: the connector declares no `list` for it")
     fields = Fields(source)
     for target, address in integration.matched.items():
         if problem := fields.problem(address):
             found.error(("match", target), f"in `{integration.source}` {problem[0]}", problem[1])
+
+
+def _by_absence(project: Project, found: Findings, integration: Integration, source: Resource) -> None:
+    """Tell when a deletion is found where the list never says that a record was deleted: with each whole read, which some sources rarely have."""
+    assert source.list is not None
+    hint = "declare `list.tombstone` in the connector if it does, or `deleted` if that is told apart"
+    message = f"the list of `{integration.source}` never says that a record was deleted"
+    if source.list.changed_since is not None:
+        told = tell_of_deletions(project.connections[integration.source.partition(".")[0]], source)
+        only = "only webhooks do, and what they miss is found out" if told else "it is found out"
+        hint += ", or have `tieline run NAME --full` run now and then"
+        found.warning(("deletes",), f"{message}: {only} when all records are read", hint)
 
 
 def _target(found: Findings, integration: Integration, target: Resource) -> None:

@@ -108,6 +108,20 @@ def portion(db: Database, integration: int, *, after: str, unlinked: bool, limit
     return [Link(*row) for row in rows]
 
 
+def may_be_missed(db: Database, integration: int, *, after: str, limit: int) -> list[tuple[str, bool]]:
+    """Return (source id, has a counterpart or may have one) of records of which a deletion would be news, after a source id, in order.
+
+    Not those that are left out and have no counterpart, nor what a person has undone.
+    """
+    rows = db.read(
+        """SELECT source_id, target_id IS NOT NULL OR verdict IN ('queued', 'unknown') FROM link
+           WHERE integration = ? AND source_id > ? AND verdict NOT IN ('deleted', 'discarded')
+           AND (target_id IS NOT NULL OR verdict IN ('queued', 'unknown', 'parked', 'held', 'waiting')) ORDER BY source_id LIMIT ?""",
+        (integration, after, limit),
+    )
+    return [(id, bool(linked)) for id, linked in rows]
+
+
 def count_linked(db: Database, integration: int) -> int:
     """Return how many source records have their counterpart."""
     return int(db.read("SELECT count(*) FROM link WHERE integration = ? AND target_id IS NOT NULL", (integration,))[0][0])

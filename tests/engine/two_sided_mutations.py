@@ -225,13 +225,13 @@ def a_condition_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_version", lambda self, *arguments: None)
 
 
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 31, 46)
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 90, 118)
 def reads_are_never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we have just made and is not shown is gone, however late the system's reads may be."""
     monkeypatch.setattr(absence, "lag_of", lambda *arguments: absence.Lag(0.0, 0.0, never=True))
 
 
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 2)
+@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 272)
 def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is gone because it was asked for once, and was not shown."""
     judge = absence.Absence.judge

@@ -29,7 +29,7 @@ def test_the_demo_ends_in_agreement_and_leaves_a_folder_that_works(world, tmp_pa
     """Two at once, in words and in JSON, don't meet. What they say to try next is tried, in a shell; the README shows what came."""
     demos = [world.start("demo", "--folder", "shown", cwd=tmp_path), world.start("demo", "--folder", "told", "--json", cwd=tmp_path)]
     shown, told = (demo.end() for demo in demos)
-    script = "set -e; . ./demo.env; python systems.py & systems=$!; trap 'kill $systems' EXIT; until tieline check --live >/dev/null; do sleep 0.2; done; tieline run qualified-leads; tieline status"
+    script = "set -e; . ./demo.env; python systems.py & systems=$!; trap 'kill $systems' EXIT; until tieline check --live >/dev/null; do sleep 0.2; done; tieline run qualified-leads; tieline status qualified-leads"
     after = subprocess.run(
         ["sh", "-c", script], cwd=tmp_path / "shown", env=world.environ, capture_output=True, text=True, timeout=300, check=False
     )

@@ -128,7 +128,7 @@ def test_no_secret_is_shown_whatever_is_wrong(world):
 
 
 def test_another_runner_holds_the_lease(world):
-    world.slow_down(0.5)
+    world.slow_down(3)  # minutes of work are left to the first, however slow the machine is; it is let go below
     first = world.start("run", NAME)
     until(lambda: len(world.email.records) > MEMBERS, first)
     second, status = world.both(["run", NAME], ["status", "--json"])
@@ -281,5 +281,7 @@ def test_a_connection_that_does_not_answer_is_not_called_fine(world):
     assert 3 == result.code
     assert [] == said(result, "failed", "the files are fine, but 1 connection can't be used now")
     assert (1, 1) == (refused.code, plan.code), "credentials need a person"
-    assert [False, True] == [bool(call["error"]) for call in refused.json["connections"]]
+    asked = refused.json["connections"]
+    assert {"crm", "email"} == {call["connection"] for call in asked}
+    assert {"email"} == {call["connection"] for call in asked if call["error"]}
     assert {"connection", "asked", "error"} == {*refused.json["connections"][0]}

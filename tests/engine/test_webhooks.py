@@ -245,6 +245,9 @@ def test_a_process_may_die_at_any_step_of_taking_them_up(swift_path: Path) -> No
         except Crash:
             world.clock.advance(61)
             world.run()
+            assert ("Bea", "Cee") == (names(world)["b@x"], names(world)["c@x"]), number
+            world.clock.advance(661)  # whether the creation had arrived is known once the list is sure to show it
+            world.run()
         world.clock.advance(61)
         writes = len(world.members.written) + len(world.leads.written)
         world.run()

@@ -149,7 +149,10 @@ def test_a_redrive_keeps_its_pace(new_world):
 
 
 def test_a_slow_redrive_stops_when_asked_and_goes_on_with_the_oldest(new_world):
-    """It hears within a second, though its next letter is due in a minute; what it had not come to is as it was."""
+    """It hears within a second, though its next letter is due in a minute; what it had not come to is as it was.
+
+    What was refused once more is not parked by a run that was cut short: it may be about a value that another record was to give up.
+    """
     world = new_world(target=refusing())
     filled(world, 6)
     world.run()
@@ -171,9 +174,10 @@ def test_a_slow_redrive_stops_when_asked_and_goes_on_with_the_oldest(new_world):
 
     assert "stopped" == stopped.state
     assert took < 63
-    assert order[2:] + order[:2] == again
-    assert {"attention": 4, "created": 4} == told(rest)
-    assert order[:2] == [letter.source_id for letter in world.letters()]
+    assert order[2:] == again
+    assert 4 == rest.counts.created
+    assert 2 == world.run().counts.carried_delivered
+    assert [] == world.letters()
 
 
 def test_a_destination_that_is_down_keeps_the_letters_from_becoming_a_queue(new_world):

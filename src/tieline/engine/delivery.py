@@ -214,6 +214,7 @@ class Sender:
         await self._ledger.set_states([delivery])  # a crash leaves it owed
         self._moving.hold_back(delivery, error)
         self._release_puts()
+        self._notify()
 
     async def close(self) -> None:
         """Stop the workers; what is not settled stays in the store as it is."""

@@ -19,9 +19,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from tieline.dialects.dialect import System
-from tieline.engine.asking import ABOUT_ONE, ask_for
+from tieline.engine.asking import ask_for
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import RemoteError, SafetyStop
+from tieline.model.errors import SafetyStop
 from tieline.store import absent, journal
 from tieline.store import state as shared
 from tieline.store.absent import Absent, Told
@@ -58,11 +58,8 @@ def lag_of(db: Database, system: System, resource: str, overlap: float = 0.0) ->
 async def shows_any(system: System, resource: str, ids: Iterable[str]) -> bool:
     """Whether `get` shows one of these records, that are known to be there; they are tried in turn. Raises `RemoteError`."""
 
-    def passes(id: str, error: RemoteError) -> bool:
-        return isinstance(error, ABOUT_ONE)
-
     for id in ids:
-        if (await ask_for(system, resource, [id], passes=passes)).get(id) is not None:
+        if (await ask_for(system, resource, [id], refused={})).get(id) is not None:
             return True
     return False
 
@@ -158,6 +155,16 @@ class Absence:
             for id in ids:
                 self._noted.pop(id, None)
             await self._ledger.commit(lambda connection: absent.forget(connection, self._ledger.integration, ids))
+
+    async def refused(self, ids: Collection[str], told: Told | None = None) -> None:
+        """Of records for which `get` was refused: nothing is decided about them, and they are asked for again, as they were `told` of."""
+        self.undecided.update(dict.fromkeys(ids))
+        self._answered.update(ids)  # not once more in this run
+        notes = [(id, told) for id in ids] if told is not None else []
+        if notes:
+            now = self._ledger.clock.now()
+            self._note(notes, now)
+            await self._ledger.commit(lambda connection: absent.note(connection, self._ledger.integration, notes, now))
 
     async def still_there(self, ids: Sequence[str], told: Told | None = None) -> None:
         """Of records that `get` shows, although they were said to be deleted, now or earlier: keep asking for as long as it may be late."""

@@ -8,7 +8,7 @@ from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
 from tieline.engine.images import TakeImages
-from tieline.engine.ledger import Ledger
+from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.page import SET_ASIDE, Change, Page, delivery_of
 from tieline.model.errors import SafetyStop
 from tieline.model.records import Values, decode_json, encode_json
@@ -164,7 +164,14 @@ class Deletions:
                 page.links.append(Link(link.source_id, link.target_id, link.match_key, change.shadow, None, "queued"))
             else:
                 page.gone.append(link.source_id)
-        await self._take_images(page.deliveries)
-        self._sender.expect([delivery.source_id for delivery in page.deliveries])
+        ledger.counts.parked += await self._take_images(page.deliveries)
+        leaving_now = [delivery for delivery in page.deliveries if delivery.state == "sending"]
+        for delivery in page.deliveries:
+            if delivery.state != "sending":
+                delivery.settled_at, delivery.settled_run = now, ledger.run
+        self._sender.expect([delivery.source_id for delivery in leaving_now])
         await ledger.commit(page.unit(ledger, now, cursor))
-        await self._sender.put(page.deliveries)
+        for delivery in page.deliveries:
+            if delivery.state != "sending":
+                tell_set_aside(ledger, delivery)
+        await self._sender.put(leaving_now)

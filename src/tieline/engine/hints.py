@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from tieline.dialects.dialect import System
 from tieline.engine.asking import ask_for
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import AnotherRecord, Forbidden, Rejected, RemoteError
+from tieline.model.errors import RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox
 from tieline.store.journal import Event
@@ -130,17 +130,11 @@ class Hints:
 
     async def ask(self, system: System, hints: Sequence[Hint]) -> Answers:
         """Ask for records, some at the same time. Raises `RemoteError` where a later question may be answered."""
-        refused: dict[str, str] = {}
-
-        def passes(id: str, error: RemoteError) -> bool:
-            """It would be no other the next time, and must not stop all that comes after it."""
-            if isinstance(error, (Rejected, Forbidden, AnotherRecord)):
-                refused[id] = str(error)
-            return id in refused
-
-        answers = await ask_for(system, self._resource, [hint.id for hint in hints], passes=passes)
+        refused: dict[str, RemoteError] = {}
+        # However many they are: they would be refused the next time, too, and must not stop all that comes after them.
+        answers = await ask_for(system, self._resource, [hint.id for hint in hints], refused=refused, most=None)
         there = {id: record for id, record in answers.items() if record is not None}
-        return Answers(there, [id for id in answers if id not in there and id not in refused], refused)
+        return Answers(there, [id for id in answers if id not in there], {id: str(error) for id, error in refused.items()})
 
     def events(self, hints: Sequence[Hint], known: Collection[str], answers: Answers) -> list[Event]:
         """Return what the journal keeps: of records that anybody knows, or that are there."""

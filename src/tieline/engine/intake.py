@@ -17,7 +17,7 @@ import msgspec
 
 from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.absence import Absence
-from tieline.engine.asking import ABOUT_ONE, ask_for
+from tieline.engine.asking import ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.points import begin, left_by, read_from
@@ -34,8 +34,6 @@ from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
 
 _TOGETHER: Final = 500
-_MOST_REFUSED: Final = 10
-"""So many records of one question may be refused to be told of; when it is more, it is hardly the records."""
 _OTHERS: Final = 50
 """Of so many known records some are tried, to see whether the system can be asked for one."""
 _UNREADABLE_NEXT: Final = "have it mended where it comes from, then `tieline dead-letters discard` this"
@@ -159,8 +157,11 @@ class Intake:
         elif gone := await self._judged([id], "get"):
             await self._stage({}, gone, None)
 
-    async def ask(self, ids: Sequence[str], told: Witness = "get") -> None:
-        """Ask for records by id, and stage them as they are now, or gone; `told` says how else it is known that they may be."""
+    async def ask(self, ids: Sequence[str], told: Witness = "get") -> list[str]:
+        """Ask for records by id, and stage them as they are now, or gone; `told` says how else it is known that they may be.
+
+        Return the ids of those that are there.
+        """
         gone, there = await self._asked(ids)
         now_called = {id: self._system.id_of(self._half.resource, record) for id, record in there.items()}
         await self._merge({id: into for id, into in now_called.items() if into is not None and into != id})
@@ -168,6 +169,7 @@ class Intake:
             await self.stage(list(there.values()))
         if gone := await self._judged(gone, told):
             await self._stage({}, gone, None)
+        return list(there)
 
     async def _ask_again(self) -> None:
         """Ask again for what earlier runs did not believe to be gone, or was said to be and was still there."""
@@ -178,8 +180,7 @@ class Intake:
         there = [id for id in ids if id in known and known[id].shadow is not None]
         await absence.forget([id for id in ids if id not in there])
         for start in range(0, len(there), _TOGETHER):
-            await self.ask(there[start : start + _TOGETHER])
-            await absence.still_there(there[start : start + _TOGETHER])
+            await absence.still_there(await self.ask(there[start : start + _TOGETHER]))
             self._check_stopped()
 
     async def _judged(self, ids: Sequence[str], told: Witness) -> list[str]:
@@ -269,6 +270,7 @@ class Intake:
     async def _take_told(self, ids: list[str]) -> None:
         """Stage what a feed of deletions has told of, where it is so."""
         found = await self._told.ask(ids, self._check_stopped)
+        await self._park_untold(found.refused, "feed")
         merged, rings = ends_of(found.merged, found.survivors)
         await self._merge(merged)
         await self._are_answered(found.there)
@@ -428,21 +430,15 @@ class Intake:
     async def _asked(self, ids: Sequence[str]) -> tuple[list[str], dict[str, Record]]:
         """Ask for records by id; return the ids of those that are gone, and what comes for the others: of a merged one, that which it is now."""
         refused: dict[str, RemoteError] = {}
-
-        def passes(id: str, error: RemoteError) -> bool:
-            if isinstance(error, ABOUT_ONE) and len(refused) < _MOST_REFUSED:
-                refused[id] = error
-            return id in refused
-
-        answers = await ask_for(self._system, self._half.resource, ids, passes=passes)
+        answers = await ask_for(self._system, self._half.resource, ids, refused=refused)
         await self._park_untold(refused)
         gone = [id for id, record in answers.items() if record is None]
         return gone, {id: record for id, record in answers.items() if record is not None}
 
-    async def _park_untold(self, refused: Mapping[str, RemoteError]) -> None:
+    async def _park_untold(self, refused: Mapping[str, RemoteError], told: Witness | None = None) -> None:
         """Park records of which their system does not tell whether they are there: nothing is decided about them."""
+        await self.absence.refused(refused, told)
         for id, error in refused.items():
-            self.absence.undecided[id] = None
             ledger = self._ledger
             ledger.counts.read += 1
             ledger.counts.parked += 1

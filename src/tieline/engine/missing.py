@@ -5,12 +5,12 @@ That a record is not shown is a hint; `engine.absence` says which of them are go
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from tieline.dialects.dialect import System
 from tieline.engine.absence import Absence
-from tieline.engine.asking import ABOUT_ONE, ask_for
+from tieline.engine.asking import ask_for
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.pipeline import Pipeline
@@ -20,8 +20,6 @@ from tieline.model.records import Record
 from tieline.store import links
 
 _TOGETHER: Final = 500
-_MOST_REFUSED: Final = 10
-"""So many records of one read may be refused to be told of; when it is more, it is hardly the records."""
 
 
 class Missing:
@@ -36,13 +34,14 @@ class Missing:
         absence: Absence,
         *,
         allowed: int | None,
+        name_untold: Callable[[Mapping[str, RemoteError]], Awaitable[None]],
         check_stopped: Callable[[], None],
     ) -> None:
-        """`allowed` is how many deletions a person has allowed, if any."""
+        """`allowed` is how many deletions a person has allowed, if any; `name_untold` names records for which `get` is refused."""
+        self._name_untold = name_untold
         self._job, self._source, self._ledger, self._pipeline, self._absence = job, source, ledger, pipeline, absence
         self._allowed, self._check_stopped = allowed, check_stopped
         self._shown = Shown()
-        self._refused = 0
         self.whole = False
         """All is read, and what is not shown is judged."""
 
@@ -94,7 +93,9 @@ class Missing:
         source, resource = self._source, self._job.source_resource
         answers: dict[str, Record | None] = dict.fromkeys(ids)
         if source.features(resource).get:
-            answers = await ask_for(source, resource, ids, passes=self._passes)
+            refused: dict[str, RemoteError] = {}
+            answers = await ask_for(source, resource, ids, refused=refused)
+            await self._name_untold(refused)
         there = {id: record for id, record in answers.items() if record is not None}
         now_called = {id: source.id_of(resource, record) for id, record in there.items()}
         same = [id for id, now in now_called.items() if now == id]
@@ -104,7 +105,3 @@ class Missing:
         gone += [id for id in there if id not in same]  # it was merged into another
         if gone:
             await self._pipeline.take_deletions(gone)
-
-    def _passes(self, id: str, error: RemoteError) -> bool:
-        self._refused += isinstance(error, ABOUT_ONE)
-        return isinstance(error, ABOUT_ONE) and self._refused <= _MOST_REFUSED

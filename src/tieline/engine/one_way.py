@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -30,9 +30,9 @@ from tieline.engine.redriving import Redriver
 from tieline.engine.told import Told
 from tieline.engine.undoing import Undoer
 from tieline.engine.unseen import Unseen
-from tieline.model.errors import Incomplete, SafetyStop, StoreError, TielineError, Unauthorized
+from tieline.model.errors import Incomplete, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.records import Record, encode_json
-from tieline.store import links, outbox, runs
+from tieline.store import absent, journal, links, outbox, runs
 from tieline.store.outbox import Delivery
 
 _OTHERS: Final = 50
@@ -87,8 +87,9 @@ class OneWayPass(Pass):
             decided_by_list=job.by_absence and not job.reads_changes, twice=job.by_absence, others=self._others,
         )  # fmt: skip
         self._missing = Missing(
-            job, source, ledger, self._pipeline, self._absence, allowed=wanted.allow_deletes, check_stopped=self._check_stopped
-        )
+            job, source, ledger, self._pipeline, self._absence,
+            allowed=wanted.allow_deletes, name_untold=self._name_untold, check_stopped=self._check_stopped,
+        )  # fmt: skip
 
     @property
     def systems(self) -> Sequence[System]:
@@ -232,6 +233,7 @@ class OneWayPass(Pass):
         heard = await self._take_hints()
         for ids in told.ids():
             found = await told.ask(ids, self._check_stopped)
+            await self._name_untold(found.refused, "feed")
             await self._pipeline.take(list(found.survivors.values()), list(found.survivors), pages=0)
             self._absence.answered([*found.there, *found.survivors])
             await self._absence.still_there(found.there, "feed")
@@ -260,7 +262,9 @@ class OneWayPass(Pass):
         await self._pipeline.settle()
         there = self._there(ids)
         await absence.forget([id for id in ids if id not in there])
-        answers = await ask_for(self._source, resource, [id for id in ids if id in there])
+        refused: dict[str, RemoteError] = {}
+        answers = await ask_for(self._source, resource, [id for id in ids if id in there], refused=refused)
+        await self._name_untold(refused)
         records = {id: record for id, record in answers.items() if record is not None}
         back = absence.answered(list(records))
         await absence.see([id for id in back if id in records], {})
@@ -268,6 +272,16 @@ class OneWayPass(Pass):
         await self._pipeline.take(list(records.values()), [self._source.id_of(resource, record) for record in records.values()], pages=0)
         if gone := await absence.judge([id for id in answers if id not in records], "get"):
             await self._pipeline.take_deletions(gone)
+
+    async def _name_untold(self, refused: Mapping[str, RemoteError], told: absent.Told | None = None) -> None:
+        """Note records for which the source refuses to say whether they are there: nothing is decided about them, and each run asks again."""
+        if not refused:
+            return
+        ledger = self._ledger
+        await self._absence.refused(refused, told)
+        self.untold |= {id: str(error) for id, error in refused.items()}
+        events = [ledger.event(id, "whether it is there can't be told", why=str(error)) for id, error in refused.items()]
+        await ledger.commit(lambda connection: journal.note(connection, events))
 
     def _others(self, ids: Collection[str]) -> list[str]:
         """Return some records that are known to be there, but for these."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -31,6 +32,8 @@ UNDATED_NEXT: Final = (
     "then run with `--full`"
 )
 """What a person does when records don't say when they changed."""
+_UNTOLD_NEXT: Final = "let the credentials read these records, or ask the vendor; each run asks again"
+_MOST_NAMED: Final = 3
 GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
 
 
@@ -148,6 +151,8 @@ class Pass(ABC):
         """What is to be told of fields that are read, and that no record has; None when not all was read."""
         self.wrong: Sequence[str] = ()
         """What is wrong with the records that were read, known with the verdict."""
+        self.untold: dict[str, str] = {}
+        """By id, why the source does not say whether a record is there."""
         self.unanswered: RemoteError | None = None
         """Why a destination can't be asked in this run."""
 
@@ -230,9 +235,14 @@ class Pass(ABC):
             now_known = first.operation == "none" and self.unanswered is not None
             return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
         ended, next_step = self.with_letters("green", "")
-        self.wrong = [*(self.unseen or ()), *([undated_text(counts.undated)] if counts.undated else [])]
+        untold = [f"whether {id} is there can't be told: {why}" for id, why in itertools.islice(self.untold.items(), _MOST_NAMED)]
+        if (more := len(self.untold) - len(untold)) > 0:
+            untold.append(f"nor of {more} more")
+        self.wrong = [*untold, *(self.unseen or ()), *([undated_text(counts.undated)] if counts.undated else [])]
         if self.wrong:
-            steps = (next_step, UNSEEN_NEXT if self.unseen else "", UNDATED_NEXT if counts.undated else "")
+            steps = (
+                next_step, _UNTOLD_NEXT if untold else "", UNSEEN_NEXT if self.unseen else "", UNDATED_NEXT if counts.undated else "",
+            )  # fmt: skip
             return "attention", "; ".join(self.wrong), "; ".join(text for text in steps if text)
         return ended, None, next_step
 

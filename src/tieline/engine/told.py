@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tieline.dialects.dialect import System
 from tieline.engine.asking import ask_for
+from tieline.model.errors import RemoteError
 from tieline.model.records import Record
 
 _TOGETHER: Final = 200
@@ -27,6 +28,8 @@ class Portion(NamedTuple):
     """What the system has shown of records into which others were merged, by their own ids."""
     there: list[str]
     """Ids of those that the system shows all the same."""
+    refused: dict[str, RemoteError]
+    """By id, of those for which it refuses to say."""
 
 
 def ends_of(merged: Mapping[str, str], there: Container[str] = ()) -> tuple[dict[str, str], list[str]]:
@@ -68,10 +71,11 @@ class Told:
     async def ask(self, ids: list[str], check_stopped: Callable[[], None]) -> Portion:
         """Say what became of these; where the system can't be asked for one record, the feed is believed. Raises `RemoteError`."""
         answers: dict[str, Record | None] = dict.fromkeys(ids)
+        refused: dict[str, RemoteError] = {}
         if self._system.features(self._resource).get:
-            answers = await ask_for(self._system, self._resource, ids)
+            answers = await ask_for(self._system, self._resource, ids, refused=refused)
         check_stopped()
-        found = Portion([id for id, record in answers.items() if record is None], {}, {}, [])
+        found = Portion([id for id, record in answers.items() if record is None], {}, {}, [], refused)
         for id, record in answers.items():
             now_called = self._system.id_of(self._resource, record) if record is not None else self._noted[id]
             if now_called is not None and now_called != id:

@@ -9,7 +9,6 @@ meanwhile: a finding of a busy system is worth a second look.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +17,14 @@ from typing import Any, Final, Self
 
 from tieline.dialects.dialect import Page, System
 from tieline.engine.absence import lag_of, shows_any
+from tieline.engine.asking import MOST_REFUSED, ask_for
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.lookups import Lookups
 from tieline.engine.mending import Mend, Mending
 from tieline.model.clock import Clock
-from tieline.model.errors import Forbidden, MappingError, Rejected, TielineError
+from tieline.model.errors import AnotherRecord, MappingError, RemoteError, TielineError
 from tieline.model.holder import has_ended
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
-from tieline.model.tasks import side_by_side
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
 from tieline.spec.integrations import Archive
 from tieline.store import links, outbox, runs, spellings
@@ -43,6 +42,8 @@ _TRIED: Final = 3
 TOO_NEW: Final = "too new to tell: it was written within the system's lag"
 UNPROVEN: Final = "not listed, and `get` finds nothing that is"
 """Nobody can say whether it is gone: what the list shows is not found by its id either."""
+REFUSED: Final = "`get` is refused for it"
+"""Nobody can say whether it is there, nor what it says."""
 _MEANT: Final = {
     "filtered": "`when` leaves it out",
     "noted": "it was there at the start",
@@ -153,7 +154,8 @@ class _Sweep:
         self._lag = lag_of(db, target, job.target_resource, job.list_lag).ours
         self._proven: bool | None = None
         """Whether `get` shows a record that the list shows; None before that was tried."""
-        self._gate = asyncio.Semaphore(target.concurrency)
+        self._refused: set[str] = set()
+        """Counterparts for which the destination refuses to say whether they are there."""
         self._not_listed = 0
         self._spells = spellings.is_any(db, self._integration)
         self._spelled: dict[str, dict[str, Spelled]] = {}
@@ -287,20 +289,13 @@ class _Sweep:
     async def _asked(self, ids: Sequence[str], *, besides_list: bool = False) -> dict[str, Values]:
         """Ask the destination for records one by one; return those that are there.
 
-        With `besides_list` the list has said already that they are not: an answer that refuses to speak of one contradicts nothing.
+        With `besides_list` the list has said already that they are not: an answer that refuses to speak of one contradicts nothing. An answer
+        about another record proves nothing either.
         """
-
-        async def ask(id: str) -> Record | None:
-            async with self._gate:
-                try:
-                    return await self._target.get(self._job.target_resource, id)
-                except (Forbidden, Rejected):
-                    if besides_list:
-                        return None
-                    raise
-
-        answers = await side_by_side(ask(id) for id in ids)
-        return {id: self._job.project_target(record) for id, record in zip(ids, answers, strict=True) if record is not None}
+        refused: dict[str, RemoteError] = {}
+        answers = await ask_for(self._target, self._job.target_resource, ids, refused=refused, most=None if besides_list else MOST_REFUSED)
+        self._refused.update(id for id, error in refused.items() if not besides_list or isinstance(error, AnotherRecord))
+        return {id: self._job.project_target(record) for id, record in answers.items() if record is not None}
 
     def _judge(
         self, id: str, record: Record, link: Link | None, there: dict[str, Values], found_links: dict[tuple[str, str], str | int]
@@ -329,7 +324,7 @@ class _Sweep:
             if not state and outbox.delivered_since(self._db, self._integration, [id], self._result.at - self._lag):
                 self._exclude(TOO_NEW)
                 return
-            why = "gone there" if self._proven is not False else UNPROVEN
+            why = REFUSED if link.target_id in self._refused else "gone there" if self._proven is not False else UNPROVEN
             self._set_apart("missing", state if state and state != _GIVEN_UP else why, id, link, record=record)
             return
         shown = self._shown if job.target.list else fields.keys()

@@ -419,7 +419,7 @@ class Condition(Declared):
 
 
 class Change(Write):
-    """A call that changes or removes one record."""
+    """A call that changes or removes one record: a PATCH or a DELETE, unless `method` says otherwise."""
 
     condition: Condition | None = None
     """How it is made only if nobody has changed the record since it was read."""

@@ -87,7 +87,7 @@ def _derived(
     if "path" not in said and isinstance(path := written.get("path"), str):
         full["path"] = of_one(path) if operation in ("get", "update", "delete") else path
         note(keys, "path", "path")
-    if operation in _METHODS and isinstance(written.get("path"), str):
+    if operation in _METHODS:
         full.setdefault("method", _METHODS[operation])
     for key, of in _SHARED[operation].items():
         if key not in said and isinstance(written.get(of), str):

@@ -59,7 +59,7 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Intake, "_stage", deaf)
 
 
-@noticed("nobody has deleted its counterpart|is there|pair|differs|overwritten|gone|counterpart", 0, 1)
+@noticed("nobody has deleted its counterpart|does not come to rest|differs|overwritten|gone", 150)
 def whatever_is_shown_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer with another id means that the record was merged into that one, and one without an id that there is none."""
     declaration, get = Collection.declaration, RestSystem._get
@@ -246,6 +246,7 @@ MUTATIONS: list[Mutation] = [
     reads_are_never_late,
     one_answer_is_enough,
     an_echo_is_known_by_its_time,
+    whatever_is_shown_is_what_was_asked_for,
     both_sides_share_a_shadow,
     a_list_that_broke_off_counts_as_whole,
     one_side_is_decided_before_the_other_is_read,

@@ -119,7 +119,7 @@ def test_an_answer_about_another_record_is_no_proof_that_one_is_gone(tmp_path: P
         result = project.tieline("run", "sync", "--full")
     assert 0 != result.code
     assert "1" in result.said
-    assert ["Ann", "Bob"] == [row["name"] for row in two.rows["b"]]
+    assert ["Ann", "Bob"] == sorted(row["name"] for row in two.rows["b"])
     assert ann in two.rows["a"]
 
 
@@ -138,11 +138,11 @@ def test_a_search_that_tells_nothing_parks_its_record_alone(
         result = project.tieline("run", "sync")
     letters = project.tieline("dead-letters").said
     assert 1 == result.code
-    assert ["ann", "zoe"] == [row["name"] for row in two.rows["b"]]
+    assert ["ann", "zoe"] == sorted(row["name"] for row in two.rows["b"])
     assert "1 × sync: look-up" in letters
     two.searching = lambda email: None
     assert 0 == project.tieline("dead-letters", "redrive", "--cause", "look-up").code
-    assert ["ann", "zoe", "pat"] == [row["name"] for row in two.rows["b"]]
+    assert ["ann", "pat", "zoe"] == sorted(row["name"] for row in two.rows["b"])
 
 
 def test_a_search_that_is_refused_for_every_record_ends_the_run(tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:

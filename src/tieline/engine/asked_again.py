@@ -16,9 +16,9 @@ from tieline.engine import redriving
 from tieline.engine.intake import Intake
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
-from tieline.engine.two_sides import TwoWayIntegration
-from tieline.model.errors import Refused
-from tieline.model.records import Record
+from tieline.engine.two_sides import Half, TwoWayIntegration
+from tieline.model.errors import MappingError, Refused
+from tieline.model.records import Record, Values
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, pairs, staged
 from tieline.store.journal import Event
@@ -110,11 +110,20 @@ class AskedAgain:
         if not self._job.spec.match or not alone:
             return True
         matcher = Matcher(half.job, self._systems[other], self._ledgers[side], links=PairLinks(self._integration, other))
-        if (searched := matcher.searched) is None or not self._job.halves[other].features.get:
+        if matcher.searched is None or not self._job.halves[other].features.get:
             return False
         found = await matcher.candidates(
-            {key: searched(here[id]) for key, (id, _) in keys.items()}, lambda: {key: id for key, (id, _) in keys.items()}, fresh=True
+            {key: matcher.wordings(here[id], self._written(half, here[id])) for key, (id, _) in keys.items()},
+            lambda: {key: id for key, (id, _) in keys.items()},
+            fresh=True,
         )
         await self._read(other, list({candidate.id: None for some in found.values() for candidate in some if candidate.id not in there}))
         self.looked.update(pair.id for pair in alone.values())  # what has no match key, nobody can look for
         return True
+
+    def _written(self, half: Half, record: Record) -> Values:
+        """Return what the mapping would write of a record, as far as it can be told without its links."""
+        try:
+            return half.mapping(record, {})
+        except MappingError:
+            return {}

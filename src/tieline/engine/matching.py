@@ -54,13 +54,23 @@ class Matcher:
         self._asked: list[_Asked] = []
         self._find_field = next((field for field, _ in job.match if field in job.target.find and field not in job.respelled), None)
         self.searched = compile_get(dict(job.match)[self._find_field]) if self._find_field is not None else None
-        """Gives the value that `find` is asked for, of a source record; None where nothing can be searched."""
+        """Gives the raw value that `find` is asked for, of a source record; None where nothing can be searched."""
         self._gate = asyncio.Semaphore(target.concurrency)
         seconds = target.find_cache(job.target_resource, self._find_field) if self._find_field is not None else None
         self.remembered = Remembered(ledger, job.spec.target, self._find_field or "", seconds) if seconds else None
         """What searches have shown lately, where the connector lets it be remembered."""
         self._refused_in_a_row = 0
         self.first_meeting = False
+
+    def wordings(self, record: Record, written: Values) -> tuple[Any, ...]:
+        """Return what `find` is asked for, one after the other until something is found: what the mapping would write, then the raw text.
+
+        A list is compared by match keys, which have one form; so a search has to try the spellings there may be.
+        """
+        assert self.searched is not None
+        raw = self.searched(record)
+        ours = written.get(self._find_field or "")
+        return (raw,) if ours in (None, "") or str(ours) == str(raw) else (ours, raw)
 
     def searched_there(self, record: Record) -> Any:
         """Return the value that `find` is asked for, of a record of the destination; None where nothing can be searched."""
@@ -78,13 +88,13 @@ class Matcher:
 
     async def candidates(
         self,
-        keys: Mapping[str, Any],
+        keys: Mapping[str, tuple[Any, ...]],
         whose: Callable[[], Mapping[str, str]],
         *,
         fresh: bool = False,
         refused: dict[str, RemoteError] | None = None,
     ) -> dict[str, list[Candidate]]:
-        """Return {match key: candidates} for {match key: the source's value of the searched field}; with `fresh`, nothing from memory.
+        """Return {match key: candidates} for {match key: `wordings` of the searched field}; with `fresh`, nothing from memory.
 
         `whose` gives {match key: source id}, for the journal, if there has to be a search. Searches that the destination refuses, or answers so
         that nobody can tell, are put into `refused`, by match key: that says nothing about the others. Raises `RemoteError` without it, for other
@@ -106,7 +116,7 @@ class Matcher:
             }
         else:
             ids_of = whose()
-            searches = (self._search_for(ids_of.get(key), key, value, fresh, refused) for key, value in keys.items())
+            searches = (self._search_for(ids_of.get(key), key, wordings, fresh, refused) for key, wordings in keys.items())
             found = dict(await side_by_side(searches))
         ids = [id for rows in found.values() for id, _ in rows]
         owners = self._links.of_targets(self._ledger.db, self._ledger.integration, ids) if ids else {}
@@ -115,7 +125,7 @@ class Matcher:
             for key, rows in found.items()
         }
 
-    async def ask_again(self, keys: Mapping[str, Any], why: RemoteError) -> RemoteError | None:
+    async def ask_again(self, keys: Mapping[str, tuple[Any, ...]], why: RemoteError) -> RemoteError | None:
         """Ask a destination that is down as soon as it may be probed, by one call for any of these keys; return why it does not answer yet.
 
         Gives up when it has been down for long, when it has been asked in vain as often as `retry` says, or when that would take longer
@@ -183,11 +193,15 @@ class Matcher:
             one.found = there[one.key]
 
     async def _search_for(
-        self, source_id: str | None, key: str, value: Any, fresh: bool, refused: dict[str, RemoteError] | None
+        self, source_id: str | None, key: str, wordings: tuple[Any, ...], fresh: bool, refused: dict[str, RemoteError] | None
     ) -> tuple[str, list[tuple[str, Values]]]:
         with about(records=[source_id] if source_id is not None else ()):
             try:
-                answer = await self._search(key, value, fresh=fresh)
+                answer = key, list[tuple[str, Values]]()
+                for value in wordings:
+                    answer = await self._search(key, value, fresh=fresh)
+                    if answer[1]:
+                        break
             except _OF_ONE as error:
                 if refused is None or self._refused_in_a_row >= _MOST_REFUSED:
                     raise

@@ -331,10 +331,10 @@ class Pipeline:
             return
         for change in unlinked:
             change.key = job.source_key(change.record)
-        if (searched := self._matcher.searched) is None:
-            keys: dict[str, Any] = {change.key: None for change in unlinked if change.key is not None}
-        else:
-            keys = {change.key: searched(change.record) for change in unlinked if change.key is not None}
+        wordings = self._matcher.wordings if self._matcher.searched is not None else lambda record, values: ()
+        keys: dict[str, tuple[Any, ...]] = {
+            change.key: wordings(change.record, change.values) for change in unlinked if change.key is not None
+        }
         if _overlap(self._under_way.keys, keys):
             await self.settle()
         twins = links.of_match_keys(self._db, self._ledger.integration, list(keys)) if keys else {}
@@ -407,11 +407,16 @@ class Pipeline:
     async def can_match(self, record: Record) -> bool:
         """Whether the destination can be asked for the counterpart of a record at the moment."""
         key = self._job.source_key(record) if self._job.match else None
-        searched = self._matcher.searched
-        return key is None or await self._candidates({key: searched(record) if searched is not None else None}, again=True) is not None
+        wordings = self._matcher.wordings(record, {}) if self._matcher.searched is not None else ()
+        return key is None or await self._candidates({key: wordings}, again=True) is not None
 
     async def _candidates(
-        self, keys: dict[str, Any], unlinked: Sequence[Change] = (), *, again: bool, refused: dict[str, RemoteError] | None = None
+        self,
+        keys: dict[str, tuple[Any, ...]],
+        unlinked: Sequence[Change] = (),
+        *,
+        again: bool,
+        refused: dict[str, RemoteError] | None = None,
     ) -> dict[str, list[Candidate]] | None:
         """Return the destination's records by match key; None when it can't be asked at the moment. `refused` takes searches that were refused."""
         if self._job.upsert and not self._knows_any:

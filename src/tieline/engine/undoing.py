@@ -213,12 +213,12 @@ class Undoer:
 
         `deleted` has what each said, by delivery.
         """
-        job, by_key, searched = way.job, dict[str, int](), dict[str, Any]()
+        job, by_key, searched = way.job, dict[str, int](), dict[str, tuple[Any, ...]]()
         matcher = Matcher(job, way.target, way.ledger, links=links)
         for delivery, said in deleted.items():
             record = nest(said)
             if (key := job.target_key(record)) is not None:
-                by_key[key], searched[key] = delivery, matcher.searched_there(record)
+                by_key[key], searched[key] = delivery, (matcher.searched_there(record),)
         found = await matcher.candidates(searched, dict, fresh=True)
         return {by_key[key]: candidates[0].id for key, candidates in found.items() if candidates}
 

@@ -52,7 +52,7 @@ HABITS: dict[str, dict[str, Any]] = {
 EDGES = {
     None: {"sending", "owed", "held", "dead"},
     "sending": {"delivered", "owed", "unknown", "held", "dead", "superseded"},
-    "owed": {"unknown", "superseded"},
+    "owed": {"unknown", "superseded", "dead"},  # a refusal that was held back, and that nothing has helped
     "unknown": {"delivered", "owed", "held", "dead", "superseded"},
     "held": {"superseded", "discarded", "owed", "unknown"},
     "dead": {"superseded", "discarded", "owed", "unknown", "held"},

@@ -194,7 +194,7 @@ class Sender:
                 await self._leave_owed([delivery], error)
             return
         released = self._moving.take(self._oldest)
-        self._again(released.again)
+        self._again(released.again, known=False)  # the store has them as owed
         for delivery, error in released.owed:
             await self._leave_owed([delivery], error)
         for delivery, error in released.parked:
@@ -486,10 +486,10 @@ class Sender:
     async def _try_again(self, deliveries: Sequence[Delivery], error: RemoteError) -> None:
         await self._retries.try_again(deliveries, error)
 
-    def _again(self, deliveries: Sequence[Delivery]) -> None:
-        """Put deliveries back to the front, in their order; what they need to know stands in the store already."""
+    def _again(self, deliveries: Sequence[Delivery], *, known: bool = True) -> None:
+        """Put deliveries back to the front, in their order; `known`: the store knows already that they may leave."""
         for delivery in reversed(deliveries):
-            delivery.fresh = True
+            delivery.fresh = known
             self._line.again(delivery)
         self._wake()
 

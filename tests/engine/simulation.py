@@ -16,6 +16,7 @@ from engine.manners import give_manners
 from engine.people import People
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
+from tieline.engine.deadletters import DeadLetter
 from tieline.engine.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record, decode_json
@@ -631,6 +632,8 @@ class Simulation:
                 if letter is None:
                     raise Broken(f"lead {id} can't have been accepted, and is no dead letter")
                 continue
+            if letter is not None and self._waits_for_a_redrive(letter) and len(copies) <= 1:
+                continue
             if letter is not None:
                 raise Broken(f"lead {id} is set aside without a reason: {letter.state}, {letter.cause}: {letter.message}")
             if len(copies) != 1:
@@ -653,7 +656,7 @@ class Simulation:
         for id in self.gone:
             if id in set_aside and set_aside[id].cause == "unknown" and (not self.can_settle or id in self.renamed):
                 continue
-            if self.people.gave_up(id):
+            if self.people.gave_up(id) or (id in set_aside and self._waits_for_a_redrive(set_aside[id])):
                 continue
             if self.target.update == "put" and id in set_aside and set_aside[id].fields.get("name") == BAD:
                 continue  # whoever archives by writing the whole record writes its name too, which is refused
@@ -669,6 +672,15 @@ class Simulation:
             revisions[write.id] = write.sent["rev"]
         if world.mail.misused_keys:
             raise Broken(f"idempotency keys with two meanings: {world.mail.misused_keys}")
+
+    def _waits_for_a_redrive(self, letter: DeadLetter) -> bool:
+        """Whether a letter says what the vendor did while the weather was bad, in its own words: parked, until it is redriven or edited.
+
+        A search, or the look before a deletion, that was answered with rubbish; a lock that outlasted three runs; a handle that another record gave up in a later run.
+        """
+        if letter.cause in ("look-up", "another-record"):
+            return self.weather.rate > 0
+        return letter.cause == "passing" or (self.moves and "handle" in letter.message)
 
 
 def world_matches(world: World) -> bool:

@@ -1004,6 +1004,8 @@ class TwoSided:
             gone: Side = "left" if records["left"] is None else "right"
             if any("it was never shown since we made it" in one.get("message", "") for one in its):
                 return  # whether it was deleted, a person has to say
+            if self.lies and any(one.get("kind") == "another-record" for one in its):
+                return  # the look before the deletion was answered with another record, and the deletion is parked
             if self.gone[gone] in ("unlink",) or (self.gone[gone] == "delete" and not any(one.get("kind") == "deleted" for one in its)):
                 raise Broken(
                     f"{gone} {pair.id_of(gone)} was deleted ({self.gone[gone]}), and its counterpart is {records[OTHER[gone]]}; {its}"

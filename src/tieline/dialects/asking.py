@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, TypeAlias
 
@@ -20,7 +20,7 @@ from tieline.model.errors import Undecodable
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, encode_json
 from tieline.spec.connectors import Find, Listing, Request
-from tieline.spec.escapes import GAP
+from tieline.spec.escapes import GAP, texts_in
 from tieline.spec.escapes import gaps as gap_names
 from tieline.spec.lists import ChangedSince
 
@@ -167,18 +167,6 @@ def joined(base: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
         known = result.get(key)
         result[key] = joined(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def texts_in(value: Any) -> Iterable[str]:
-    """Yield every text in a JSON value, keys aside."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from texts_in(entry)
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            yield from texts_in(entry)
 
 
 def _in_header(name: str, value: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 GAP: Final = re.compile(r"(?<!\$)\{([^{}|]*)(?:\|([^{}]*))?\}")
 """A gap: its name, and its escape if it has one. `${env:NAME}` is none."""
@@ -28,3 +29,15 @@ BARE: Final = frozenset(("number", "lucene"))
 def gaps(text: str) -> list[str]:
     """Return the names in braces, references aside."""
     return [match[1] for match in GAP.finditer(text)]
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield every text in a JSON value, keys aside."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from texts_in(entry)
+    elif isinstance(value, (list, tuple)):
+        for entry in value:
+            yield from texts_in(entry)

@@ -24,12 +24,12 @@ from tieline.spec.connectors import (
     Write,
 )
 from tieline.spec.derived import of_one
-from tieline.spec.escapes import gaps
+from tieline.spec.escapes import gaps, texts_in
 from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_gaps import lint_declared_escapes, lint_doubled, lint_escapes, lint_unquoted
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
-from tieline.spec.lint_reading import lint_find, lint_listing, reading_gaps, texts_in
+from tieline.spec.lint_reading import lint_find, lint_listing, reading_gaps
 from tieline.spec.lint_success import lint_results, lint_success
 from tieline.spec.lint_tombstones import lint_tombstone
 from tieline.spec.lint_webhooks import lint_webhooks

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from tieline.spec.connectors import Find, Listing
+from tieline.spec.escapes import texts_in
 from tieline.spec.fields import Fields
 from tieline.spec.findings import Findings
 from tieline.spec.lists import ChangedSince
@@ -31,18 +32,6 @@ def reading_gaps(request: Listing | Find) -> frozenset[str]:
     if isinstance(request, Listing) and request.changed_since is not None:
         names |= {"since", "until"}
     return frozenset(names)
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Yield every text in a JSON value, keys aside."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from texts_in(entry)
-    elif isinstance(value, (list, tuple)):
-        for entry in value:
-            yield from texts_in(entry)
 
 
 def lint_find(found: Findings, at: Keys, find: Find) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
+from tieline.dialects.ids import IdReader, id_reader, text_id
 from tieline.dialects.rest import RestSystem
 from tieline.dialects.templates import fill_header
 from tieline.engine import deadletters, linking, pairing
@@ -35,6 +36,7 @@ from tieline.engine.unmatched import Unmatched
 from tieline.engine.verifying import Verification, verify
 from tieline.engine.verifying_pairs import apart, meet_anew, verify_pairs
 from tieline.looking import BREAKER, VERIFIED, Looking
+from tieline.mapping import BACK
 from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import Refused, SafetyStop, StoreError, TielineError
@@ -146,8 +148,17 @@ class Tieline(Looking):
         features = [self.system(place.partition(".")[0]).features(place.partition(".")[2]) for place in (spec.source, spec.target)]
         where, text, ends = self._where(name), self._functions_text(spec), (self._end(spec.source), self._end(spec.target))
         if spec.two_way:
-            return TwoWayIntegration(name, spec, source, target, features[0], features[1], self.project.functions, where, text, ends)
-        return CompiledIntegration(name, spec, source, target, features[1], self.project.functions, where, text, ends)
+            return TwoWayIntegration(
+                name, spec, source, target, features[0], features[1], self.project.functions, where, text, ends, self._ids_of
+            )
+        return CompiledIntegration(name, spec, source, target, features[1], self.project.functions, where, text, ends, ids_of=self._ids_of)
+
+    def _ids_of(self, integration: str) -> IdReader:
+        """Return what reads the ids of an integration's `from` side; those of its `to` side for `NAME/back`."""
+        other = self.project.integrations.get(integration.removesuffix(BACK))
+        if other is None:
+            return text_id
+        return id_reader(self._resource(other.target if integration.endswith(BACK) else other.source))
 
     def _where(self, name: str) -> Where:
         """Return the function that tells file and line of the rule of a field, or of a key of an integration; keys of the rule may follow."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tieline.dialects.dialect import Features
+from tieline.dialects.ids import IdReader, text_id
 from tieline.dialects.points import points_of
 from tieline.engine.versions import version_in
 from tieline.mapping import (
@@ -19,6 +20,7 @@ from tieline.mapping import (
     compile_projection,
     compile_when,
     normaliser,
+    other_way,
 )
 from tieline.mapping.checks import Problem
 from tieline.model.ends import NOWHERE, End
@@ -32,6 +34,10 @@ from tieline.sync.decide import same
 
 Where = Callable[..., tuple[str, int | None]]
 """Gives file and line of the rule of a field, of a key below it, or of a key of an integration."""
+
+
+IdsOf = Callable[[str], IdReader]
+"""Gives what reads the ids of an integration's `from` side; those of its `to` side for `NAME/back`."""
 
 
 class CompiledIntegration:
@@ -49,11 +55,12 @@ class CompiledIntegration:
         functions_text: str = "",
         ends: tuple[End, End] = (NOWHERE, NOWHERE),
         also: Sequence[str] = (),
+        ids_of: IdsOf = lambda integration: text_id,
     ) -> None:
         """`where` gives file and line of the rule of a destination field; `functions_text` is what the functions look like.
 
         `ends` says of source and destination which system's records they are, in words: links are about those. `also` are fields of the
-        source to be watched though no rule reads them.
+        source to be watched though no rule reads them. `ids_of` gives what reads the ids of records that another integration moves.
         """
         self.name, self.spec, self.ends = name, spec, ends
         self.declares_fields = bool(source.fields)
@@ -76,6 +83,10 @@ class CompiledIntegration:
         """People make records on the destination's side as well: it is half of a two-way integration."""
         self.where = where
         self.mapping: CompiledMapping = compile_mapping(with_declared_zones(spec.map, source), functions=functions)
+        self.references: Mapping[str, IdReader] = {one.integration: ids_of(one.integration) for one in self.mapping.lookups}
+        """What reads the ids that rules look up, by integration, as `mapping.compiler.Links` names it."""
+        self._refers = {one.target: ids_of(other_way(one.integration)) for one in self.mapping.lookups}
+        """What reads the ids that they write, by the destination's field."""
         self.when = compile_when(spec.when) if spec.when else None
         self.leaves = spec.otherwise != "ignore" and self.when is not None
         """A record for which `when` does not hold any more is deleted or changed in the destination."""
@@ -167,6 +178,8 @@ class CompiledIntegration:
     def agree(self, address: str, value: Any, there: Any) -> bool:
         """Whether the destination's value means what the mapping made: one moment has many spellings, and vendors cut them."""
         if same(value, there):
+            return True
+        if (read := self._refers.get(address)) is not None and (id := read(value)) is not None and id == read(there):
             return True
         if isinstance(value, str) and isinstance(there, str):
             if value.strip() == there.strip() or (address in self._tolerant and self.forms[address](value) == self.forms[address](there)):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from tieline.dialects.dialect import Features
+from tieline.dialects.ids import text_id
 from tieline.dialects.points import points_of
-from tieline.engine.compiled import CompiledIntegration, Where
+from tieline.engine.compiled import CompiledIntegration, IdsOf, Where
 from tieline.engine.versions import version_in
 from tieline.mapping import CompiledMapping, Links, compile_nest, nest, normalise_key, normaliser
 from tieline.mapping.both_ways import compile_both_ways
@@ -140,6 +141,7 @@ class TwoWayIntegration:
         where: Where,
         functions_text: str = "",
         ends: tuple[End, End] = (NOWHERE, NOWHERE),
+        ids_of: IdsOf = lambda integration: text_id,
     ) -> None:
         """As `CompiledIntegration`; `from` is the left side, `to` the right one."""
         self.name, self.spec, self.ends, self.where = name, spec, ends, where
@@ -150,7 +152,7 @@ class TwoWayIntegration:
         plain = {"direction": "one-way", "conflict": "target", "when": None, "deletes": "ignore", "unmatched": "create", "tests": ()}
         forward = CompiledIntegration(
             name, spec.model_copy(update={**plain, "map": forward_rules}), left, right, right_features, functions, where,
-            functions_text, ends, also=tuple(back_rules),
+            functions_text, ends, also=tuple(back_rules), ids_of=ids_of,
         )  # fmt: skip
         backward = CompiledIntegration(
             back(name),
@@ -160,7 +162,7 @@ class TwoWayIntegration:
                     "match": spec.match_back,
                 }
             ),
-            right, left, left_features, functions, lambda field: where(*(rule_back_to(spec.map, field) or (field,))), functions_text, (ends[1], ends[0]), also=tuple(forward_rules),
+            right, left, left_features, functions, lambda field: where(*(rule_back_to(spec.map, field) or (field,))), functions_text, (ends[1], ends[0]), also=tuple(forward_rules), ids_of=ids_of,
         )  # fmt: skip
         forward.both_write = backward.both_write = True
         self.halves: Mapping[Side, Half] = {

@@ -4,7 +4,7 @@ from tieline.mapping.access import compile_get, compile_nest
 from tieline.mapping.both_ways import BothWays, Examined, Strand, backwards, compile_both_ways
 from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
-from tieline.mapping.inverses import BACK
+from tieline.mapping.inverses import BACK, other_way
 from tieline.mapping.keys import normalise_key, normaliser
 from tieline.mapping.laws import Broken, broken_laws, written
 from tieline.mapping.when import CompiledWhen, compile_projection, compile_when
@@ -38,6 +38,7 @@ __all__ = [
     "nest",
     "normalise_key",
     "normaliser",
+    "other_way",
     "parse_path",
     "problems",
     "put",

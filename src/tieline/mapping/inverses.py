@@ -27,6 +27,11 @@ BACK: Final = "/back"
 _NUMBERS: Final = ("integer", "number")
 
 
+def other_way(integration: str) -> str:
+    """Return how the other side of an integration's links is named: `NAME/back` for `NAME`, and `NAME` for `NAME/back`."""
+    return integration.removesuffix(BACK) if integration.endswith(BACK) else f"{integration}{BACK}"
+
+
 class OneWay(Exception):
     """A rule that can't be run backwards; says why, as a sentence about the rule."""
 

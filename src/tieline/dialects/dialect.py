@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -80,6 +80,8 @@ class Item(msgspec.Struct):
     """Of a single write that is to be made only if the record is still as it was: its version, as JSON. It is refused as `Stale` if not."""
     fields: Values | None = None
     """The record's fields by address, where they are known: `emails[0].value` is one entry of a list, whatever else the list holds."""
+    is_late: Callable[[Record], str | None] | None = None
+    """Of an update that is merged into what is read just before it: names the field by which that read is seen to be behind our last writes."""
 
 
 class Receipt(msgspec.Struct):
@@ -114,6 +116,8 @@ class Features(msgspec.Struct, frozen=True):
     """The field by which the vendor recognises the record in an update, where an upsert does it: it can't be changed."""
     batch: dict[str, int]
     """Most records of a call, by operation."""
+    merged_update: bool = False
+    """An update is merged into the record as it is read just before, and sent back whole."""
     conditional: Mapping[str, str] = {}
     """Operations that can be made on condition that nobody was at the record since it was read: {operation: field that tells its version}."""
 

@@ -133,6 +133,7 @@ class RestSystem:
             idempotency=self._connector.idempotency is not None,
             whole_update=by_upsert or (r.update is not None and r.update.whole and not r.merges_updates),
             update_by=upsert if by_upsert else None,
+            merged_update=not by_upsert and r.merges_updates,
             batch=batch,
             conditional={
                 name: declared.condition.field
@@ -496,6 +497,10 @@ class RestSystem:
             if operation == "delete":
                 return Receipt(item.id)
             return Receipt(None, NotThere(f"{self.name}: {resource} {item.id} is not there any more", status=404))
+        if item.is_late is not None and (late := item.is_late(there)) is not None:
+            # Merged into it, the update would put back what we have just written.
+            why = f"{self.name}: {resource} {item.id} is shown as it was before our last write to `{late}`: it is read again later"
+            return Receipt(None, Unavailable(why))
         version: Any = get(there, condition.field) if condition is not None else ABSENT
         if condition is not None and item.version is not None and version != decode_json(item.version):
             return Receipt(None, Stale(f"{self.name}: {resource} {item.id} has changed since it was read"))

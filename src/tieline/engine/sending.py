@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tieline.dialects.dialect import Item, Receipt, System
+from tieline.engine.absence import lag_of
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.confirming import Confirmed
 from tieline.engine.failures import Reaction, reaction_to
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.remembered import Remembered
 from tieline.model.errors import OutcomeUnknown, RemoteError, Untold
+from tieline.model.records import Record, decode_json
 from tieline.store import outbox
 from tieline.store.outbox import Delivery
+from tieline.sync.rewriting import shown_late
 
 
 class Answered(NamedTuple):
@@ -64,9 +67,12 @@ class Calls:
         keyed = f"{self._store_id}-{operation}" if job.target.idempotency else None
         nest = job.nest
         items = [
-            Item(nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version, d.fields)
+            Item(
+                nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version, d.fields,
+                self._is_late(d) if operation == "update" and job.target.merged_update else None,
+            )
             for d in group
-        ]
+        ]  # fmt: skip
         call = "upsert" if operation == "create" and job.upsert else operation
         if remembered is not None:
             await remembered.forget([(d.target_id, d.fields) for d in group])
@@ -78,6 +84,14 @@ class Calls:
         if remembered is not None:
             await remembered.forget([(d.target_id, d.fields) for d in group])
         return receipts
+
+    def _is_late(self, delivery: Delivery) -> Callable[[Record], str | None] | None:
+        """Return what tells that a record is shown as it was before our last writes to it; None where there were none within the lag."""
+        job, db = self._job, self._ledger.db
+        since = self._ledger.clock.now() - lag_of(db, self._target, job.target_resource).ours
+        lately = outbox.updated_since(db, self._ledger.integration, delivery.source_id, since)
+        writes = [(decode_json(d.before) if d.before else {}, d.fields) for d in lately if d.target_id == delivery.target_id]
+        return (lambda record: shown_late(writes, job.project_target(record))) if writes else None
 
     def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
         """Tell apart what went well and what failed; attempts are counted."""

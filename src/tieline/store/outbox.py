@@ -377,6 +377,16 @@ def delivered_since(db: Database, integration: int, source_ids: Sequence[str], s
     return [row[0] for row in rows]
 
 
+def updated_since(db: Database, integration: int, source_id: str, since: float) -> list[Delivery]:
+    """Return the updates of a record's counterpart that have arrived since then, oldest first."""
+    rows = db.read(
+        f"""SELECT {_COLUMNS} FROM delivery
+            WHERE integration = ? AND source_id = ? AND operation = 'update' AND state = 'delivered' AND settled_at >= ? ORDER BY id""",
+        (integration, source_id, since),
+    )
+    return [_make(row) for row in rows]
+
+
 def may_be_made(db: Database, integration: int, source_ids: Sequence[str]) -> list[str]:
     """Return those of these records of which something is on its way, or may have been done."""
     return [

@@ -12,6 +12,7 @@ import datetime as dt
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 from decimal import ROUND_HALF_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
 
@@ -129,6 +130,23 @@ def answered(written: Values, before: Values, shown: Values) -> tuple[Values, li
     differs = {address: shown[address] for address, value in written.items() if address in shown and not same(shown[address], value)}
     untaken = [a for a, value in differs.items() if is_rewriting(before.get(a), value) and not is_rewriting(written[a], value)]
     return differs, untaken
+
+
+def shown_late(writes: Sequence[tuple[Values, Values]], now: Values) -> str | None:
+    """Return a field by which what a record says `now` is seen to be from before one of these writes; None where nothing tells that.
+
+    `writes` are (what the fields said before, what was written), oldest first. The last write of a field counts; what it says can be
+    from before any of them. A field that is absent is one without a value.
+    """
+    last = {address: value for _, written in writes for address, value in written.items()}
+    for before, written in writes:
+        for address in written:
+            was, wanted, says = before.get(address), last[address], now.get(address)
+            if same(wanted, says) or (_is_empty(wanted) and _is_empty(says)):
+                continue
+            if same(was, says) or (is_rewriting(was, says) and not is_rewriting(wanted, says)):
+                return address
+    return None
 
 
 def as_learned(sent: Any, seen: Any, now: Any) -> bool:

@@ -8,6 +8,8 @@ A record is gone when all of this is so:
 - It is not too early to tell: reads may be behind writes by the system's lag. What we made or wrote within it is never gone; where a lag is
   declared, or was learned, nothing is gone before its absence has lasted as long.
 
+What we have deleted ourselves is gone: for as long as reads may be late, what shows it is no new record.
+
 What is not believed is noted (`store.absent`), and asked for again by later runs. What we made, and nothing has shown since, is in doubt
 even then: that is for `engine.reconciling` to hold.
 """
@@ -34,6 +36,7 @@ _LAG: Final = "lag"
 _TRIED: Final = 3
 """So many records that are known to be there are asked for, to see whether `get` works."""
 _TOLD: Final = ("webhook", "feed")
+_OURS: Final = ("ours", "shown")
 
 
 class Lag(NamedTuple):
@@ -143,6 +146,32 @@ class Absence:
         await ledger.commit(unit)
         if learned:
             self.lag = Lag(max(self.lag.any, learned), max(self.lag.ours, learned))
+
+    def late(self, ids: Collection[str]) -> list[str]:
+        """Return which of these records, that are shown, we have deleted so lately that they may be shown late: they are not there."""
+        now = self._ledger.clock.now()
+        ours = [id for id in self._noted.keys() & ids if self._noted[id].told in _OURS] if self._noted else []
+        return [id for id in ours if now - self._noted[id].since < self.lag.ours]
+
+    async def are_late(self, ids: Sequence[str]) -> None:
+        """Take note of such records. They are asked for once more when they can't be late any more."""
+        ledger, now = self._ledger, self._ledger.clock.now()
+        new = [id for id in ids if self._noted[id].told == "ours"]
+        self._note([(id, "shown") for id in new], now)
+        events = [ledger.event(id, "shown although we have deleted it: not believed while it may be shown late") for id in new]
+
+        def unit(connection: sqlite3.Connection) -> None:
+            absent.note(connection, ledger.integration, [(id, "shown") for id in new], now)
+            journal.note(connection, events)
+
+        if new:
+            await ledger.commit(unit)
+
+    def deleted_by_us(self) -> tuple[list[str], list[str]]:
+        """Return the records that we have deleted, and that can't be shown late any more: those that were shown since, and the others."""
+        now = self._ledger.clock.now()
+        over = [one for one in self._noted.values() if one.told in _OURS and now - one.since >= self.lag.ours]
+        return [one.id for one in over if one.told == "shown"], [one.id for one in over if one.told == "ours"]
 
     def pending(self, *, whole: bool) -> list[str]:
         """Return which records are to be asked for again, once the list was read, `whole` or what has changed."""

@@ -174,6 +174,10 @@ class Intake:
     async def _ask_again(self) -> None:
         """Ask again for what earlier runs did not believe to be gone, or was said to be and was still there."""
         absence, half = self.absence, self._half
+        shown, others = absence.deleted_by_us()
+        await absence.forget([*shown, *others])
+        for start in range(0, len(shown) if half.features.get else 0, _TOGETHER):
+            await self.ask(shown[start : start + _TOGETHER])  # somebody may have restored it
         if not (ids := absence.pending(whole=self._whole)):
             return
         known = pairs.known(self._ledger.db, self._integration, half.side, ids)
@@ -332,6 +336,11 @@ class Intake:
         half, ledger, integration = self._half, self._ledger, self._integration
         ids = [*changed, *gone]
         known = pairs.known(ledger.db, integration, half.side, ids) if ids else {}
+        if late := [id for id in self.absence.late(changed.keys()) if id not in known]:
+            await self.absence.are_late(late)
+            ledger.counts.read += len(late)
+            ledger.counts.filtered += len(late)
+            changed = {id: record for id, record in changed.items() if id not in late}
         rows: list[tuple[str, staged.Kind, bytes | None]] = [(id, "seen", encode_json(record)) for id, record in changed.items()]
         rows += [(id, "gone", None) for id in gone if id in known and known[id].shadow is not None]
         single = [

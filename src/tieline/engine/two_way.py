@@ -28,7 +28,7 @@ from tieline.model.errors import Incomplete, Refused, SafetyStop, StoreError, Ti
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
-from tieline.store import links, outbox, pairs, runs, staged
+from tieline.store import absent, links, outbox, pairs, runs, staged
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
@@ -344,6 +344,8 @@ class TwoWayPass(Pass):
         outbox.name_targets(connection, [(made[target_id], target_id) for target_id in alone])
         pairs.written(connection, self._integration, half.side, told, made.keys(), self._ledgers["left"].clock.now())
         pairs.meet_again(connection, self._integration, half.side, strange)
+        if deleted := [target_id for delivery, target_id in confirmed if delivery.operation == "delete" and target_id]:
+            absent.deleted(connection, self._ledgers[OTHER[side]].integration, deleted, self._ledgers[side].clock.now())
         ledger = self._ledgers["left"]
         staged.put(connection, self._integration, half.side, ledger.run, ledger.clock.now(), answers)
         pairs.part_from_gone(connection, self._integration, side, [target_id for _, target_id in confirmed])

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 from tieline.model.records import encode_json
 from tieline.store.database import Database, insert
 
-Told = Literal["list", "get", "webhook", "feed", "refuted"]
-"""list: a whole list did not show it; get: asked for it, the system had none; webhook, feed: it was said to be deleted; refuted: so it was, and
+Told = Literal["list", "get", "webhook", "feed", "refuted", "ours", "shown"]
+"""ours: we have deleted it; shown: so it was, and was shown since. list: a whole list did not show it; get: asked for it, the system had none; webhook, feed: it was said to be deleted; refuted: so it was, and
 it was there all the same for as long as that could have been late."""
 
 
@@ -45,6 +45,18 @@ def note(connection: sqlite3.Connection, integration: int, told: Sequence[tuple[
         """ON CONFLICT DO UPDATE SET last = excluded.last,
            told = CASE WHEN excluded.told = 'get' AND told <> 'refuted' THEN told ELSE excluded.told END,
            since = CASE WHEN told = 'refuted' THEN excluded.since ELSE since END""",
+    )
+
+
+def deleted(connection: sqlite3.Connection, integration: int, ids: Sequence[str], now: float) -> None:
+    """Note records that we have deleted ourselves, just now."""
+    insert(
+        connection,
+        "INTO absent (integration, since, last, told, id)",
+        "(?1, ?2, ?2, 'ours', {})",
+        [(id,) for id in ids],
+        (integration, now),
+        "ON CONFLICT DO UPDATE SET since = excluded.since, last = excluded.last, told = excluded.told",
     )
 
 

@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tieline.dialects.points import Points
+from tieline.model.errors import Undecodable
 from tieline.spec.lists import ChangedSince
 
 ZONES = ["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]
@@ -109,3 +110,28 @@ def test_of_several_fields_the_first_that_says_something_counts(record: dict[str
     found = Points(ChangedSince(param="since", field=("u", "c")), None).value(record)
 
     assert value == (found or False)
+
+
+@pytest.mark.parametrize(
+    ("said", "mark", "sent"),
+    [
+        ({"overlap": "10s"}, "2026-12-01T04:41:17.882446+00:00", "2026-12-01T04:41:07Z"),
+        ({"overlap": "10s", "format": "http"}, "Tue, 01 Dec 2026 04:41:17 GMT", "Tue, 01 Dec 2026 04:41:07 GMT"),
+        ({"overlap": "10s", "format": "unix"}, "1764564077", "1764564067"),
+        ({}, "2026-12-01T04:41:17.882446+00:00", "2026-12-01T04:41:17.882446+00:00"),
+        ({}, "AQ.token/7", "AQ.token/7"),
+        ({"format": "raw"}, "17", "17"),
+        ({"format": "raw", "overlap_versions": 5}, "17", "12"),
+    ],
+)
+def test_the_servers_own_mark_is_sent_as_it_is_or_an_overlap_earlier(said: dict[str, Any], mark: str, sent: str):
+    changed = ChangedSince.model_validate({"param": "since", "header": "X-Page-Generated", **said})
+
+    assert Points(changed, None).lowered(mark) == sent
+
+
+def test_a_token_can_not_be_an_overlap_earlier():
+    changed = ChangedSince.model_validate({"param": "since", "header": "X-Next", "overlap": "10s"})
+
+    with pytest.raises(Undecodable, match="the mark in `X-Next`"):
+        Points(changed, None).lowered("AQ.token/7")

@@ -132,7 +132,7 @@ class Lives:
     def live(self) -> None:
         """Start a run, edit a little, and kill it at some instant, unless it has ended: while it starts, or once it is at work."""
         self.weather()
-        known = self._latest_run()
+        known, left = self._latest_run(), self._on_their_way()
         process = self.world.start("run", "copy")
         until = time.monotonic() + self.chance.uniform(0.0, 0.5)
         if self.chance.random() < 0.75:
@@ -151,7 +151,7 @@ class Lives:
         elif latest == known:
             self.killed["while it started"] += 1
         else:
-            self.killed["while it wrote" if self._on_their_way() else "while it read"] += 1
+            self.killed["while it read" if self._on_their_way() == left else "while it wrote"] += 1
 
     def calm_down(self) -> None:
         """Let all be well, and run until nothing is owed."""
@@ -178,8 +178,8 @@ class Lives:
         rows = self._ask("SELECT id, ended_at FROM run ORDER BY id DESC LIMIT 1")
         return rows[0] if rows else None
 
-    def _on_their_way(self) -> bool:
-        return bool(self._ask("SELECT 1 FROM delivery WHERE state IN ('sending', 'unknown') LIMIT 1"))
+    def _on_their_way(self) -> list[tuple[Any, ...]]:
+        return self._ask("SELECT id, state, attempts FROM delivery WHERE state IN ('sending', 'unknown') ORDER BY id")
 
     def _ask(self, statement: str) -> list[tuple[Any, ...]]:
         if not self.world.store.exists():

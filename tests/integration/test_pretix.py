@@ -217,7 +217,7 @@ class TestOrders:
 
         [asked] = [request.url for request in project.requests if "/orders/" in request.url]
         since = dt.datetime.fromisoformat(asked.split("modified_since=")[1].split("&")[0].replace("%3A", ":"))
-        overlap, tick = dt.timedelta(seconds=10), dt.timedelta(milliseconds=1)
+        overlap, tick = dt.timedelta(seconds=10), dt.timedelta(seconds=1)
         assert before - overlap - tick <= since <= after - overlap
         assert {"green": 1, "unchanged": 1} == told(second)
 

@@ -281,7 +281,7 @@ class TestMistakes:
     def test_an_unknown_field_ends_the_run_with_the_erps_words(self, customers: Customers) -> None:
         """It is a 500 with an HTML page: an outage by its look, so it is tried again, and not for ever."""
         customers.contact("1", customers.address("ann"))
-        customers.change("connectors/tryton.yaml", ("&f=comment&", "&f=nosuch&"))
+        customers.change("connectors/tryton.yaml", ("comment, party.code", "nosuch, party.code"))
 
         outcome = customers.run("members")
 

@@ -62,8 +62,10 @@ class Question:
         """`since` adds what is only asked once there is a point; `escapes` are the connector's own."""
         self._base, self._variables, self._escapes = base_url.rstrip("/"), variables, escapes
         self._path = Template(declared.path, variables, escapes)
-        params = {**version_query, **declared.params, **(since.asks if since is not None else {})}
-        self._params = [(well_formed(name, ""), Template(value, variables, escapes, "query")) for name, value in params.items()]
+        # What is asked since a point takes the place of what is always asked.
+        fixed = [(name, text) for name, text in (*version_query.items(), *declared.query) if since is None or name not in since.asks]
+        params = [*fixed, *(since.asks.items() if since is not None else ())]
+        self._params = [(well_formed(name, ""), Template(text, variables, escapes, "query")) for name, text in params]
         self._headers = {**declared.headers, **(since.headers if since is not None else {})}
         body = getattr(declared, "body", None)
         if since is not None and since.body:
@@ -71,7 +73,7 @@ class Question:
         self._body = body
         self.gaps = frozenset(
             name
-            for text in (declared.path, *params.values(), *self._headers.values(), *texts_in(body))
+            for text in (declared.path, *(text for _, text in params), *self._headers.values(), *texts_in(body))
             for name in gap_names(text)
             if name in _GAPS
         )

@@ -66,9 +66,10 @@ class Points:
             # Two times of one zone would be compared as its clocks show them, also in the hour that a night has twice.
             return moment.astimezone(dt.UTC) if moment.tzinfo.__class__ is ZoneInfo else moment
         except (ValueError, ArithmeticError, OverflowError) as error:
-            raise Undecodable(
-                f"`{'`, `'.join(self.fields)}` is {value!r}: {error}", next_step="correct `changed_since.format` in the connector"
-            ) from None
+            what, mend = f"`{'`, `'.join(self.fields)}`", "correct `changed_since.format` in the connector"
+            if not self.fields:
+                what, mend = f"the mark in `{self.changed.header or self.changed.at}`", f"{mend}; a token has no `overlap`"
+            raise Undecodable(f"{what} is {value!r}: {error}", next_step=mend) from None
 
     def _moment(self, value: Any) -> dt.datetime:
         if self.read in ("rfc3339", "date", "local"):
@@ -103,7 +104,7 @@ class Points:
 
     def of_mark(self, mark: str) -> Any:
         """Return a mark that was kept in the form of `comparable`. Raises `Undecodable`."""
-        if self.read in _PLAIN:
+        if self.read in _PLAIN or not self.fields:
             return self.comparable(mark)
         try:
             return parse_moment(mark)
@@ -142,13 +143,13 @@ class Points:
     def lowered(self, mark: str) -> str:
         """Return what to ask for: the mark, lowered by overlap and precision, as the vendor wants it."""
         changed = self.changed
-        if not self.fields:
-            return mark  # the server's own
         if self.read == "raw":
             return str(int(mark) - changed.overlap_versions) if changed.overlap_versions and mark.isdigit() else mark
+        if not self.fields and not changed.overlap:
+            return mark  # the server's own: its clock, or a token
         moment = self.instant(mark)
         try:
-            return self.write(moment - dt.timedelta(seconds=changed.overlap + changed.precision))
+            return self.write(moment - dt.timedelta(seconds=changed.overlap + (changed.precision if self.fields else 0.0)))
         except OverflowError:
             return self.write(moment)
 

@@ -822,7 +822,7 @@ class _Call:
         self._base = base_url.rstrip("/")
         self._path = Template(declared.path, variables, escapes)
         self._params = [
-            (well_formed(name, ""), Template(value, variables, escapes, "query")) for name, value in {**extra, **declared.params}.items()
+            (well_formed(name, ""), Template(text, variables, escapes, "query")) for name, text in (*extra.items(), *declared.query)
         ]
         self.headers = {name: fill_header(value, variables) for name, value in declared.headers.items()}
         self._with_id = {name: value for name, value in self.headers.items() if "{id}" in value}

@@ -234,15 +234,20 @@ class Request(Declared):
     """Path below the environment's URL; `{id}`, the connector's variables and, where stated, fields are filled in."""
     method: Method = "GET"
     """HTTP method."""
-    params: dict[str, str] = {}
+    params: dict[str, str | list[str]] = {}
     """Query parameters; variables are filled in. They are text: a blank, `&` or `#` is percent-encoded, and what is so already stays. `{value|odata}`
-    quotes a value for a query language."""
+    quotes a value for a query language. A list is sent as one parameter for each of its texts: `f: [id, name]` is `f=id&f=name`."""
     headers: dict[str, str] = {}
     """Further headers; variables are filled in."""
     cost: PositiveInt = 1
     """What the call takes from the limits."""
     in_success: InSuccess | None = None
     """When an answer of 2xx to this call means failure, instead of what `errors` says; `[]`: never."""
+
+    @property
+    def query(self) -> list[tuple[str, str]]:
+        """Names and texts of `params`, one for each parameter that is sent."""
+        return [(name, text) for name, texts in self.params.items() for text in ([texts] if isinstance(texts, str) else texts)]
 
 
 class Listing(Request):

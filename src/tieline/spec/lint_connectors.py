@@ -438,11 +438,11 @@ class _Judge:
             self._found.error((*at, "path"), "begins with `/`", f"write `/{self._as_written.get(request.path, request.path)}`")
         if not isinstance(request, Upsert):
             self.gaps((*at, "path"), request.path, names)
-            for name, text in request.params.items():
+            for name, text in request.query:
                 self.gaps((*at, "params", name), text, names)
         else:
             self._used |= _filled(request)
-        for keys, text in ((("path",), request.path), *((("params", name), text) for name, text in request.params.items())):
+        for keys, text in ((("path",), request.path), *((("params", name), text) for name, text in request.query)):
             if not text.isprintable():
                 self._found.error((*at, *keys), "holds a line break or another control character", "write it in one line")
             lint_unquoted(self._found, (*at, *keys), text, self._known())
@@ -512,7 +512,7 @@ def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str
 
 
 def _filled(request: Request) -> set[str]:
-    return {name for text in (request.path, *request.params.values()) for name in gaps(text)}
+    return {name for text in (request.path, *(text for _, text in request.query)) for name in gaps(text)}
 
 
 def _filled_beside(request: Request) -> set[str]:

@@ -82,14 +82,25 @@ def _gaps(text: str) -> Iterator[tuple[str, str, str | None, bool]]:
         yield match[0], match[1], match[2], quote is not None
 
 
+def _parameters(path: str) -> dict[str, list[str]]:
+    """Return the parameters of an address, each with all its texts."""
+    found: dict[str, list[str]] = {}
+    for name, _, text in (part.partition("=") for part in path.partition("?")[2].split("&") if part):
+        found.setdefault(unquote(name), []).append(unquote(text))
+    return found
+
+
 def lint_doubled(found: Findings, at: Keys, request: Request, connector: Connector) -> None:
     """Complain of a parameter that a call would send twice: the vendor would take one of the two."""
     seen: dict[str, str] = {}
-    for name in (part.partition("=")[0] for part in request.path.partition("?")[2].split("&") if part):
-        if unquote(name) in seen and not name.endswith("[]"):
-            found.error((*at, "path"), f"the parameter `{unquote(name)}` is in it twice", "take one of them out")
-        seen[unquote(name)] = "`path`"
-    for name in request.params:
+    for name, texts in _parameters(request.path).items():
+        if len(texts) > 1 and not name.endswith("[]"):
+            hint = f"write a list if you mean one: `params: {{{name}: [{', '.join(texts)}]}}`"
+            found.error((*at, "path"), f"the parameter `{name}` is in it more than once", hint)
+        seen[name] = "`path`"
+    for name, sent in request.params.items():
+        if sent == []:
+            found.error((*at, "params", name), "an empty list sends nothing", f"name what is sent, or take `{name}` out")
         if name in seen:
             found.error((*at, "params", name), f"the parameter `{name}` is in the `path` too", "take one of them out")
         seen[name] = "`params`"
@@ -111,7 +122,7 @@ def _further(request: Request, connector: Connector) -> Iterator[tuple[Keys, str
     if not isinstance(request, Listing):
         return
     paging, changed, ceiling = request.paging, request.changed_since, request.ceiling
-    texts = (request.path, *request.params.values(), *request.headers.values(), str(request.body))
+    texts = (request.path, *(text for _, text in request.query), *request.headers.values(), str(request.body))
     used = {match[1] for text in texts for match in GAP.finditer(text)}
     elsewhere = getattr(paging, "body", None) is not None or getattr(paging, "header", None) is not None
     for key in ("param", "size_param", "time_param", "id_param"):

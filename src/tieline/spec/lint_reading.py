@@ -124,13 +124,13 @@ def _since_texts(changed: ChangedSince, listing: Listing) -> Iterator[str]:
     yield from changed.asks.values()
     yield from changed.headers.values()
     yield from texts_in(changed.body)
-    yield from listing.params.values()
+    yield from (text for _, text in listing.query)
     yield from listing.headers.values()
     yield from texts_in(listing.body)
 
 
 def _used(request: Listing | Find) -> set[str]:
-    texts = (request.path, *request.params.values(), *request.headers.values(), *texts_in(request.body))
+    texts = (request.path, *(text for _, text in request.query), *request.headers.values(), *texts_in(request.body))
     changed = request.changed_since if isinstance(request, Listing) else None
     more = (*changed.asks.values(), *texts_in(changed.body)) if changed is not None else ()
     return {name for text in (*texts, *more) for name in _GAP.findall(text)}

@@ -1,11 +1,12 @@
 """A Tryton and a Mailman on this machine, to try the example with: `python servers.py`, until Ctrl-C.
 
 Both are installed at the first start, from the package registry into `.cache/systems` of the checkout, and forget everything when they
-stop. A company is at work in the one, a mailing list with one member waits in the other. `servers.env` tells a shell where they are, and
-how to change a contact.
+stop. A company is at work in the one, a mailing list with one member waits in the other. `servers.env` tells a shell where they are,
+how to change a contact, and how to cut Mailman off.
 """
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -14,7 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
-from systems.mailman import Mailman, run_mailman  # noqa: E402 - what the project's own tests use
+from systems.faultproxy import FaultProxy  # noqa: E402 - what the project's own tests use
+from systems.mailman import Mailman, run_mailman  # noqa: E402
 from systems.server import ServerUnavailable  # noqa: E402
 from systems.tryton import Tryton, run_tryton  # noqa: E402
 
@@ -34,6 +36,12 @@ colleague() {
 }
 """
 
+CABLE = """
+# Mailman's network cable: pulled out, nobody can connect.
+unplug() {{ kill -USR1 {pid} && sleep 0.3; }}
+plug_in() {{ kill -USR2 {pid} && sleep 0.3; }}
+"""
+
 
 def main(environment: Path) -> None:
     """Run both servers."""
@@ -42,7 +50,12 @@ def main(environment: Path) -> None:
         tryton = running.enter_context(run_tryton())
         mailman = running.enter_context(run_mailman())
         people_at_work(tryton, mailman)
-        write(environment, tryton, mailman)
+        proxy = FaultProxy(mailman.url)
+        running.callback(proxy.close)
+        cable = contextlib.ExitStack()
+        signal.signal(signal.SIGUSR1, lambda *_: cable.enter_context(proxy.refusing()))
+        signal.signal(signal.SIGUSR2, lambda *_: cable.close())
+        write(environment, tryton, mailman, proxy.url)
         print(f"Tryton is at {tryton.url} and Mailman at {mailman.url}; in another terminal:\n\n    . {environment}\n", flush=True)  # noqa: T201
         print("Ctrl-C ends both.", flush=True)  # noqa: T201
         stopped = threading.Event()
@@ -64,16 +77,18 @@ def people_at_work(tryton: Tryton, mailman: Mailman) -> None:
     mailman.call("POST", "/members", {**jo, "pre_verified": True, "pre_confirmed": True, "pre_approved": True}).expect(201)
 
 
-def write(environment: Path, tryton: Tryton, mailman: Mailman) -> None:
-    """Write what the connections refer to, for a shell to read."""
+def write(environment: Path, tryton: Tryton, mailman: Mailman, address: str) -> None:
+    """Write what the connections refer to, for a shell to read; Mailman is reached at `address`."""
     variables = {
         "TRYTON_URL": tryton.url,
         "TRYTON_KEY": tryton.key,
-        "MAILMAN_URL": mailman.url.removesuffix("/3.1"),
+        "MAILMAN_URL": address.removesuffix("/3.1"),
         "MAILMAN_USER": mailman.user,
         "MAILMAN_PASSWORD": mailman.password,
     }
-    environment.write_text("".join(f"export {name}={value}\n" for name, value in variables.items()) + COLLEAGUE)
+    environment.write_text(
+        "".join(f"export {name}={value}\n" for name, value in variables.items()) + COLLEAGUE + CABLE.format(pid=os.getpid())
+    )
 
 
 if __name__ == "__main__":

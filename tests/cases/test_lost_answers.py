@@ -128,6 +128,20 @@ def test_a_stranger_that_is_new_there_holds_nothing(tmp_path: Path, served: Call
     assert ["bob@x.example", "ann@x.example"] == [row["email"] for row in there.rows]
 
 
+def test_a_namesake_that_was_there_before_holds_nothing_where_the_list_was_read_first(
+    tmp_path: Path, served: Callable[[Answer], Vendor]
+) -> None:
+    there = Bs(502, PAGE, done=False)
+    there.rows.append({"id": "s1", "email": "ann@other.example", "name": ANN["name"]})
+    project = project_of(tmp_path, served(there))
+    project.change("connectors/b.yaml", '    find: { email: { path: /contacts, params: { email: "{value}" }, records: items } }\n', "")
+
+    run = project.tieline("run", "sync")
+
+    assert 0 == run.code, run.said
+    assert ["ann@other.example", "ann@x.example"] == [row["email"] for row in there.rows]
+
+
 def test_both_ways_a_renamed_record_is_neither_made_again_nor_copied_back(tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:
     there = Bs(502, PAGE, renamed=True)
     written: list[Asked] = []

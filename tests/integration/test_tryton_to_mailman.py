@@ -357,11 +357,11 @@ class TestTheCommandLine:
         """The exit code says so, and the next run delivers."""
         party = customers.parties.create("1", name="Jo")["id"]
         customers.another(party, customers.address("jo"))
+        proxy = faultproxy(customers.environ["MAILMAN_URL"])
+        customers.environ["MAILMAN_URL"] = proxy.url
         customers.run("members")
         customers.run("names")
         customers.parties.change(party, name="Joanna")
-        proxy = faultproxy(customers.environ["MAILMAN_URL"])
-        customers.environ["MAILMAN_URL"] = proxy.url
         customers.change("integrations/names.yaml", ("unavailable:", "retry: {attempts: 2, base: 10ms}\nunavailable:"))
 
         with proxy.refusing():

@@ -27,14 +27,14 @@ KILLS = 6
 
 def with_parties(folder: Path, collection: Collection, parties: Parties, **integration: Any) -> Project:
     """Return a project that keeps contacts of Kinto and parties of Tryton alike; the notes of contacts are the codes of parties."""
-    ours = {"d": encoded([["code", "like", f"{parties.prefix}%"]]), "o": encoded([["id", "ASC"]])}
+    ours = encoded([["code", "like", f"{parties.prefix}%"]])
     both_ways = {
         "direction": "two-way",
         "conflict": "hold",
         "deletes": {"left": "delete", "right": "delete"},
         "map": {"code": "note", "name": {"from": "name", "conflict": "left"}},
     }
-    return to_parties(folder, collection, parties, connector={"resources/parties/list/params": ours}, **{**both_ways, **integration})
+    return to_parties(folder, collection, parties, connector={"resources/parties/list/params/d": ours}, **{**both_ways, **integration})
 
 
 def with_customers(folder: Path, collection: Collection, organizer: Organizer, **integration: Any) -> Project:

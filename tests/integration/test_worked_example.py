@@ -26,7 +26,7 @@ _DIFFERS = (
     (r"\b[\d.]+ (?:ms|s)\b", "SECONDS"),
     (r"\bcall \d+", "call N"),
     (r"127\.0\.0\.1:\d+", "HOST"),
-    (r"\b(?:dead letter|discarded:) \d+|(?:(?<=\n)|^)\d+(?= +members)", "LETTER"),
+    (r"\b(?:dead letter|discarded:) \d+|(?:(?<=\n)|^) *\d+(?= +members)", "LETTER"),
     (r"\s+", " "),
 )
 """What differs from run to run; and a table may be wrapped elsewhere."""
@@ -101,7 +101,7 @@ def _with_letters(command: str, numbers: Mapping[str, str]) -> str:
 
 def _letters(text: str) -> list[str]:
     """Return the numbers in a table of dead letters."""
-    return re.findall(r"^(\d+) +members +\d+ +(?:parked|held) ", text, re.MULTILINE)
+    return re.findall(r"^ *(\d+) +members +\d+ +(?:parked|held) ", text, re.MULTILINE)
 
 
 @contextlib.contextmanager

@@ -97,8 +97,14 @@ class Output:
                 details["complaints"] = [plain(complaint) for complaint in error.complaints]
             sys.stdout.write(shown_json(json.dumps(details, indent=2, ensure_ascii=False)) + "\n")
             return
-        told = "\n".join(map(str, error.complaints)) if isinstance(error, SpecError) else shown(str(error))
-        self.stderr.print(f"[red]error[/] {_without_markup(shown_lines(told))}")
+        if isinstance(error, SpecError):
+            lines = [str(complaint) for complaint in error.complaints]
+        elif isinstance(error, TielineError):
+            lines = [error.message, *(f"  {detail}" for detail in error.details)]
+        else:
+            lines = [str(error)]
+        told = "\n".join(map(shown, lines))
+        self.stderr.print(f"[red]error[/] {_without_markup(told)}")
         if next_step := getattr(error, "next_step", ""):
             self.stderr.print(f" [dim]next[/] {escape(next_step)}")
 

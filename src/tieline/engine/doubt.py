@@ -117,7 +117,9 @@ class Doubts:
             with about(records=[delivery.source_id]):
                 alone_there = await news.without_counterpart(delivery, self._accepted_first(delivery))
             keys = {target for target, _ in self._job.match}
-            return [one for one in alone_there if may_be(delivery.fields, one.values, keys)]
+            perhaps = [one for one in alone_there if may_be(delivery.fields, one.values, keys)]
+            earlier = self._matcher.shown_before(self._creations(delivery)[0].id, news.keys_of(perhaps)) if perhaps else set()
+            return [one for one in perhaps if one.id not in earlier]
         if self._has_key(delivery, alone=alone) or self._job.spec.unknown == "resend":
             return []
         over_at = delivery.answered_at
@@ -125,8 +127,12 @@ class Doubts:
 
     def _accepted_first(self, delivery: Delivery) -> float:
         """Return since when one of the versions of a record may have made it."""
-        creations = outbox.of_record(self._ledger.db, self._ledger.integration, delivery.source_id)
-        return min((one.accepted_at for one in creations if one.operation == "create"), default=delivery.accepted_at)
+        return min(one.accepted_at for one in self._creations(delivery))
+
+    def _creations(self, delivery: Delivery) -> list[Delivery]:
+        """Return the creations of a delivery's record, oldest first."""
+        versions = outbox.of_record(self._ledger.db, self._ledger.integration, delivery.source_id)
+        return [one for one in versions if one.operation == "create"] or [delivery]
 
     async def look(self, delivery: Delivery) -> Found:
         """Ask the destination, once it can know of a write that was made just now. Raises `RemoteError`."""

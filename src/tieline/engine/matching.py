@@ -23,7 +23,7 @@ from tieline.model.errors import AnotherRecord, Forbidden, NotThere, Rejected, R
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
-from tieline.store import links
+from tieline.store import links, runs
 from tieline.sync.decide import Candidate
 from tieline.transport.retry import TRANSIENT
 
@@ -50,6 +50,8 @@ class Matcher:
     def __init__(self, job: CompiledIntegration, target: System, ledger: Ledger, *, links: Links = links) -> None:
         self._job, self._target, self._ledger, self._links = job, target, ledger, links
         self._surveyed = self._surveyed_some = self._survey_tells_nothing = False
+        self._surveyed_before: int | None = None
+        """The last delivery that was accepted when the survey had ended."""
         self._surveying, self._listing = asyncio.Lock(), asyncio.Lock()
         self._asked: list[_Asked] = []
         self._find_field = next((field for field, _ in job.match if field in job.target.find and field not in job.respelled), None)
@@ -273,7 +275,14 @@ class Matcher:
                     next_step="have the list answer with it (some vendors want a parameter for that), or declare `find` in the connector; "
                     "`match: {}` if the destination can't have any of the records yet",
                 )
-            self._surveyed = True
+            self._surveyed, self._surveyed_before = True, runs.last_delivery(ledger.db)
+
+    def shown_before(self, delivery: int, keys: Mapping[str, str | None]) -> set[str]:
+        """Return which of some destination records, given as {id: match key}, the survey showed before a delivery was accepted: it made none of them."""
+        if self._surveyed_before is None or delivery <= self._surveyed_before:
+            return set()
+        rows = links.in_directory(self._ledger.db, self._ledger.integration, [key for key in keys.values() if key is not None])
+        return {id for key in rows for id, _ in rows[key] if id in keys}
 
     def _check_readable(self, page: Page) -> None:
         """What can't be read, or has no id, may be the very record that is looked for."""

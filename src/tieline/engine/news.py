@@ -77,6 +77,10 @@ class News:
         meant = self._links.of_match_keys(self._ledger.db, self._ledger.integration, list(keys)) if keys else {}
         return [one for one in alone if read.records[one.id][0] not in meant]
 
+    def keys_of(self, candidates: Collection[Candidate]) -> dict[str, str | None]:
+        """Return {id: match key} of records that the last read showed."""
+        return {one.id: self._read.records[one.id][0] for one in candidates if self._read is not None and one.id in self._read.records}
+
     def _candidates(self, read: _Read, ids: Collection[str]) -> list[Candidate]:
         owners = self._links.of_targets(self._ledger.db, self._ledger.integration, list(ids)) if ids else {}
         return [Candidate(id, read.records[id][1], owners[id].source_id if id in owners else None) for id in ids]

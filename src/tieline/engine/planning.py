@@ -187,7 +187,8 @@ def check_plan(path: Path, plan: Plan) -> None:
             break
     if differences:
         raise SafetyStop(
-            f"the world has changed since {path} was made; nothing was written:\n  " + "\n  ".join(differences),
+            f"the world has changed since {path} was made; nothing was written:",
+            details=differences,
             next_step="make the plan again and look at it",
         )
 

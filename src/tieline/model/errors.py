@@ -29,17 +29,20 @@ TielineError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 
 class TielineError(Exception):
-    """Base of every error that tieline raises on purpose; `next_step` tells a person what to do."""
+    """Base of every error that tieline raises on purpose; `next_step` tells a person what to do, `details` are lines of their own."""
 
     next_step: str = ""
+    details: Sequence[str] = ()
 
-    def __init__(self, message: str, *, next_step: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, next_step: str | None = None, details: Sequence[str] = ()) -> None:
+        super().__init__("\n  ".join((message, *details)))
+        self.message, self.details = message, details
         if next_step is not None:
             self.next_step = next_step
 

@@ -10,7 +10,7 @@ import pytest
 from engine.test_verifying import look, repair
 from engine.world import World, leads, members
 from tieline.model.errors import Forbidden
-from tieline.testing import error
+from tieline.testing import error, throttled
 
 TWO_WAY: dict[str, Any] = {"direction": "two-way", "conflict": "left", "deletes": {"left": "delete", "right": "delete"}}
 DIRECTIONS: dict[str, dict[str, Any]] = {"one way": {"deletes": "delete"}, "both ways": TWO_WAY}
@@ -117,3 +117,58 @@ def test_refused_for_all_it_is_no_records_fault(swift_path: Path) -> None:
     refuse(world, "mail", *(record["id"] for record in world.members.records))
     with pytest.raises(Forbidden, match="not yours"):
         look(world)
+
+
+def test_among_dead_letters_that_are_decided_again(swift_path: Path) -> None:
+    """Both ways, letters are read again one by one: the others are decided, and this one is named."""
+    world = three(swift_path, **{**TWO_WAY, "conflict": "hold"})
+    for name in ("ann", "bob"):
+        world.leads.change(world.leads.where("name", name)[0]["id"], rev=2)
+        world.members.change(world.members.where("name", name)[0]["id"], rev=3)
+    assert "attention" == world.run().state
+    ann = world.leads.where("name", "ann")[0]["id"]
+    for member in world.members.records:
+        world.members.change(member["id"], rev=2)  # somebody settled it there
+    refuse(world, "crm", ann)
+    outcome = world.run(redrive=tuple(letter.id for letter in world.letters()))
+    assert "attention" == outcome.state, outcome
+    assert outcome.counts.balances
+    assert {str(ann)} == {letter.source_id for letter in world.letters()}
+    refuse(world, "crm")
+    world.run()
+    assert "green" == world.run(redrive=tuple(letter.id for letter in world.letters())).state
+
+
+@pytest.mark.parametrize("how", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_in_an_undo(how: dict[str, Any], swift_path: Path) -> None:
+    """The others are put back; this one is left alone, and it is said why."""
+    world = three(swift_path, **how)
+    for lead in world.leads.records:
+        world.leads.change(lead["id"], name=f"new {lead['name']}")
+    changed = world.run()
+    ann = world.members.where("name", "new ann")[0]["id"]
+    refuse(world, "mail", ann)
+    outcome = world.run(undo=changed.run)
+    assert outcome.counts.balances
+    assert ["bob", "cid", "new ann"] == sorted(names(world))
+    lead = world.leads.where("name", "new ann")[0]["id"]
+    (told,) = [moment for moment in world.story(lead).moments if moment.what == "not undone"]
+    assert "not yours" in told.text
+
+
+def test_an_undo_that_is_owed_waits_for_what_is_refused_alone(swift_path: Path) -> None:
+    world = three(swift_path, **TWO_WAY)
+    for lead in world.leads.records:
+        world.leads.change(lead["id"], name=f"new {lead['name']}")
+    changed = world.run()
+    world.network.strike(throttled(3600.0), system="mail", method="PATCH", times=99)
+    assert "owed" == world.run(undo=changed.run).state
+    world.network.strikes_end()
+    world.clock.advance(10_000.0)
+    refuse(world, "mail", world.members.where("name", "new ann")[0]["id"])
+    outcome = world.run()
+    assert "not yours" in (outcome.error or ""), outcome
+    assert ["bob", "cid", "new ann"] == sorted(names(world))
+    refuse(world, "mail")
+    world.run()
+    assert ["ann", "bob", "cid"] == sorted(names(world))

@@ -92,7 +92,7 @@ class Receipt(msgspec.Struct):
     error: RemoteError | None = None
     call: int | None = None
     already: bool = False
-    """The system said that it is so already; the id may have to be looked up."""
+    """The system said that it is so already, or that what is to be deleted is not there; the id may have to be looked up."""
     record: Record | None = None
     """The record as the answer of a single write shows it, where that was asked for and the answer has one."""
 

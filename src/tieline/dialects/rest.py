@@ -495,7 +495,7 @@ class RestSystem:
             return Receipt(None, unread)
         if there is None:
             if operation == "delete":
-                return Receipt(item.id)
+                return Receipt(item.id, already=True)
             return Receipt(None, NotThere(f"{self.name}: {resource} {item.id} is not there any more", status=404))
         if item.is_late is not None and (late := item.is_late(there)) is not None:
             # Merged into it, the update would put back what we have just written.
@@ -547,7 +547,7 @@ class RestSystem:
                 if error.perhaps_done and r.get is not None and (doubt := await self._still_there(resource, item.id or "")) is not None:
                     return Receipt(None, doubt, journaled)
                 self._caller.amend(journaled, None, None)
-                return Receipt(item.id, None, journaled)
+                return Receipt(item.id, None, journaled, already=True)
             return Receipt(None, error, journaled)
         assert response is not None
         try:
@@ -615,7 +615,7 @@ class RestSystem:
             receipts = read_results(answer, declared.results, items, Answer(r.id, read_id, errors, journaled, account.mask))
             if operation == "delete":  # what is not there any more is deleted, as it is for a single delete
                 return [
-                    Receipt(item.id, None, journaled) if isinstance(receipt.error, NotThere) else receipt
+                    Receipt(item.id, None, journaled, already=True) if isinstance(receipt.error, NotThere) else receipt
                     for item, receipt in zip(items, receipts, strict=True)
                 ]
             return receipts

@@ -5,7 +5,7 @@ A record is gone when all of this is so:
 - A whole list does not show it (one way, where there is no `get`: two in a row), or something said that it was deleted; and `get`, where there is one, has none. One answer of `get` alone is
   believed where no whole list can tell, and only once it was the same after the lag.
 - `get` works: it has shown another record of the same resource in this run.
-- It is not too early to tell: reads may be behind writes by the system's lag. What we made or wrote within it is never gone; where a lag is
+- It is not too early to tell, for a list, a `get` and a write that is answered 404 alike: reads may be behind writes by the system's lag. What we made or wrote within it is never gone; where a lag is
   declared, or was learned, nothing is gone before its absence has lasted as long.
 
 What we have deleted ourselves is gone: for as long as reads may be late, what shows it is no new record.
@@ -24,10 +24,11 @@ from tieline.dialects.dialect import System
 from tieline.engine.asking import ask_for
 from tieline.engine.ledger import Ledger
 from tieline.model.errors import SafetyStop
-from tieline.store import absent, journal
+from tieline.store import absent, journal, outbox
 from tieline.store import state as shared
 from tieline.store.absent import Absent, Told
 from tieline.store.database import Database
+from tieline.store.outbox import Delivery
 
 OURS_SECONDS: Final = 900.0
 """For so long a read may not show what we made or wrote, where nothing is declared."""
@@ -56,6 +57,13 @@ def lag_of(db: Database, system: System, resource: str, overlap: float = 0.0) ->
     learned = shared.peek(db, _LAG, f"{system.name}.{resource}", float) or 0.0
     any_ = max(declared or 0.0, learned)
     return Lag(any_, max(any_, overlap, OURS_SECONDS if declared is None else 0.0), declared == 0.0 and not learned)
+
+
+def known_by(db: Database, system: System, resource: str, integration: int, delivery: Delivery) -> float:
+    """Return from when on a write that finds no record is to be believed: it may be behind what made the record by the system's lag."""
+    lag = lag_of(db, system, resource)
+    made, owed = outbox.made_at(db, integration, delivery.source_id), outbox.owed_from(db, delivery.id)
+    return max(made + lag.ours if made is not None and lag.ours else 0.0, owed + lag.any if lag.any else 0.0)
 
 
 async def shows_any(system: System, resource: str, ids: Iterable[str]) -> bool:
@@ -114,6 +122,8 @@ class Absence:
         """Records that `get` does not show, in a run in which it shows no other either."""
         self.undecided: dict[str, None] = {}
         """Records of which one answer says that they are not there: nothing is decided about them, nor written to them."""
+        self.untold: set[str] = set()
+        """Those of them for which `get` was refused, so that it said nothing."""
 
     # -- what was seen
 
@@ -188,6 +198,7 @@ class Absence:
     async def refused(self, ids: Collection[str], told: Told | None = None) -> None:
         """Of records for which `get` was refused: nothing is decided about them, and they are asked for again, as they were `told` of."""
         self.undecided.update(dict.fromkeys(ids))
+        self.untold.update(ids)
         self._answered.update(ids)  # not once more in this run
         notes = [(id, told) for id in ids] if told is not None else []
         if notes:

@@ -13,11 +13,12 @@ from typing import Final
 
 from tieline.dialects.dialect import System
 from tieline.engine import redriving
+from tieline.engine.asking import ask_for
 from tieline.engine.intake import Intake
-from tieline.engine.ledger import Ledger, about
+from tieline.engine.ledger import Ledger
 from tieline.engine.matching import Matcher
 from tieline.engine.two_sides import Half, TwoWayIntegration
-from tieline.model.errors import MappingError, Refused
+from tieline.model.errors import MappingError, Refused, RemoteError
 from tieline.model.records import Record, Values
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, pairs, staged
@@ -91,13 +92,13 @@ class AskedAgain:
         half, system = self._job.halves[side], self._systems[side]
         found: dict[str, Record] = {}
         self.asked[side].update(ids)
-        for id in ids:
-            with about(records=[id]):
-                record = await system.get(half.resource, id)
+        refused: dict[str, RemoteError] = {}
+        for id, record in (await ask_for(system, half.resource, ids, refused=refused)).items():
             if record is not None:
                 found[id] = record
             await self._intakes[side].take_answer(id, record)
             self._check_stopped()
+        await self._intakes[side].are_untold(refused)
         return found
 
     async def _look(self, side: Side, here: Mapping[str, Record], there: Mapping[str, Record]) -> bool:

@@ -29,7 +29,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.moving import Moving
 from tieline.engine.retrying import Retries
 from tieline.engine.sending import Calls
-from tieline.engine.settling import Confirm, Fail, Hold, Outcome, Overtaken, Park, Refuse, Retry, Send, Settler
+from tieline.engine.settling import Confirm, Fail, Hold, Later, Outcome, Overtaken, Park, Refuse, Retry, Send, Settler
 from tieline.engine.unsent import Unsent, reason_of
 from tieline.engine.workers import Workers
 from tieline.model.errors import CircuitOpen, NotThere, Rejected, RemoteError, Stale, TielineError
@@ -358,10 +358,12 @@ class Sender:
             self._line.halve(group)
             self._wake()
             return
-        confirmed, failed, unnamed = self._calls.read(operation, group, receipts)
+        confirmed, failed, unnamed, gone = self._calls.read(operation, group, receipts)
         await self._failed(failed, alone=len(group) == 1)
         if unnamed:
             self._again(await self._for_which(self._look_up_made, unnamed))
+        for delivery in gone:
+            await self._carry_out(delivery, self._settler.of_gone(delivery))
         if confirmed:
             self._refused_in_a_row = 0
             self._confirm(confirmed)
@@ -470,6 +472,8 @@ class Sender:
                 await self._failed([(delivery, error)])
             case Retry(error):
                 await self._try_again([delivery], error)
+            case Later(error, at):
+                await self._retries.wait_until([delivery], error, at)
             case Refuse(error):
                 await self._refused(delivery, error)
             case Park(error):

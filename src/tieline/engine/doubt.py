@@ -16,6 +16,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from tieline.dialects.dialect import System
+from tieline.engine.absence import known_by
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.linked import Links
@@ -156,6 +157,11 @@ class Doubts:
         link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
         seen = job.old_values(decode_json(link.source_shadow)) if link else {}
         return delivery.match_key or job.target_key(job.nest(delivery.fields)) or (link.match_key if link else None), seen
+
+    def known_by(self, delivery: Delivery) -> float:
+        """Return from when on it is to be believed that a delivery's counterpart is not there."""
+        ledger = self._ledger
+        return known_by(ledger.db, self._target, self._job.target_resource, ledger.integration, delivery)
 
     async def current(self, delivery: Delivery) -> Values | None:
         """Return what a delivery's counterpart says now; None when it can't be read, or is not there. Raises `RemoteError`."""

@@ -39,7 +39,7 @@ class Reaction(Enum):
     RETRY_ALONE = "try that record again, not before the time told; park what is refused in three runs"
     LOOK_FIRST = "find out whether it was done, then try again"
     DECIDE_AGAIN = "read the record again and decide anew; park what is refused each time"
-    FIND_AGAIN = "look for it by its match key; park it when it is gone"
+    FIND_AGAIN = "look for it by its match key; ask again after the lag, then park it"
     PARK = "park"
     PARK_OR_HALT = "park; many in a row: halt"
     HALT = "halt: everything else stays owed"

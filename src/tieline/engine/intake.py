@@ -274,7 +274,7 @@ class Intake:
     async def _take_told(self, ids: list[str]) -> None:
         """Stage what a feed of deletions has told of, where it is so."""
         found = await self._told.ask(ids, self._check_stopped)
-        await self._park_untold(found.refused, "feed")
+        await self.are_untold(found.refused, "feed")
         merged, rings = ends_of(found.merged, found.survivors)
         await self._merge(merged)
         await self._are_answered(found.there)
@@ -440,11 +440,11 @@ class Intake:
         """Ask for records by id; return the ids of those that are gone, and what comes for the others: of a merged one, that which it is now."""
         refused: dict[str, RemoteError] = {}
         answers = await ask_for(self._system, self._half.resource, ids, refused=refused)
-        await self._park_untold(refused)
+        await self.are_untold(refused)
         gone = [id for id, record in answers.items() if record is None]
         return gone, {id: record for id, record in answers.items() if record is not None}
 
-    async def _park_untold(self, refused: Mapping[str, RemoteError], told: Witness | None = None) -> None:
+    async def are_untold(self, refused: Mapping[str, RemoteError], told: Witness | None = None) -> None:
         """Park records of which their system does not tell whether they are there: nothing is decided about them."""
         await self.absence.refused(refused, told)
         for id, error in refused.items():

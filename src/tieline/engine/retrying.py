@@ -101,6 +101,16 @@ class Retries:
             return
         await self._wait(deliveries, error, wait)
 
+    async def wait_until(self, deliveries: Sequence[Delivery], error: RemoteError, at: float) -> None:
+        """Let deliveries wait until a time, in seconds since 1970 (UTC); when that is too long, they stay owed, and nothing else does."""
+        wait = at - self._ledger.clock.now()
+        if self._halted.is_set() or wait > _LONGEST_WAIT:
+            for delivery in deliveries:
+                delivery.due_at = at
+            await self._leave_owed(deliveries, error)
+            return
+        await self._wait(deliveries, error, wait)
+
     async def await_their_time(self, early: Sequence[Delivery]) -> None:
         """Let deliveries of earlier runs wait until they are due; those that are due too late stay owed."""
         now = self._ledger.clock.now()

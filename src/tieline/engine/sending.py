@@ -27,6 +27,8 @@ class Answered(NamedTuple):
     failed: list[tuple[Delivery, RemoteError]]
     unnamed: list[Delivery]
     """They went well, and the answer did not tell the id."""
+    gone: list[Delivery]
+    """They were to delete a record, and there is none."""
 
 
 class Calls:
@@ -95,7 +97,7 @@ class Calls:
 
     def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
         """Tell apart what went well and what failed; attempts are counted."""
-        answered, over_at = Answered([], [], []), self._ledger.clock.monotonic()
+        answered, over_at = Answered([], [], [], []), self._ledger.clock.monotonic()
         for delivery, receipt in zip(group, receipts, strict=True):
             delivery.call, delivery.shown, delivery.answered_at = receipt.call, receipt.record, over_at
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
@@ -105,7 +107,9 @@ class Calls:
             delivery.unnamed = (
                 isinstance(error, OutcomeUnknown) and not isinstance(error, Untold) and error.status is not None and error.status < 300
             )
-            if receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
+            if receipt.error is None and receipt.already and operation == "delete":
+                answered.gone.append(delivery)
+            elif receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
                 answered.confirmed.append((delivery, receipt.id, receipt.call))
             elif receipt.error is not None:
                 answered.failed.append((delivery, receipt.error))

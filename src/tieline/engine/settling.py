@@ -12,7 +12,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import Rejected, RemoteError, Stale
+from tieline.model.errors import NotThere, Rejected, RemoteError, Stale
 from tieline.model.records import encode_json
 from tieline.store import journal
 from tieline.store.outbox import Delivery
@@ -20,6 +20,7 @@ from tieline.sync.decide import changed_fields
 
 OVERTAKEN: Final = "changed there while we were about to write"
 """What the journal says of a write that was refused because its condition did not hold."""
+_EARLY: Final = "too early to believe, since what was made may not be known everywhere yet"
 _LOST: Final = "the answer to its creation was lost"
 _MOST_SHOWN: Final = 5
 _ENOUGH: Final = 3
@@ -57,6 +58,13 @@ class Retry(NamedTuple):
     error: RemoteError
 
 
+class Later(NamedTuple):
+    """It is too early to tell that there is no such record: it is tried again then, in seconds since 1970 (UTC)."""
+
+    error: RemoteError
+    at: float
+
+
 class Refuse(NamedTuple):
     """The destination does not let it be written."""
 
@@ -75,7 +83,7 @@ class Overtaken(NamedTuple):
     error: RemoteError
 
 
-Outcome = Send | Confirm | Hold | Fail | Retry | Refuse | Park | Overtaken
+Outcome = Send | Confirm | Hold | Fail | Retry | Later | Refuse | Park | Overtaken
 """What follows from a look."""
 
 
@@ -211,7 +219,7 @@ class Settler:
         if record is not None and version_of is not None and version_of(record) == delivery.version:
             return None
         if record is None and delivery.operation == "delete":
-            return Confirm(delivery.target_id or "")
+            return self.of_gone(delivery)
         if record is not None and delivery.operation == "update" and not changed_fields(delivery.fields, self._job.project_target(record)):
             await self._note(delivery, "looked: it says so already")
             return Confirm(delivery.target_id or "")
@@ -220,20 +228,38 @@ class Settler:
 
     async def of_missing(self, delivery: Delivery, error: RemoteError) -> Outcome:
         """The counterpart is not there under its id: it may have been merged or made anew."""
-        if delivery.operation == "create" or not self._doubts.can_look:
+        if delivery.operation == "create":
             return Refuse(error)
+        if not self._doubts.can_look:
+            return self._unless_early(delivery, error) or Refuse(error)
         try:
             found = await self._doubts.look(delivery)
         except RemoteError as failure:
             return Retry(failure if isinstance(failure, PASSING) else error)
         if found.there is None or found.there.id == delivery.target_id:
-            return Refuse(error)
+            return self._unless_early(delivery, error) or Refuse(error)
         await self._note(delivery, "its counterpart has another id now", target_id=found.there.id, before=delivery.target_id)
         if self._job.both_write:
             delivery.adopted = found.there.values  # whoever made it wrote what it says: it is met, not written over
             return Confirm(found.there.id)
         delivery.target_id = found.there.id
         return Send()
+
+    def of_gone(self, delivery: Delivery) -> Outcome:
+        """It was to be deleted, and there is no such record: we have deleted it ourselves, or somebody has, or it is not known yet."""
+        asked_before = delivery.attempts > 1 and delivery.why.get("kind") != NotThere.kind
+        if delivery.doubt or asked_before:
+            return Confirm(delivery.target_id or "")
+        gone = NotThere(f"there is no record {delivery.target_id} to delete")
+        return self._unless_early(delivery, gone) or Confirm(delivery.target_id or "")
+
+    def _unless_early(self, delivery: Delivery, error: RemoteError) -> Later | None:
+        """Return what follows where the destination need not know the record yet."""
+        at = self._doubts.known_by(delivery)
+        if at <= self._ledger.clock.now():
+            return None
+        early = NotThere(f"{error}: {_EARLY}", status=error.status, text=error.text, next_step="nothing; tieline asks again")
+        return Later(early, at)
 
     async def _adopt(self, delivery: Delivery, found: Found, event: str, *, perhaps_made: bool = False) -> Outcome:
         """Take what is there as the counterpart; what it has not yet still has to be sent."""

@@ -16,6 +16,7 @@ from tieline.engine.deciding import Decider
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
 from tieline.engine.images import image_taker
+from tieline.engine.in_doubt import InDoubt
 from tieline.engine.intake import Intake
 from tieline.engine.ledger import Counts, Ledger, LedgerBeside, about
 from tieline.engine.matching import Matcher
@@ -215,6 +216,7 @@ class TwoWayPass(Pass):
         decider = self._decider(remake=self.wanted.remake, read_first=self.wanted.send)
         decider.looked = self._looked = None if self._both_read else again.looked
         decider.only = None if self._both_read else again.asked
+        await InDoubt(self._job, self._systems, self._ledgers, self._intakes).look(decider.only)
         decider.missed = self._not_decided()
         if self._both_read:
             await decider.take_up()
@@ -247,8 +249,8 @@ class TwoWayPass(Pass):
             absence, place = self._intakes[side].absence, self._job.halves[side].place
             if absence.unproven:
                 raise absence.stop(place)
-            if asked_for and absence.undecided:
-                some = ", ".join(list(absence.undecided)[:_MOST_NAMED])
+            if asked_for and (absent := [id for id in absence.undecided if id not in absence.untold]):
+                some = ", ".join(absent[:_MOST_NAMED])
                 raise SafetyStop(
                     f"{place} answers that it has no record {some}: one answer proves no deletion, and nothing was decided about it",
                     next_step=f"`tieline run {self.name} --full` reads both sides whole, and decides",

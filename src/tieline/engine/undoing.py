@@ -17,6 +17,7 @@ from tieline.engine.linked import Links
 from tieline.engine.matching import Matcher
 from tieline.engine.page import delivery_of
 from tieline.engine.passes import Way
+from tieline.engine.unsent import reason_of
 from tieline.mapping import nest
 from tieline.model.errors import Refused, RemoteError
 from tieline.model.paths import get
@@ -96,8 +97,14 @@ class Undoer:
     async def _send_owed(self, way: Way, links: Links, owed: Sequence[Delivery]) -> bool:
         if not owed:
             return False
-        there = await self._there(way, [one.target_id for one in owed if one.target_id is not None])
-        entered = await self._entered_again(way, links, {one.id: one.fields for one in owed if one.operation == "create"})
+        there, untold = await self._there(way, [one.target_id for one in owed if one.target_id is not None])
+        entered, unsought = await self._entered_again(way, links, {one.id: one.fields for one in owed if one.operation == "create"})
+        refused = {one.id: error for one in owed if (error := untold.get(one.target_id or "") or unsought.get(one.id)) is not None}
+        for one in owed:
+            if one.id in refused:
+                one.reason = reason_of(refused[one.id])
+        await way.ledger.set_states([one for one in owed if one.id in refused])
+        owed = [one for one in owed if one.id not in refused]
         left: list[tuple[Delivery, str]] = []
         for one in owed:
             record = there.get(one.target_id or "")
@@ -125,15 +132,18 @@ class Undoer:
 
     async def _put_back(self, way: Way, links: Links, written: Sequence[Delivery]) -> None:
         ledger = way.ledger
-        there = await self._there(way, [d.target_id for d in written if d.target_id is not None and d.operation != "delete"])
+        there, untold = await self._there(way, [d.target_id for d in written if d.target_id is not None and d.operation != "delete"])
         deleted = {d.id: decode_json(d.before) for d in written if d.operation == "delete" and d.before}
-        entered = await self._entered_again(way, links, deleted)
+        entered, unsought = await self._entered_again(way, links, deleted)
         opens = outbox.open_by_record(ledger.db, ledger.integration, [delivery.source_id for delivery in written])
         back: list[tuple[Delivery, Delivery, Sequence[str]]] = []
         events: list[journal.Event] = []
         for delivery in written:
             ledger.counts.read += 1
-            made, why = self._step_back(way, delivery, there)
+            if (refused := unsought.get(delivery.id) or untold.get(delivery.target_id or "")) is not None:
+                made, why = None, f"what is there now can't be told: {refused}"
+            else:
+                made, why = self._step_back(way, delivery, there)
             if made is not None and delivery.id in entered:
                 made, why = None, f"there is one with its match key: {entered[delivery.id]}"
             if any(other.state in ("owed", "sending", "unknown") for other in opens.get(delivery.source_id, ())):
@@ -208,10 +218,10 @@ class Undoer:
         made.shadowed = True
         return made, why if any(address in owed for address in edited) else ""
 
-    async def _entered_again(self, way: Way, links: Links, deleted: Mapping[int, Values]) -> dict[int, str]:
+    async def _entered_again(self, way: Way, links: Links, deleted: Mapping[int, Values]) -> tuple[dict[int, str], dict[int, RemoteError]]:
         """Return {delivery: id} of records in the destination with the match key of one that was deleted: somebody has entered it again.
 
-        `deleted` has what each said, by delivery.
+        `deleted` has what each said, by delivery. Those for which the search is refused come with the refusal.
         """
         job, by_key, searched = way.job, dict[str, int](), dict[str, tuple[Any, ...]]()
         matcher = Matcher(job, way.target, way.ledger, links=links)
@@ -219,8 +229,12 @@ class Undoer:
             record = nest(said)
             if (key := job.target_key(record)) is not None:
                 by_key[key], searched[key] = delivery, (matcher.searched_there(record),)
-        found = await matcher.candidates(searched, dict, fresh=True)
-        return {by_key[key]: candidates[0].id for key, candidates in found.items() if candidates}
+        refused: dict[str, RemoteError] = {}
+        found = await matcher.candidates(searched, dict, fresh=True, refused=refused)
+        return (
+            {by_key[key]: candidates[0].id for key, candidates in found.items() if candidates},
+            {by_key[key]: error for key, error in refused.items()},
+        )
 
     def _is_undone(self, way: Way, created: Delivery) -> bool:
         """Whether an earlier undo has deleted what was created."""
@@ -237,17 +251,18 @@ class Undoer:
         last = next(since, None)
         return last is not None and last.operation == "create"
 
-    async def _there(self, way: Way, ids: Sequence[str]) -> dict[str, Record]:
-        """Return the records that are there, by id."""
+    async def _there(self, way: Way, ids: Sequence[str]) -> tuple[dict[str, Record], dict[str, RemoteError]]:
+        """Return the records that are there, and why it can't be told of others, by id."""
         target, resource = way.target, way.job.target_resource
         wanted = dict.fromkeys(ids)
         if way.job.target.get:
-            answers = await ask_for(target, resource, wanted)
-            return {id: record for id, record in answers.items() if record is not None}
+            refused: dict[str, RemoteError] = {}
+            answers = await ask_for(target, resource, wanted, refused=refused)
+            return {id: record for id, record in answers.items() if record is not None}, refused
         found: dict[str, Record] = {}
         async for page in target.read(resource, None, strict=True):
             found.update((id, record) for id, record in zip(page.ids, page.records, strict=True) if id is not None and id in wanted)
-        return found
+        return found, {}
 
 
 def _edited_since(owed: Delivery, record: Record) -> list[str]:

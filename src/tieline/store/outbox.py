@@ -387,6 +387,21 @@ def updated_since(db: Database, integration: int, source_id: str, since: float) 
     return [_make(row) for row in rows]
 
 
+def made_at(db: Database, integration: int, source_id: str) -> float | None:
+    """Return when a record's counterpart was last made, by its creation; None when that is not known."""
+    rows = db.read(
+        """SELECT max(settled_at) FROM delivery WHERE integration = ? AND source_id = ? AND operation = 'create' AND state = 'delivered'""",
+        (integration, source_id),
+    )
+    at: float | None = rows[0][0]
+    return at
+
+
+def owed_from(db: Database, id: int) -> float:
+    """Return since when a delivery, or what it took the place of, is owed."""
+    return float(db.read("SELECT coalesce(owed_since, accepted_at) FROM delivery WHERE id = ?", (id,))[0][0])
+
+
 def may_be_made(db: Database, integration: int, source_ids: Sequence[str]) -> list[str]:
     """Return those of these records of which something is on its way, or may have been done."""
     return [

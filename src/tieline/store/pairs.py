@@ -168,6 +168,18 @@ def with_keys(db: Database, integration: int, keys: Sequence[str]) -> dict[str, 
     return {key: [pairs[id] for id in sorted(pairs)] for key, pairs in found.items()}
 
 
+def in_doubt(db: Database, integration: int, side: Side) -> list[Pair]:
+    """Return the pairs whose record of a side we made, that nothing has shown since, and that waits to be decided as gone."""
+    columns = ", ".join(f"pair.{column}" for column in _COLUMNS.split(", "))
+    rows = db.read(
+        f"""SELECT {columns} FROM staged JOIN pair ON pair.integration = staged.integration AND pair.{side}_id = staged.id
+            WHERE staged.integration = ? AND staged.side = ? AND staged.kind = 'gone'
+              AND pair.{side}_unseen IS NOT NULL AND pair.{OTHER[side]}_id IS NOT NULL ORDER BY pair.id""",
+        (integration, side),
+    )
+    return [Pair(*row) for row in rows]
+
+
 def portion(db: Database, integration: int, *, after: int = 0, limit: int = 500, where: str = "1") -> list[Pair]:
     """Return pairs by id, `limit` at a time, after one; `where` is a condition in SQL."""
     rows = db.read(

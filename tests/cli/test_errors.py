@@ -173,7 +173,7 @@ def test_a_source_that_is_down(world):
 
     assert (3, 3) == (live.code, run.code), "nobody has to do anything about the files or the credentials"
     assert [] == said(live, "failed  crm", "ok      email")
-    assert [] == said(run, "no connection to 127.0.0.1:9", "nothing was lost")
+    assert [] == said(run, "no connection to 127.0.0.1:9: connection refused\n", "nothing was lost")
     assert 3 == status.code
 
 

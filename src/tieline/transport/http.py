@@ -7,6 +7,7 @@ reached the other side: `Unreachable` means it never left, `OutcomeUnknown` that
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -122,4 +123,9 @@ def _host(request: HttpRequest) -> str:
 
 
 def _words(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"its name can't be resolved ({error.strerror or error.os_error})"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        number = error.os_error.errno  # its text names the address once more, in Python's words
+        return os.strerror(number).lower() if number else str(error.os_error)
     return str(error) or type(error).__name__

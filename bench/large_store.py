@@ -26,6 +26,8 @@ LINKS, CALLS, LETTERS = (
 RUNS = 1000
 LOOKS = (
     ["version"],
+    ["--help"],
+    ["check"],
     ["status"],
     ["status", "sync"],
     ["explain", "a", "contacts", "77777"],
@@ -34,6 +36,9 @@ LOOKS = (
     ["calls", "--status", "404"],
     ["calls", "--connection", "a"],
     ["dead-letters", "list"],
+    ["conflicts"],
+    ["unmatched"],
+    ["links", "list", "sync"],
 )
 CONNECTOR = """\
 connector: {name}

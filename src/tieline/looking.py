@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from tieline.dialects.ids import spelling_of
@@ -29,13 +29,10 @@ from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
 from tieline.observe.limits import Side
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of, webhooks_of
-from tieline.spec.backwards import rule_back_to
-from tieline.spec.connections import Connection
-from tieline.spec.connectors import Connector, Resource
 from tieline.spec.dotenv import Environment
-from tieline.spec.integrations import Integration
-from tieline.spec.reader import Project, find_project_folder, read_project, read_project_in_part
+from tieline.spec.folder import Project, find_project_folder
 from tieline.spec.references import is_loopback, resolve
+from tieline.spec.remembered import recall
 from tieline.store import state
 from tieline.store.calls import Call, Search
 from tieline.store.database import Database
@@ -44,6 +41,11 @@ from tieline.store.runs import state_of
 from tieline.transport.allowance import Allowance
 from tieline.transport.outages import Outage
 from tieline.transport.recording import private_fields
+
+if TYPE_CHECKING:
+    from tieline.spec.connections import Connection
+    from tieline.spec.connectors import Connector, Resource
+    from tieline.spec.integrations import Integration
 
 BREAKER = "breaker"
 """Kind of values that tell which systems are down, by connection."""
@@ -68,6 +70,7 @@ class Looking:
         self.clock: Clock = clock or SystemClock()
         self._environ = Environment(project.folder, os.environ if environ is None else environ)
         self._db = database
+        self._remembered = False
 
     @classmethod
     def open(cls, folder: Path, *, in_part: bool = False, clock: Clock | None = None) -> Self:
@@ -76,8 +79,22 @@ class Looking:
         With `in_part`, what can be read is used: `project.errors` says what is wrong, and an integration raises `SpecError` when it is
         run although its own files are wrong.
         """
+        from tieline.spec.reader import read_project, read_project_in_part  # slow to import
+
         read = read_project_in_part if in_part else read_project
         return cls(read(find_project_folder(folder)), clock=clock)
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """Open a project of which some files may be wrong, only to look at it: what is remembered of the same files is not read again."""
+        found = find_project_folder(folder)
+        if (project := recall(found, os.environ)) is not None:
+            looking = cls(project)
+            looking._remembered = True
+            return looking
+        from tieline.spec.reader import read_project_in_part  # slow to import
+
+        return cls(read_project_in_part(found, kept=True))
 
     def __enter__(self) -> Self:
         return self
@@ -258,9 +275,11 @@ class Looking:
 
         `side` is that of the record, in a two-way integration: of the right's, the field is one of the left.
         """
-        spec = self.project.integrations.get(name)
+        spec = self._read().integrations.get(name)
         if spec is None or field is None:
             return None
+        from tieline.spec.backwards import rule_back_to  # it knows rules as they are declared
+
         keys: tuple[str, ...] | None = ("map", field) if field in spec.map else (field,) if field == "when" else None
         if side == "right" or (keys is None and spec.two_way):
             back = rule_back_to(spec.map, field)
@@ -294,6 +313,14 @@ class Looking:
         return frozenset(declared | self._personal_by_mapping(name))
 
     # -- details
+
+    def _read(self) -> Project:
+        """Return the project as its files declare it, for what rules mean: a remembered one only says how things are called."""
+        if self._remembered:
+            from tieline.spec.reader import read_project_in_part  # slow to import
+
+            self.project, self._remembered = read_project_in_part(self.project.folder), False
+        return self.project
 
     @property
     def _store_file(self) -> Path:
@@ -329,7 +356,7 @@ class Looking:
             return set()
         from tieline.mapping import compile_mapping  # only what is masked asks for it
 
-        sources = compile_mapping(spec.map, functions=self.project.functions).sources
+        sources = compile_mapping(self._read().integrations[name].map, functions=self.project.functions).sources
 
         def is_personal(read: str) -> bool:
             return any(read in ("", each) or each.startswith(f"{read}.") or read.startswith((f"{each}.", f"{each}[")) for each in personal)

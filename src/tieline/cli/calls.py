@@ -16,7 +16,6 @@ from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
 from tieline.model.shown import shown_json
 from tieline.observe import calls as journal
-from tieline.spec.base import parse_duration
 from tieline.store import calls
 from tieline.store.calls import Call, Search
 
@@ -69,6 +68,8 @@ def _search(project: Looking, name: str | None, wanted: Filter) -> Search:
 
 def moment(text: str, now: float) -> float:
     """Return seconds since 1970 for a length of time before now, or a date or time as ISO 8601 writes it, local where it names no zone."""
+    from tieline.spec.base import parse_duration  # slow to import
+
     try:
         return now - parse_duration(text)
     except ValueError:
@@ -83,6 +84,8 @@ def moment(text: str, now: float) -> float:
 
 
 def _seconds(text: str, option: str) -> float:
+    from tieline.spec.base import parse_duration  # slow to import
+
     try:
         return parse_duration(text)
     except ValueError as error:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from tieline.cli.output import BROKEN, INTERRUPTED, escape, output, spoken_errors, was_interrupted
+from tieline.cli.quick import take_plainly
 
 app = typer.Typer(
     name="tieline", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=True, rich_markup_mode="rich",
@@ -364,7 +367,7 @@ def resolve_conflicts(
 ) -> None:
     """Say which side holds, and send it to the other. What it overwrites is kept: see `list --decided`."""
     output.json_mode, output.log = json, log
-    from tieline.cli import conflicts as work
+    from tieline.cli import resolving as work
 
     with spoken_errors():
         chosen = work.Chosen(tuple(conflict or ()), everything, integration, field)
@@ -381,7 +384,7 @@ def restore_values(
 ) -> None:
     """Give back what a decided conflict has overwritten: it is written to both sides. Both are read first."""
     output.json_mode, output.log = json, log
-    from tieline.cli import conflicts as work
+    from tieline.cli import resolving as work
 
     with spoken_errors():
         raise SystemExit(work.restore(project, tuple(event), reason))
@@ -439,7 +442,7 @@ def link_unmatched(
 ) -> None:
     """Say which record of the other side is the same thing. They meet at once, as if they had been matched."""
     output.json_mode, output.log = json, log
-    from tieline.cli import unmatched as work
+    from tieline.cli import settling as work
 
     with spoken_errors():
         raise SystemExit(work.link(project, number, id, reason))
@@ -459,7 +462,7 @@ def create_unmatched(
 ) -> None:
     """Have their counterparts made on the other side."""
     output.json_mode, output.log = json, log
-    from tieline.cli import unmatched as work
+    from tieline.cli import settling as work
 
     with spoken_errors():
         chosen = work.Chosen(tuple(number or ()), everything, integration, side, tuple(record or ()))
@@ -480,7 +483,7 @@ def ignore_unmatched(
 ) -> None:
     """Leave them as they are: no counterpart is made, and you are not asked again. One that turns up is still matched."""
     output.json_mode, output.log = json, log
-    from tieline.cli import unmatched as work
+    from tieline.cli import settling as work
 
     with spoken_errors():
         chosen = work.Chosen(tuple(number or ()), everything, integration, side, tuple(record or ()))
@@ -499,10 +502,10 @@ def list_links(
 ) -> None:
     """List the pairs of records that are the same thing in both systems."""
     output.json_mode = json
-    from tieline.cli import linking
+    from tieline.cli import links as work
 
     with spoken_errors():
-        raise SystemExit(linking.list_links(project, integration, unlinked=unlinked, limit=limit))
+        raise SystemExit(work.list_links(project, integration, unlinked=unlinked, limit=limit))
 
 
 @pairs.command()
@@ -806,10 +809,30 @@ def _cancelled() -> type[BaseException]:
     return asyncio.CancelledError
 
 
+def asked_for(arguments: Sequence[str]) -> typer.Typer:
+    """Return the command tree, of which only the command that is asked for needs to be built: a look takes less than all of them.
+
+    It is whole where no command comes first, or none that is known: help, completion and what is said of a wrong name need all.
+    """
+    wanted = arguments[0] if arguments else ""
+    commands = [one for one in app.registered_commands if one.callback is not None and (one.name or one.callback.__name__) == wanted]
+    groups = [one for one in app.registered_groups if one.name == wanted]
+    if not commands and not groups:
+        return app
+    some = copy.copy(app)
+    # A second command, because `typer` makes a tree of one command that command.
+    second = next(one for one in app.registered_commands if one not in commands)
+    some.registered_commands = [*commands, second]
+    some.registered_groups = groups
+    return some
+
+
 def run_command_line() -> int:
     """Run the command that was asked for; return its exit code."""
     try:
-        code = app(standalone_mode=False)
+        tree = typer.main.get_command(asked_for(() if "_TIELINE_COMPLETE" in os.environ else sys.argv[1:]))
+        take_plainly(tree)
+        code = tree(standalone_mode=False)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # whoever reads had enough, and nobody must act; click says 1
             return 0

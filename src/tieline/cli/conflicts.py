@@ -7,48 +7,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from tieline.app import Tieline
-from tieline.cli.opening import opened, tell_of_orphans
-from tieline.cli.output import ACT, OK, escape, output, plain, plural, value_text, when
+from tieline.cli.opening import looked_at, tell_of_orphans
+from tieline.cli.output import ACT, OK, escape, output, plain, value_text, when
 from tieline.cli.report import personal_values
-from tieline.cli.running import checked_reason, run_each
 from tieline.engine import conflicts
 from tieline.engine.conflicts import Conflict, DecidedConflict
 from tieline.engine.deadletters import of_other_direction
-from tieline.engine.passes import Restoring, Wanted
-from tieline.model.errors import TielineError
+from tieline.looking import Looking
 from tieline.store.pairs import SIDES, Side
 
 _SHOWN = 50
-_TOGETHER = 200
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """Which conflicts a command is about: some by number, or all that are alike."""
-
-    ids: tuple[int, ...] = ()
-    everything: bool = False
-    integration: str | None = None
-    field: str | None = None
-
-    def check(self, project: Tieline) -> None:
-        """Raise `TielineError` when it names nothing, or two things."""
-        if self.integration is not None:
-            project.names(self.integration)
-        alike = self.everything or self.integration is not None or self.field is not None
-        if self.ids and alike:
-            raise TielineError(
-                "numbers, or --all: not both", next_step="tieline conflicts resolve NO, or --all with --integration and --field"
-            )
-        if not self.ids and not self.everything:
-            raise TielineError("which ones?", next_step="give numbers, or --all, with --integration and --field if you like")
 
 
 def list_conflicts(folder: Path, integration: str | None, field: str | None, *, limit: int | None, mask: bool) -> int:
     """List what waits for a person."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         if integration is not None:
             project.names(integration, gone=True)
         found = conflicts.held(project.db, integration=integration, field=field)
@@ -90,7 +63,7 @@ def list_conflicts(folder: Path, integration: str | None, field: str | None, *, 
 
 def list_decided(folder: Path, integration: str | None, field: str | None, *, limit: int | None, mask: bool) -> int:
     """List what was decided."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         if integration is not None:
             project.names(integration, gone=True)
         found = conflicts.decided(project.db, integration=integration, field=field)
@@ -115,7 +88,7 @@ def list_decided(folder: Path, integration: str | None, field: str | None, *, li
             place = f"{project.place_of(one.integration, one.side)} {one.record}"
             table.add_row(
                 str(one.event), when(one.at), str(one.run or ""), escape(one.integration), escape(place), escape(one.field), one.kept,
-                escape(_values(one.lost)), escape(_by(one)),
+                escape(values_in_words(one.lost)), escape(_by(one)),
             )  # fmt: skip
         output.console.print(table)
         if next(found, None) is not None:
@@ -126,7 +99,7 @@ def list_decided(folder: Path, integration: str | None, field: str | None, *, li
 
 def show_conflict(folder: Path, id: int, *, mask: bool) -> int:
     """Show one whole."""
-    with opened(folder) as project:
+    with looked_at(folder) as project:
         one = conflicts.get(project.db, id)
         if one.state == "held" and one.integration in project.one_way:
             one.next_step = of_other_direction(one.integration)
@@ -161,81 +134,7 @@ def show_conflict(folder: Path, id: int, *, mask: bool) -> int:
         return OK
 
 
-def resolve(folder: Path, chosen: Chosen, keep: Side | None, reason: str) -> int:
-    """Write down which side holds, and run."""
-    reason = checked_reason(reason, "looked it up in both systems")
-    if keep is None:
-        raise TielineError("which side holds?", next_step="--keep left or --keep right: `left` is that of `from`, `right` that of `to`")
-    with opened(folder) as project:
-        chosen.check(project)
-        ids: Iterable[int] = chosen.ids
-        if chosen.everything:
-            ids = [one.id for one in conflicts.held(project.db, integration=chosen.integration, field=chosen.field)]
-            if not ids and chosen.field is not None:
-                known = {field: None for one in conflicts.held(project.db, integration=chosen.integration) for field in one.fields}
-                raise TielineError(f"there is no conflict of `{chosen.field}`", next_step=f"there are: {', '.join(known) or 'none'}")
-        by_integration: dict[str, tuple[int, ...]] = {}
-        # By number all or none; of all there are, whatever was not settled meanwhile.
-        portions = [tuple(ids)] if chosen.ids else list(_portions(ids))
-        for name in {conflicts.get(project.db, id).integration for id in portions[0]} if portions else ():
-            project.two_way(name)  # whose files are wrong can't be run
-        for portion in portions:
-            for name, some in conflicts.rule(project.db, portion, keep, reason, now=project.clock.now()).items():
-                by_integration[name] = (*by_integration.get(name, ()), *some)
-        wanted = {name: Wanted(redrive=some) for name, some in by_integration.items()}
-        said: dict[str, Any] = {"resolved": [], "keep": keep, "reason": reason}
-        ruled = [conflicts.get(project.db, id) for some in by_integration.values() for id in some]
-
-        def what_came_of_it() -> list[str]:
-            again = list(conflicts.held_again(project.db, ruled))
-            not_carried_out = {was.id for was, _ in again}
-            resolved = said["resolved"] = [one.id for one in ruled if one.id not in not_carried_out]
-            said["held_again"] = [{"was": was.id, "now": plain(now)} for was, now in again]
-            if not ruled:
-                return ["there are none"]
-            waits = sum(conflicts.get(project.db, id).state == "held" for id in resolved)
-            lines = [f"{plural(len(resolved) - waits, 'conflict')}: {keep} holds"] if len(resolved) > waits else []
-            lines += [f"{plural(waits, 'conflict')}: {keep} holds as soon as a run gets through"] if waits else []
-            lines += [f"conflict {was.id} is held again, as {now.id}: {_what_is_new(was, now)}" for was, now in again[:_SHOWN]]
-            return [*lines, *([f"… and {len(again) - _SHOWN:,} more are held again"] if len(again) > _SHOWN else [])]
-
-        return run_each(project, wanted, said, after=what_came_of_it)
-
-
-def restore(folder: Path, events: tuple[int, ...], reason: str) -> int:
-    """Write what was lost to both sides."""
-    reason = checked_reason(reason, "the newer number was a typing error")
-    with opened(folder) as project:
-        by_integration: dict[str, tuple[int, ...]] = {}
-        for event in dict.fromkeys(events):
-            one = conflicts.get_decided(project.db, event)
-            by_integration[one.integration] = (*by_integration.get(one.integration, ()), event)
-        for name in by_integration:
-            project.two_way(name)
-        wanted = {name: Wanted(restore=Restoring(some, reason)) for name, some in by_integration.items()}
-        return run_each(project, wanted, {"restored": list(dict.fromkeys(events)), "reason": reason})
-
-
-def _what_is_new(was: Conflict, now: Conflict) -> str:
-    """Return what a side says now that it did not say when somebody was asked."""
-    told = []
-    for side in SIDES:
-        said, says = (one.left if side == "left" else one.right for one in (was, now))
-        if one_is_gone := [one for one in (was, now) if one.gone == side]:
-            if len(one_is_gone) == 1:
-                told.append(f"the {side} {'is there again' if was.gone == side else 'was deleted'}")
-        elif said != says:
-            told.append(f"the {side} said {_values(said)}, and says {_values(says)} now")
-    return "; ".join(told) or now.message
-
-
-def _portions(ids: Iterable[int]) -> Iterable[tuple[int, ...]]:
-    rest = iter(ids)
-    while portion := tuple(itertools.islice(rest, _TOGETHER)):
-        yield portion
-
-
-def _hide(project: Tieline, parts: Iterable[tuple[str, dict[str, Any]]]) -> None:
+def _hide(project: Looking, parts: Iterable[tuple[str, dict[str, Any]]]) -> None:
     output.hide([value for name, part in parts for value in personal_values(project, name, [part])])
 
 
@@ -248,10 +147,11 @@ def _fields(one: Conflict) -> str:
 
 
 def _says(one: Conflict, side: Side) -> str:
-    return "deleted" if one.gone == side else escape(_values(one.left if side == "left" else one.right))
+    return "deleted" if one.gone == side else escape(values_in_words(one.left if side == "left" else one.right))
 
 
-def _values(values: dict[str, Any]) -> str:
+def values_in_words(values: dict[str, Any]) -> str:
+    """Return fields with their values in a line; of one field, the value alone."""
     if len(values) == 1:
         return value_text(*values.values())
     return ", ".join(f"{address}={value_text(value)}" for address, value in values.items()) or "nothing"

@@ -1,74 +1,13 @@
-"""`tieline links`: which record is which."""
+"""`tieline links link`, `unlink`, `adopt` and `retire`: which record is which, by hand."""
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import OK, escape, output
 from tieline.cli.running import checked_reason, within
-from tieline.engine import linking, pairing
-from tieline.store.links import Link
-
-_SHOWN = 50
-
-
-def list_links(folder: Path, name: str, *, unlinked: bool, limit: int | None) -> int:
-    """List the pairs, or the records without a counterpart."""
-    with Tieline.open(folder) as project:
-        project.names(name)
-        if project.is_two_way(name):
-            return _list_pairs(project, name, unlinked=unlinked, limit=limit)
-        found = linking.pairs(project.db, name, unlinked=unlinked)
-        if output.json_mode:
-            output.json(
-                [
-                    {"source_id": each.source_id, "target_id": each.target_id, "verdict": _verdict(each)}
-                    for each in itertools.islice(found, limit)
-                ]
-            )
-            return OK
-        shown = list(itertools.islice(found, limit or _SHOWN))
-        spec = project.project.integrations[name]
-        if not shown:
-            output.print("every record has its counterpart" if unlinked else "nothing is linked yet")
-            return OK
-        from rich.table import Table  # slow to import
-
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for head in (spec.source, *(() if unlinked else (spec.target,)), "verdict"):
-            table.add_column(head, overflow="fold")
-        for each in shown:
-            table.add_row(escape(each.source_id), *(() if unlinked else (escape(each.target_id or ""),)), _verdict(each))
-        output.console.print(table)
-        if next(found, None) is not None:
-            output.print("… and more (--limit, --json)", style="dim")
-        return OK
-
-
-def _list_pairs(project: Tieline, name: str, *, unlinked: bool, limit: int | None) -> int:
-    found = pairing.every(project.db, name, unlinked=unlinked)
-    if output.json_mode:
-        said = ({"left_id": each.left_id, "right_id": each.right_id, "verdict": each.verdict} for each in itertools.islice(found, limit))
-        output.json_list(said)
-        return OK
-    shown = list(itertools.islice(found, limit or _SHOWN))
-    if not shown:
-        output.print("every record has its counterpart" if unlinked else "nothing is linked yet")
-        return OK
-    from rich.table import Table  # slow to import
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for head in (project.place_of(name, "left"), project.place_of(name, "right"), "verdict"):
-        table.add_column(head, overflow="fold")
-    for each in shown:
-        table.add_row(escape(each.left_id or ""), escape(each.right_id or ""), each.verdict)
-    output.console.print(table)
-    if next(found, None) is not None:
-        output.print("… and more (--limit, --json)", style="dim")
-    return OK
 
 
 def adopt(folder: Path, old: str, new: str) -> int:
@@ -124,10 +63,6 @@ def unlink(folder: Path, name: str, source_id: str, reason: str) -> int:
             next_step = f"nothing; `tieline links link {name} {source_id} {was}` puts them together again"
         _say({"integration": name, "source_id": source_id, "was": was}, words, next_step)
         return OK
-
-
-def _verdict(link: Link) -> str:
-    return "to be decided" if link.target_id is None and link.verdict == "linked" else link.verdict
 
 
 def _say(said: dict[str, str], words: str, next_step: str) -> None:

@@ -20,7 +20,7 @@ _MOST_TOLD = 10
 
 def looked_at(folder: Path) -> Looking:
     """Open a project to look at it, whatever is wrong in its files. Raises `SpecError` when not even its store can be found."""
-    project = Looking.open(folder, in_part=True)
+    project = Looking.at(folder)
     warn_of_files(project)
     return project
 

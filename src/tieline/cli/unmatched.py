@@ -5,57 +5,29 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
-from tieline.app import Tieline
-from tieline.cli.opening import opened
-from tieline.cli.output import ACT, OK, escape, output, plural, value_text, when
+from tieline.cli.opening import looked_at, opened
+from tieline.cli.output import ACT, OK, escape, output, value_text, when
 from tieline.cli.report import personal_values
-from tieline.cli.running import checked_reason, run_each
 from tieline.engine import unmatched
 from tieline.engine.deadletters import of_other_direction
-from tieline.engine.passes import Wanted
 from tieline.engine.unmatched import Unmatched
-from tieline.model.errors import TielineError
-from tieline.model.ids import named
+from tieline.looking import Looking
 from tieline.store.pairs import Side
 
+if TYPE_CHECKING:
+    from tieline.app import Tieline
+
 _SHOWN = 50
-_TOGETHER = 200
 _VALUES = 4
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """Which records a command is about: some by the number of their letters, some by their ids on a side, or all that wait."""
-
-    ids: tuple[int, ...] = ()
-    everything: bool = False
-    integration: str | None = None
-    side: Side | None = None
-    records: tuple[str, ...] = ()
-
-    def check(self, project: Tieline) -> None:
-        """Raise `TielineError` when it names nothing, or two things."""
-        if self.integration is not None:
-            project.names(self.integration)
-        if sum(map(bool, (self.ids, self.everything, self.records))) != 1:
-            raise TielineError(
-                "which ones?",
-                next_step="give numbers; or --all, with --integration and --side if you like; or --record ID with --integration and --side",
-            )
-        for id in self.records:
-            named(id, "of --record")
-        if self.records and (self.integration is None or self.side is None):
-            raise TielineError("--record needs --integration and --side", next_step="`left` is the side of `from`, `right` that of `to`")
 
 
 def list_unmatched(
     folder: Path, integration: str | None, side: Side | None, *, fuzzy: bool, everything: bool, limit: int | None, mask: bool
 ) -> int:
     """List those that wait for a person; with `everything`, also those that stand for themselves."""
-    with opened(folder) as project:
+    with opened(folder) if fuzzy else looked_at(folder) as project:  # what resembles them is found by what runs
         if integration is not None:
             project.names(integration, gone=True)
         found = unmatched.every(project.db, integration=integration, side=side, settled=everything)
@@ -63,7 +35,7 @@ def list_unmatched(
         others = f"{settled:,} others without a counterpart wait for nobody (--all)" if settled else ""
         shown = list(itertools.islice(found, limit or (None if output.json_mode else _SHOWN)))
         if fuzzy:
-            project.propose(shown)
+            cast("Tieline", project).propose(shown)
         if mask:
             parts = [(one.integration, part) for one in shown for part in (one.says, *(each.says for each in one.alike or ()))]
             output.hide([value for name, part in parts for value in personal_values(project, name, [part])])
@@ -92,7 +64,7 @@ def list_unmatched(
         return code
 
 
-def _print_table(project: Tieline, shown: Iterable[Unmatched], *, fuzzy: bool) -> None:
+def _print_table(project: Looking, shown: Iterable[Unmatched], *, fuzzy: bool) -> None:
     from rich.table import Table  # slow to import
 
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -111,49 +83,6 @@ def _print_table(project: Tieline, shown: Iterable[Unmatched], *, fuzzy: bool) -
         for each in one.alike or ():
             table.add_row("", "", escape(f"  {each.score:g} % like {other} {each.id}"), escape(_says(each.says)), "", "", "")
     output.console.print(table)
-
-
-def link(folder: Path, id: int, other: str, reason: str) -> int:
-    """Say who the counterpart is, and run."""
-    reason = checked_reason(reason, "Ann knows both")
-    with opened(folder) as project:
-        number, delivery = unmatched.get_open(project.db, id)
-        name, side = project.outbox_of(number)
-        left, right = (delivery.source_id, other) if side == "left" else (other, delivery.source_id)
-        project.two_way(name)
-
-        async def work() -> None:
-            await project.link(name, left, right, reason)
-
-        said = {"linked": {"left": left, "right": right}}
-        return run_each(project, {name: project.wanted_of_pair(name, left)}, said, first=work, words=f"linked: {left} ↔ {right}")
-
-
-def settle(folder: Path, chosen: Chosen, ruling: Literal["create", "ignore"], reason: str) -> int:
-    """Write down what shall become of them, and run."""
-    reason = checked_reason(reason, "not in the other system" if ruling == "create" else "a test record")
-    with opened(folder) as project:
-        chosen.check(project)
-        ids: Iterable[int] = chosen.ids
-        now = project.clock.now()
-        if chosen.everything:
-            held = unmatched.every(project.db, integration=chosen.integration, side=chosen.side)
-            ids = [one.id for one in held if one.id is not None]
-        elif chosen.records and chosen.integration is not None and chosen.side is not None:
-            project.two_way(chosen.integration)
-            ids = unmatched.hold(project.db, chosen.integration, chosen.side, list(dict.fromkeys(chosen.records)), now=now)
-        by_integration: dict[str, tuple[int, ...]] = {}
-        rest = iter(ids)
-        while portion := tuple(itertools.islice(rest, len(chosen.ids) or _TOGETHER)):
-            for name, some in unmatched.rule(project.db, portion, ruling, reason, now=now).items():
-                by_integration[name] = (*by_integration.get(name, ()), *some)
-        for name in by_integration:
-            project.two_way(name)
-        number = sum(map(len, by_integration.values()))
-        words = f"{plural(number, 'record')}: {'to be made on the other side' if ruling == 'create' else 'ignored'}"
-        said: dict[str, Any] = {"settled": [id for some in by_integration.values() for id in some], "as": ruling, "reason": reason}
-        wanted = {name: Wanted(redrive=some) for name, some in by_integration.items()}
-        return run_each(project, wanted, said, words=words if number else "there are none")
 
 
 def _says(values: dict[str, Any]) -> str:

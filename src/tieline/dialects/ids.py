@@ -13,10 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from tieline.spec.connectors import Resource
+if TYPE_CHECKING:
+    from tieline.spec.connectors import Resource
 
 IdReader: TypeAlias = Callable[[Any], str | None]
 """Takes what a vendor or a person wrote; returns the id in its one spelling, None where there is none that can be used."""

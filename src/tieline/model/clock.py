@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 MOST_WAIT_SECONDS: Final = 31 * 86_400.0
 """The longest wait that is believed, whoever asks for it; more is taken for a mistake."""
 
+COUNTED_FROM_SECONDS: Final = 3600.0
+"""Windows of a limit that are longer are counted, shorter ones paced."""
+
 
 class Clock(Protocol):
     """Where now, sleep and chance come from."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tieline.model.errors import RemoteError, TielineError
-from tieline.spec.integrations import Integration
 from tieline.store import calls, links, outbox, pairs, runs
 from tieline.store.calls import Body, Call
 from tieline.store.database import Database
 from tieline.transport.recording import HIDDEN, hide
+
+if TYPE_CHECKING:
+    from tieline.spec.integrations import Integration
 
 _MOST_DELIVERIES = 1000
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tieline.model.records import decode_json
-from tieline.spec.integrations import Integration
 from tieline.store import calls, journal, letters, links, outbox, pairs, runs, staged
 from tieline.store.calls import Call
 from tieline.store.database import Database
 from tieline.store.journal import Event
 from tieline.store.pairs import Side
+
+if TYPE_CHECKING:
+    from tieline.spec.integrations import Integration
 
 _LOOK_UPS = ("find", "get", "list")
 

@@ -6,15 +6,18 @@ Figures of calls come from the journal of calls, figures of limits from what is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tieline.spec.connectors import RateLimit, Resource
 from tieline.store import calls, runs
 from tieline.store.database import Database
 from tieline.transport.allowance import Allowance, Closed, count_in_words, touch, used_of
 from tieline.transport.priority import Priority
 from tieline.transport.windows import rules_of
+
+if TYPE_CHECKING:
+    from tieline.spec.connectors import RateLimit, Resource
 
 _RUNS = 5
 _MUCH_WAITING = 0.5

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from tieline.model.holder import has_ended
 from tieline.model.verified import Verified
 from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of, use_of, waits_of
-from tieline.spec.integrations import Integration
 from tieline.store import calls, inbox, links, outbox, runs
 from tieline.store import pairs as pair_rows
 from tieline.store import state as shared
 from tieline.store.database import Database
+
+if TYPE_CHECKING:
+    from tieline.spec.integrations import Integration
 
 
 class SystemDown(msgspec.Struct):

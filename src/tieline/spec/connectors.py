@@ -77,10 +77,6 @@ class AuthMethods(Declared):
     """User name and password."""
 
 
-COUNTED_FROM_SECONDS = 3600.0
-"""Longer windows are counted, shorter ones paced."""
-
-
 class RateLimit(Declared):
     """How many requests a system accepts in a window."""
 

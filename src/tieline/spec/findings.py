@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tieline.model.errors import Complaint
-from tieline.spec.reader import Kind, Project
+from tieline.spec.folder import Kind, Project
 from tieline.spec.source import Key
 
 

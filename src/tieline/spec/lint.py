@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 
 from tieline.model.errors import Complaint
 from tieline.spec.findings import Findings
+from tieline.spec.folder import Project
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.lint_connections import lint_connection
 from tieline.spec.lint_connectors import lint_connector
 from tieline.spec.lint_integrations import lint_integration
 from tieline.spec.lint_rules import lint_rules
 from tieline.spec.lint_two_way import lint_two_way, only_two_way
-from tieline.spec.reader import Project
 
 
 def lint(project: Project, environ: Mapping[str, str]) -> list[Complaint]:

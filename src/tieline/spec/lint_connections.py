@@ -8,9 +8,9 @@ from tieline.model.errors import Complaint
 from tieline.spec.connections import Connection, Credentials
 from tieline.spec.connectors import Connector
 from tieline.spec.findings import Findings
+from tieline.spec.folder import Project
 from tieline.spec.lint_limits import lint_limits
 from tieline.spec.lint_webhooks import lint_webhook_secret, secrets_of
-from tieline.spec.reader import Project
 from tieline.spec.references import ReferenceProblem, check_url, check_url_template, resolve, unresolved
 from tieline.spec.source import Key
 from tieline.spec.words import listed, meant, nearest

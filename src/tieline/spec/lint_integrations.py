@@ -14,9 +14,9 @@ from tieline.spec.connectors import Connector, Resource
 from tieline.spec.escapes import gaps
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
+from tieline.spec.folder import Project
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule, Setting, TwoWayDeletes
 from tieline.spec.lint_webhooks import tell_of_deletions
-from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.words import nearest
 

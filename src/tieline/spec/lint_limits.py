@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tieline.spec.connectors import COUNTED_FROM_SECONDS, LimitHeaders, RateLimit
+from tieline.model.clock import COUNTED_FROM_SECONDS
+from tieline.spec.connectors import LimitHeaders, RateLimit
 from tieline.spec.findings import Findings
 from tieline.spec.source import Key
 

@@ -27,10 +27,10 @@ from tieline.model.records import ABSENT, Record, encode_json
 from tieline.spec.connectors import Resource
 from tieline.spec.fields import Fields, covers, parse, with_declared_zones
 from tieline.spec.findings import Findings
+from tieline.spec.folder import Project
 from tieline.spec.functions import FILE, PREFIX
 from tieline.spec.integrations import Example, Integration, Rule
 from tieline.spec.lint_integrations import resource_of
-from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.words import found as shown
 from tieline.spec.words import listed, nearest

@@ -15,10 +15,10 @@ from tieline.model.errors import Complaint
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
+from tieline.spec.folder import Project
 from tieline.spec.integrations import Archive, Integration, Rule, TwoWayDeletes, TwoWayUnmatched
 from tieline.spec.lint_integrations import creates, deletion, emptied, questions, resource_of, updates
 from tieline.spec.lint_webhooks import tell_of_deletions
-from tieline.spec.reader import Project
 from tieline.spec.source import Key
 from tieline.spec.words import listed
 

@@ -9,7 +9,7 @@ from typing import Final
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector, Resource
 from tieline.spec.findings import Findings
-from tieline.spec.reader import Project
+from tieline.spec.folder import Project
 from tieline.spec.source import Key
 from tieline.spec.webhooks import BODY, SIGNED, TIMESTAMP, HmacSignature, Verify, Webhooks
 from tieline.spec.words import listed, meant

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from tieline.model.errors import Complaint, SpecError
 from tieline.spec.base import Declared
+from tieline.spec.folder import CONNECTION_FILES, PROJECT_FILES, Kind, Project
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.project import ProjectFile
-from tieline.spec.reader import CONNECTION_FILES, PROJECT_FILES, Kind, Project
 
 D = TypeVar("D", bound=Declared)
 

@@ -15,10 +15,9 @@ import itertools
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final
 
 from tieline.model.errors import Complaint, SpecError
 from tieline.model.secret import MASK, Redactor
@@ -28,66 +27,17 @@ from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
 from tieline.spec.derived import with_derived
 from tieline.spec.explain import read_as
+from tieline.spec.folder import CONNECTION_FILES, PROJECT_FILES, Kind, Project, find_project_folder, no_project
 from tieline.spec.functions import Functions
 from tieline.spec.integrations import Integration
 from tieline.spec.literals import literal_secrets
 from tieline.spec.project import ProjectFile
+from tieline.spec.remembered import digest_of, remember
 from tieline.spec.source import Key, Source, dotted, read_source
 from tieline.spec.words import NAME_WORDS
 
-PROJECT_FILES: Final = ("tieline.yaml", "tieline.yml")
-CONNECTION_FILES: Final = ("connections.yaml", "connections.yml")
 _MOST: Final = 100
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-
-Kind: TypeAlias = Literal["project", "connector", "connection", "integration"]
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project folder, read."""
-
-    folder: Path
-    file: ProjectFile
-    connectors: Mapping[str, Connector]
-    """Connectors by name: the project's own, and those built in that a connection uses."""
-    connections: Mapping[str, Connection]
-    integrations: Mapping[str, Integration]
-    """Integrations by the name of their file."""
-    functions: Mapping[str, Callable[..., Any]]
-    """What `mappings.py` defines, as `mappings:NAME`; the file is run when a function is first asked for."""
-    sources: Mapping[tuple[Kind, str], tuple[Source, tuple[Key, ...]]] = field(repr=False)
-    """The file of each thing, and the keys under which it stands there."""
-    broken: frozenset[tuple[Kind, str]] = frozenset()
-    """What is there but could not be read; nothing is said about those who refer to it. Empty in a project that was read whole."""
-    errors: tuple[Complaint, ...] = ()
-    """What is wrong in its files, of a project that was read in part."""
-    unusable: Mapping[str, tuple[Complaint, ...]] = field(default_factory=dict)
-    """Integrations that can't be run because of that, each with what is wrong. Of one that could be read at all, `integrations` has what
-    could be read."""
-
-    def where(self, kind: Kind, name: str, *keys: Key) -> tuple[str, int]:
-        """Return file and line of a key, or of its nearest parent: `where("integration", "leads", "map", "email")`."""
-        source, inside = self.sources[kind, name]
-        return source.name, source.line(*inside, *keys)
-
-    def complaint(
-        self, kind: Kind, name: str, keys: tuple[Key, ...], message: str, hint: str = "", *, severity: str = "error"
-    ) -> Complaint:
-        """Return a complaint about a key, with its file and line."""
-        source, inside = self.sources[kind, name]
-        return source.complaint((*inside, *keys), message, hint, severity=severity)
-
-
-def find_project_folder(start: Path) -> Path:
-    """Return the folder with a `tieline.yaml`: this one or the nearest above it. Raises `SpecError`."""
-    start = Path(os.path.abspath(start))  # noqa: PTH100 - resolve() would follow a link out of the folder somebody is in
-    if not start.exists():  # a folder whose name is misspelt must not become the project around it
-        raise _no_project(start, "there is no such folder")
-    for folder in (start, *start.parents):
-        if any((folder / name).exists() for name in PROJECT_FILES):
-            return folder
-    raise _no_project(start)
 
 
 def read_project(folder: Path, *, check: bool = True, environ: Mapping[str, str] | None = None) -> Project:
@@ -102,21 +52,24 @@ def read_project(folder: Path, *, check: bool = True, environ: Mapping[str, str]
     return project
 
 
-def read_project_in_part(folder: Path, environ: Mapping[str, str] | None = None) -> Project:
+def read_project_in_part(folder: Path, environ: Mapping[str, str] | None = None, *, kept: bool = False) -> Project:
     """Read and judge a project of which some files may be wrong: it has what can be used, its `errors`, and what those make `unusable`.
 
-    Raises `SpecError` when not even the store can be found.
+    With `kept`, what was read is remembered (`spec.remembered`). Raises `SpecError` when not even the store can be found.
     """
+    digest = digest_of(folder) if kept else b""  # before anything is read: a file that changes meanwhile is another one
     reading = _Reading(folder)
     project = reading.read()
     if not reading.literals:
         reading.complaints += _judge(project, environ)
     errors = [complaint for complaint in reading.finished() if complaint.severity == "error"]
-    if not errors:
-        return project
-    from tieline.spec.partly import in_part  # it reads projects, and is seldom needed
+    if errors:
+        from tieline.spec.partly import in_part  # it reads projects, and is seldom needed
 
-    return in_part(project, errors, reading.claims, all_=bool(reading.literals))
+        project = in_part(project, errors, reading.claims, all_=bool(reading.literals))
+    if kept and not reading.literals:
+        remember(project, digest, os.environ if environ is None else environ)
+    return project
 
 
 def read_project_with_complaints(folder: Path, environ: Mapping[str, str] | None = None) -> tuple[Project | None, list[Complaint]]:
@@ -143,13 +96,6 @@ def _judge(project: Project, environ: Mapping[str, str] | None) -> list[Complain
         except OSError as error:
             wrong = [Complaint(dotenv.FILE, None, "", f"can't be read: {error.strerror}", "let this user read it", "warning")]
     return [*wrong, *lint(project, dotenv.Environment(project.folder, environ))]
-
-
-def _no_project(folder: Path, why: str = "") -> SpecError:
-    told = f"is looked for in {folder}, and {why}" if why else f"there is none in {folder}, nor in a folder above it"
-    error = SpecError([Complaint("tieline.yaml", None, "", told)])
-    error.next_step = "go to a project's folder, or begin one here with `tieline init`"
-    return error
 
 
 def _bounded(complaints: list[Complaint]) -> list[Complaint]:
@@ -180,7 +126,7 @@ class _Reading:
 
     def read(self) -> Project:
         if not any((self._folder / name).exists() for name in PROJECT_FILES):
-            raise _no_project(self._folder)
+            raise no_project(self._folder)
         file = self._project_file()
         connectors = dict(self._connectors())
         connections = dict(self._connections())

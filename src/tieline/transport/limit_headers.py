@@ -17,13 +17,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from tieline.model.clock import MOST_WAIT_SECONDS
-from tieline.spec.connectors import LimitHeaders
 from tieline.transport.waits import in_milliseconds, wait_told
+
+if TYPE_CHECKING:
+    from tieline.spec.connectors import LimitHeaders
 
 MOST_RESET_SECONDS: Final = 86_400.0
 """The longest wait that is taken from a header other than Retry-After; past it one call asks again."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from tieline.spec.connectors import Timeouts
+if TYPE_CHECKING:
+    from tieline.spec.connectors import Timeouts
 
 
 class HttpRequest(msgspec.Struct):

@@ -8,12 +8,15 @@ not make a vendor's window overflow. Counted in rolling buckets, a hundredth of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from tieline.spec.connectors import COUNTED_FROM_SECONDS, RateLimit
+from tieline.model.clock import COUNTED_FROM_SECONDS
 from tieline.transport.priority import Priority
+
+if TYPE_CHECKING:
+    from tieline.spec.connectors import RateLimit
 
 LATE_SECONDS: Final = 0.1
 """How late a call may leave without losing its turn."""

@@ -554,6 +554,13 @@ class RestSystem:
             self._no_page(response, "the answer to a write")
             if declared.record and operation != "delete" and (nothing := self._nothing_stored(declared, response)) is not None:
                 return Receipt(None, self._caller.misread(response, nothing), journaled)
+            if (
+                item.id is not None
+                and operation != "delete"
+                and (other := self._other_shown(resource, declared, response, item.id)) is not None
+            ):
+                why = f"{self.name}: the answer is about {other}, not about {resource} {item.id}, which was to be written"
+                return Receipt(None, self._caller.misread(response, Untold(why, status=response.status)), journaled)
             if item.show and operation != "delete":
                 return self._shown(r, declared, response, item, journaled)
             return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
@@ -713,6 +720,25 @@ class RestSystem:
         id = item.id or self._new_id(r, declared, response, item.record, answer)
         stored = get(answer, declared.record) if declared.record and answer is not ABSENT else answer
         return Receipt(id, None, call, record=stored if isinstance(stored, dict) else None)
+
+    def _other_shown(self, resource: str, declared: Write, response: HttpResponse, id: str) -> str | None:
+        """Return the id of the record that the answer to an update shows, if that is another one.
+
+        An object that has no field of the resource but the id is no record: some vendors answer with that of a job. A vendor that
+        shows the record into which one was merged does so here as well.
+        """
+        r = self._resources[resource]
+        tombstone = self._tombstones[resource]
+        if (r.get is not None and r.get.merged == "survivor") or (tombstone is not None and tombstone.into is not None):
+            return None
+        answer: Any = None
+        with contextlib.suppress(*FAILURES):
+            answer = decode_leniently(response.body) if response.body.strip() else None
+        stored = get(answer, declared.record) if declared.record and isinstance(answer, dict) else answer
+        if not isinstance(stored, dict) or all(get(stored, address) is ABSENT for address in r.fields if address != r.id):
+            return None
+        shown = self.id_of(resource, stored)
+        return shown if shown is not None and shown != self._read_id[resource](id) else None
 
     def _new_id(self, r: Resource, declared: Write, response: HttpResponse, sent: Record, answer: Any = ABSENT) -> str | None:
         read_id = self._answer_ids.get(id(declared))

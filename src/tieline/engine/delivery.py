@@ -358,12 +358,15 @@ class Sender:
             self._line.halve(group)
             self._wake()
             return
-        confirmed, failed, unnamed, gone = self._calls.read(operation, group, receipts)
+        confirmed, failed, unnamed, gone, others = self._calls.read(operation, group, receipts)
         await self._failed(failed, alone=len(group) == 1)
         if unnamed:
             self._again(await self._for_which(self._look_up_made, unnamed))
         for delivery in gone:
             await self._carry_out(delivery, self._settler.of_gone(delivery))
+        for delivery, id in others:
+            if await self._carry_out(delivery, await self._settler.of_another(delivery, id)):
+                self._again([delivery])
         if confirmed:
             self._refused_in_a_row = 0
             self._confirm(confirmed)

@@ -32,6 +32,7 @@ _SURVEY_FROM = 200
 
 _OF_ONE = (Rejected, Forbidden, NotThere, Stale, Undecodable)
 """Failures of a search that may be about the one record that it was for."""
+_NOTHING = (ABSENT, None, "")
 _MOST_REFUSED = 10
 """So many searches in a row, without one that went well, are laid at the records' door."""
 
@@ -224,9 +225,10 @@ class Matcher:
         began, mark = self._ledger.clock.now(), memory.mark if memory is not None else 0
         async with self._gate:
             records = await self._target.find(self._job.target_resource, self._find_field, value)
-        if any(records) and all(get(record, self._find_field) is ABSENT for record in records):
+        # Null and blank say as little as a field that is left out: a vendor hides it from us, or shows it elsewhere.
+        if any(get(record, self._find_field) in _NOTHING for record in records) and not self._mine(key, records):
             raise Undecodable(
-                f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field: nobody can tell whether it is the counterpart",
+                f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field, or with nothing in it: nobody can tell whether it is the counterpart",
                 next_step="have the search answer with it (some vendors want a parameter for that); or take `find` out, and the list is looked through",
             )
         found = self._mine(key, records)

@@ -17,7 +17,8 @@ from tieline.model.errors import OutcomeUnknown, RemoteError, Untold
 from tieline.model.records import Record, decode_json
 from tieline.store import outbox
 from tieline.store.outbox import Delivery
-from tieline.sync.rewriting import shown_late
+from tieline.sync.perhaps import may_be
+from tieline.sync.rewriting import is_rewriting, shown_late
 
 
 class Answered(NamedTuple):
@@ -29,6 +30,8 @@ class Answered(NamedTuple):
     """They went well, and the answer did not tell the id."""
     gone: list[Delivery]
     """They were to delete a record, and there is none."""
+    others: list[tuple[Delivery, str]]
+    """Creations that were answered with another record, of this id."""
 
 
 class Calls:
@@ -87,6 +90,22 @@ class Calls:
             await remembered.forget([(d.target_id, d.fields) for d in group])
         return receipts
 
+    def _is_another(self, delivery: Delivery) -> bool:
+        """Whether a creation was answered with another record: the match key is another, and so is what tells records apart.
+
+        A vendor that spells a key its own way shows the rest as it was sent.
+        """
+        job, shown = self._job, delivery.shown
+        if shown is None or not job.match:
+            return False
+        theirs, ours = job.target_key(shown), delivery.match_key or job.target_key(job.nest(delivery.fields))
+        if theirs is None or ours is None or theirs == ours:
+            return False
+        sent, says, keys = delivery.fields, job.project_written(shown), {target for target, _ in job.match}
+        if all(is_rewriting(sent[key], says[key]) for key in keys if key in sent and key in says):
+            return False
+        return sent.keys().isdisjoint(says.keys() - keys) or not may_be(sent, says, keys)
+
     def _is_late(self, delivery: Delivery) -> Callable[[Record], str | None] | None:
         """Return what tells that a record is shown as it was before our last writes to it; None where there were none within the lag."""
         job, db = self._job, self._ledger.db
@@ -97,7 +116,7 @@ class Calls:
 
     def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
         """Tell apart what went well and what failed; attempts are counted."""
-        answered, over_at = Answered([], [], [], []), self._ledger.clock.monotonic()
+        answered, over_at = Answered([], [], [], [], []), self._ledger.clock.monotonic()
         for delivery, receipt in zip(group, receipts, strict=True):
             delivery.call, delivery.shown, delivery.answered_at = receipt.call, receipt.record, over_at
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
@@ -109,6 +128,8 @@ class Calls:
             )
             if receipt.error is None and receipt.already and operation == "delete":
                 answered.gone.append(delivery)
+            elif operation == "create" and receipt.error is None and receipt.id is not None and self._is_another(delivery):
+                answered.others.append((delivery, receipt.id))
             elif receipt.error is None and receipt.id is not None and not (receipt.already and operation == "create"):
                 answered.confirmed.append((delivery, receipt.id, receipt.call))
             elif receipt.error is not None:

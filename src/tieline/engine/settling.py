@@ -161,6 +161,21 @@ class Settler:
             return await self._adopt(delivery, found, event, perhaps_made=not delivery.already)
         return Hold("unknown", "the destination says that the record is there, but it can't be found by its match key")
 
+    async def of_another(self, delivery: Delivery, id: str) -> Outcome:
+        """A creation was answered with another record: whether and as what it was made has to be looked up, and it is not made again."""
+        told = f"its creation was answered with another record, {id}"
+        delivery.doubt, delivery.shown = True, None
+        if not self._doubts.can_look:
+            return Hold("unknown", f"{told}, and the destination can't be asked what it has made", (id,))
+        try:
+            found = await self._doubts.look(delivery)
+        except RemoteError as error:
+            return Hold("unknown", f"{told}, and asking what it has made failed: {error}", (id,))
+        if not found.candidates:
+            return Hold("unknown", f"{told}, and no record there has its match key", (id,))
+        delivery.doubt, delivery.made = False, True
+        return await self._adopt(delivery, found, "looked: it had been done", perhaps_made=True)
+
     async def of_untold(self, delivery: Delivery, error: RemoteError) -> Outcome:
         """It was sent as often as it may be, the last time alone, and each answer said that all is well and nothing of it: look, then park it."""
         times = f"sent {delivery.attempts} times, the last time alone"

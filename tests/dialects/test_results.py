@@ -132,3 +132,31 @@ def test_a_record_is_only_confirmed_by_the_one_result_of_its_own(
             assert f"{key} is bad" == str(receipt.error)
         if errors.count(key) == 1 and sent.count(key) == 1:
             assert isinstance(receipt.error, Rejected)
+
+
+MIXED = {"records": "results", "by": "position", "id": "id"}
+
+
+@pytest.mark.parametrize("by", [{"by": "position"}, {"by": "index", "index": "n"}])
+@pytest.mark.parametrize("nested", [False, True])
+def test_results_that_repeat_what_other_records_say_tell_nothing(by: dict[str, Any], nested: bool) -> None:
+    """A vendor that does them side by side answers in the order in which they were done; that it shows the records gives it away."""
+    sent = [{"email": f"{n}@x", "name": f"N{n}", "state": "new"} for n in range(3)]
+    at = "properties." if nested else ""
+    fields = [{f"{at}{name}": value for name, value in one.items()} for one in sent]
+    items = [Item({"properties": one} if nested else one, None, "", fields=flat) for one, flat in zip(sent, fields, strict=True)]
+    how = Answer("id", id_reader(Resource()), Errors(), 1, str)
+
+    def read(order: tuple[int, ...], **spelled: str) -> list[Any]:
+        shown = [{**sent[n], **spelled} for n in order]
+        results = [
+            {"id": n, "n": place} | ({"properties": one} if nested else one)
+            for place, (n, one) in enumerate(zip(order, shown, strict=True))
+        ]
+        return in_short(read_results({"results": results}, BatchResults.model_validate({**MIXED, **by}), items, how))
+
+    assert ["0", "1", "2"] == read((0, 1, 2))
+    assert ["0", "1", "2"] == read((0, 1, 2), name="set by the vendor", state="open")
+    for order in ((0, 2, 1), (2, 1, 0), (1, 2, 0)):
+        assert [Untold] * 3 == read(order)
+        assert [Untold] * 3 == read(order, state="open")

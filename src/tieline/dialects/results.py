@@ -1,13 +1,14 @@
 """What became of each record of a batch. A record that the answer does not speak of has an unknown outcome, never success.
 
 Number and identity are checked here, and nowhere else: results by position that are more or fewer than the records, or one that repeats the
-id or key of another record, tell nothing of any; a key or an index that comes twice, among the records or in the answer, tells nothing of those.
+id or key of another record, or what another record says, tell nothing of any; a key or an index that comes twice, among the records or in the answer, tells nothing of those.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from tieline.dialects.dialect import Item, Receipt
@@ -80,7 +81,8 @@ def _found(
     if missing == len(addresses) and not told_apart:
         raise Undecodable(f"the batch answer has no list at `{'`, `'.join(addresses)}`")
     if declared.by != "position":
-        return _named(members if declared.by == "member" else results, declared, items, how)
+        named = _named(members if declared.by == "member" else results, declared, items, how)
+        return {} if declared.by == "index" and _mixed_up(named, declared, items, how) else named
     # Errors that are listed apart leave no gap; where one of them can't be named, nobody knows whose place is empty.
     places = [place for place in range(len(items)) if place not in refused] if len(refused) == told_apart else []
     if len(results) == len(items):
@@ -89,7 +91,44 @@ def _found(
         _is_of(result, declared, items[place], how) for place, result in zip(places, results, strict=True)
     ):
         return {}
-    return dict(zip(places, results, strict=True))
+    found = dict(zip(places, results, strict=True))
+    return {} if _mixed_up(found, declared, items, how) else found
+
+
+def _mixed_up(found: dict[int, Any], declared: BatchResults, items: Sequence[Item], how: Answer) -> bool:
+    """Whether one of the results repeats what another record says, rather than what its own does.
+
+    Vendors that work on a batch side by side answer in the order in which they were done. One that spells values in its own way repeats nobody's.
+    """
+    at = declared.id.removesuffix(how.id_field)
+    base = at.removesuffix(".") if at.endswith(".") else ""
+    shown = {place: get(result, base) if base else result for place, result in found.items()}
+    said = [{address: text for address, value in (item.fields or item.record).items() if (text := _plain(value))} for item in items]
+    strange: dict[int, dict[str, str]] = {}
+    for place, record in shown.items():
+        if isinstance(record, dict):
+            other = {a: text for a, own in said[place].items() if (text := _plain(get(record, a))) and text != own}
+            if other:
+                strange[place] = other
+    if not strange:
+        return False
+    whose: dict[tuple[str, str], set[int]] = {}
+    for place, values in enumerate(said):
+        for value in values.items():
+            whose.setdefault(value, set()).add(place)
+    for place, other in strange.items():
+        others = Counter(holder for value in other.items() for holder in whose.get(value, ()))
+        own = sum(
+            _plain(get(shown[place], address)) == text and len(whose[address, text]) < len(items) for address, text in said[place].items()
+        )
+        if others and max(others.values()) > own:
+            return True
+    return False
+
+
+def _plain(value: Any) -> str:
+    """Return a text or number in one spelling; nothing for what tells no records apart."""
+    return str(value).strip().casefold() if isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool) else ""
 
 
 def _is_of(result: Any, declared: BatchResults, item: Item, how: Answer) -> bool:

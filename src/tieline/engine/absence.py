@@ -2,7 +2,7 @@
 
 A record is gone when all of this is so:
 
-- A whole list does not show it (one way, where there is no `get`: two in a row), or something said that it was deleted; and `get`, where there is one, has none. One answer of `get` alone is
+- A whole list does not show it (where there is no `get`: two in a row), or something said that it was deleted; and `get`, where there is one, has none. One answer of `get` alone is
   believed where no whole list can tell, and only once it was the same after the lag.
 - `get` works: it has shown another record of the same resource in this run.
 - It is not too early to tell, for a list, a `get` and a write that is answered 404 alike: reads may be behind writes by the system's lag. What we made or wrote within it is never gone; where a lag is
@@ -49,6 +49,14 @@ class Lag(NamedTuple):
     """Of what we wrote ourselves."""
     never: bool = False
     """Declared as none, and no read was ever seen to be behind."""
+
+
+class Waits(NamedTuple):
+    """Deletions that a webhook or a feed has told of, and that can't be believed yet."""
+
+    number: int
+    until: float
+    """When that is over at the latest, in seconds since 1970 (UTC), unless we write to them meanwhile."""
 
 
 def lag_of(db: Database, system: System, resource: str, overlap: float = 0.0) -> Lag:
@@ -98,19 +106,16 @@ class Absence:
         *,
         overlap: float = 0.0,
         decided_by_list: bool,
-        twice: bool = False,
         others: Callable[[Collection[str]], list[str]],
         written_since: Callable[[Sequence[str], float], Collection[str]] = lambda ids, since: (),
     ) -> None:
         """`ledger` is that of what the records' changes owe.
 
-        `decided_by_list`: a whole list of them is read sooner or later, and tells what is gone; `twice`: where there is no `get`, two whole lists in
-        a row have to. `others` returns some records that are known to be
+        `decided_by_list`: a whole list of them is read sooner or later, and tells what is gone. `others` returns some records that are known to be
         there, but for these; `written_since` which of these we have made or written since a time.
         """
         self._system, self._resource, self._ledger = system, resource, ledger
         self._asks = system.features(resource).get
-        self._twice = twice and not self._asks
         self._decided_by_list = decided_by_list and system.features(resource).list
         self._others, self._written_since = others, written_since
         self.lag = lag_of(ledger.db, system, resource, overlap)
@@ -118,6 +123,9 @@ class Absence:
         self._shown: list[str] = []
         self._works: bool | None = None
         self._answered: set[str] = set()
+        self._listed: set[str] = set()
+        """Records that were said to be deleted, and that a list has shown in this run."""
+        self._gone: set[str] = set()
         self.unproven: dict[str, None] = {}
         """Records that `get` does not show, in a run in which it shows no other either."""
         self.undecided: dict[str, None] = {}
@@ -129,6 +137,8 @@ class Absence:
 
     def are_shown(self, ids: Collection[str], known: Collection[str] = ()) -> list[str]:
         """Take note of records that a list shows, the `known` ones first; return those that were not shown before, and are not gone after all."""
+        if self._noted:
+            self._listed.update(id for id in self._noted.keys() & ids if self._noted[id].told in _TOLD)
         if len(self._shown) < _TRIED:
             self._shown += [*known, *ids][: _TRIED - len(self._shown)]
         return [id for id in self._noted.keys() & ids if self._noted[id].told in ("list", "get")] if self._noted else []
@@ -188,6 +198,24 @@ class Absence:
         kinds = _TOLD if whole else (*_TOLD, "list", "get")
         return [id for id, one in self._noted.items() if self._asks and one.told in kinds and id not in self._answered]
 
+    def told_before(self) -> list[str]:
+        """Return the records that were said to be deleted and can't be asked for: no run before this one could believe it."""
+        return [] if self._asks else [id for id, one in self._noted.items() if one.told in _TOLD]
+
+    def are_listed(self, ids: Collection[str]) -> set[str]:
+        """Return which of these a list has shown in this run, that were said to be deleted."""
+        return self._listed.intersection(ids)
+
+    def are_believed(self, ids: Collection[str]) -> None:
+        """Take note of records whose deletion is known, and waits for nothing here."""
+        self._gone.update(ids)
+
+    def waiting(self) -> Waits | None:
+        """Return how many deletions that were told of are not believed yet, and until when that may be so; None when there are none."""
+        told = [one for one in self._noted.values() if one.told in _TOLD]
+        until = [one.since + self.lag.ours for one in told if one.id not in self.untold and one.id not in self._gone]
+        return Waits(len(until), max([*until, self._ledger.clock.now()])) if until else None
+
     async def forget(self, ids: Sequence[str]) -> None:
         """Forget what nobody knows any more, or is known to be gone."""
         if ids:
@@ -239,7 +267,7 @@ class Absence:
     @property
     def waits_for_list(self) -> bool:
         """Whether only another whole list can tell of some record."""
-        return self._twice and any(one.told == "list" for one in self._noted.values())
+        return not self._asks and any(one.told == "list" for one in self._noted.values())
 
     def noted(self) -> list[str]:
         """Return all records that may be gone."""
@@ -273,7 +301,7 @@ class Absence:
                 why = "it was written so lately that it may not be shown yet"
             elif age < self.lag.any:
                 why = "it may be shown late"
-            elif how == "list" and self._twice and one is None:
+            elif how == "list" and not self._asks and one is None:
                 why = "one list proves no deletion, and nothing can be asked for by its id: the next whole list tells"
             elif how == "get" and (self._decided_by_list or one is None or age < self.lag.ours):
                 self.undecided[id] = None
@@ -284,6 +312,7 @@ class Absence:
             notes.append((id, told))
             if one is None and id not in new:
                 events.append(self._ledger.event(id, "not there, and not believed to be gone", why=why))
+        self.are_believed(gone)
         if notes:
             self._note(notes, now)
 

@@ -64,14 +64,6 @@ class Intake:
         """
         self._written_by = written_by
         self._name, self._half, self._system, self._ledger, self._integration = name, half, system, ledger, integration
-        since = msgspec.json.decode(cursor, type=Since) if cursor else None
-        self._since = begin(system, half.resource, since, ledger, whole=whole)
-        self._whole = self._since is None or self._since.mark is None
-        self._approved, self._most_gone, self._check_stopped, self._progress = approved, most_gone, check_stopped, progress
-        self._reading: AsyncGenerator[list[Page], None] | None = None
-        self._shown = Shown()
-        self._hints = Hints(ledger, half.connection, half.resource)
-        self._told = Told(system, half.resource)
         self.absence = Absence(
             system,
             half.resource,
@@ -81,6 +73,14 @@ class Intake:
             others=self._others,
             written_since=self._written_since,
         )
+        since = msgspec.json.decode(cursor, type=Since) if cursor else None
+        self._since = begin(system, half.resource, since, ledger, whole=whole or self.absence.waits_for_list)
+        self._whole = self._since is None or self._since.mark is None
+        self._approved, self._most_gone, self._check_stopped, self._progress = approved, most_gone, check_stopped, progress
+        self._reading: AsyncGenerator[list[Page], None] | None = None
+        self._shown = Shown()
+        self._hints = Hints(ledger, half.connection, half.resource)
+        self._told = Told(system, half.resource)
         self._unseen = Unseen(half.job, ledger.db, half.job.sparse)
         self._listed = 0
         """How many records a whole list has shown."""
@@ -178,14 +178,22 @@ class Intake:
         await absence.forget([*shown, *others])
         for start in range(0, len(shown) if half.features.get else 0, _TOGETHER):
             await self.ask(shown[start : start + _TOGETHER])  # somebody may have restored it
-        if not (ids := absence.pending(whole=self._whole)):
-            return
-        known = pairs.known(self._ledger.db, self._integration, half.side, ids)
-        there = [id for id in ids if id in known and known[id].shadow is not None]
-        await absence.forget([id for id in ids if id not in there])
+        if told := await self._known_of(absence.told_before()):
+            listed = absence.are_listed(told)
+            await absence.still_there([id for id in told if id in listed])
+            if gone := await self._judged([id for id in told if id not in listed], "feed"):
+                await self._stage({}, gone, None)
+        there = await self._known_of(absence.pending(whole=self._whole))
         for start in range(0, len(there), _TOGETHER):
             await absence.still_there(await self.ask(there[start : start + _TOGETHER]))
             self._check_stopped()
+
+    async def _known_of(self, ids: Sequence[str]) -> list[str]:
+        """Return which of these records, that may be gone, are known to have been there; forget the others."""
+        known = pairs.known(self._ledger.db, self._integration, self._half.side, ids) if ids else {}
+        there = [id for id in ids if id in known and known[id].shadow is not None]
+        await self.absence.forget([id for id in ids if id not in there])
+        return there
 
     async def _judged(self, ids: Sequence[str], told: Witness) -> list[str]:
         """Return which of these records are gone, that are not shown."""
@@ -197,6 +205,7 @@ class Intake:
         known = pairs.known(db, self._integration, side, ids)
         waiting = staged.of(db, self._integration, side, ids)
         already = [id for id in ids if id in waiting and waiting[id].kind == "gone"]  # it was proven, and waits for its decision
+        self.absence.are_believed(already)
         open_ = [id for id in ids if id in known and known[id].shadow is not None and id not in already]
         gone = await self.absence.judge(open_, told)
         if said := self.absence.were_there(gone, told):

@@ -84,8 +84,9 @@ class OneWayPass(Pass):
         self._unseen = Unseen(job, db, job.sparse)
         self._absence = Absence(
             source, job.source_resource, ledger,
-            decided_by_list=job.by_absence and not job.reads_changes, twice=job.by_absence, others=self._others,
+            decided_by_list=job.by_absence and not job.reads_changes, others=self._others,
         )  # fmt: skip
+        self.judges = ((job.spec.source, self._absence),)
         self._missing = Missing(
             job, source, ledger, self._pipeline, self._absence,
             allowed=wanted.allow_deletes, name_untold=self._name_untold, check_stopped=self._check_stopped,
@@ -257,6 +258,14 @@ class OneWayPass(Pass):
     async def _ask_again(self) -> None:
         """Ask again for what earlier runs did not believe to be gone, or was said to be and was still there."""
         absence, resource = self._absence, self._job.source_resource
+        if told := absence.told_before():
+            await self._pipeline.settle()
+            there = self._there(told)
+            await absence.forget([id for id in told if id not in there])
+            shown = absence.are_listed(told)
+            await absence.still_there([id for id in there if id in shown])
+            if gone := await absence.judge([id for id in told if id in there and id not in shown], "feed"):
+                await self._pipeline.take_deletions(gone)
         if not (ids := absence.pending(whole=self._missing.whole)):
             return
         await self._pipeline.settle()

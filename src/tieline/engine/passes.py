@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tieline.dialects.dialect import System, Waiting
+from tieline.engine.absence import Absence
 from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
@@ -32,6 +34,7 @@ UNDATED_NEXT: Final = (
     "then run with `--full`"
 )
 """What a person does when records don't say when they changed."""
+_TOLD_NEXT: Final = "nothing: the first run after that asks for them once more, and decides"
 _UNTOLD_NEXT: Final = "let the credentials read these records, or ask the vendor; each run asks again"
 _MOST_NAMED: Final = 3
 GOES_ON: Final = "nothing was lost; the next run goes on where this one stopped"
@@ -153,6 +156,8 @@ class Pass(ABC):
         """What is wrong with the records that were read, known with the verdict."""
         self.untold: dict[str, str] = {}
         """By id, why the source does not say whether a record is there."""
+        self.judges: Sequence[tuple[str, Absence]] = ()
+        """Who judges what is gone, each with the place whose records they are."""
         self.unanswered: RemoteError | None = None
         """Why a destination can't be asked in this run."""
 
@@ -203,8 +208,9 @@ class Pass(ABC):
         return found
 
     def next_try_at(self, now: float) -> float | None:
-        """Return when the first of what is owed may be tried again; None when that is past, or nothing is owed."""
+        """Return when the first of what is owed, or of what can't be believed yet, may be tried again; None when that is past, or nothing is."""
         due = [outbox.next_due(way.ledger.db, way.ledger.integration, now) for way in self.ways]
+        due += [waits.until for _, judge in self.judges if (waits := judge.waiting()) is not None and waits.until > now]
         return min((at for at in due if at is not None), default=None)
 
     def verdict(self) -> tuple[str, str | None, str]:
@@ -244,7 +250,22 @@ class Pass(ABC):
                 next_step, _UNTOLD_NEXT if untold else "", UNSEEN_NEXT if self.unseen else "", UNDATED_NEXT if counts.undated else "",
             )  # fmt: skip
             return "attention", "; ".join(self.wrong), "; ".join(text for text in steps if text)
+        if self.complete and (told := self._told_and_waiting()):
+            ended, next_step = self.with_letters("owed", _TOLD_NEXT)
+            return ended, told, next_step
         return ended, None, next_step
+
+    def _told_and_waiting(self) -> str:
+        """Return which deletions were told of, and can't be believed yet."""
+        said = []
+        for place, judge in self.judges:
+            if (waits := judge.waiting()) is not None:
+                until = dt.datetime.fromtimestamp(waits.until, dt.UTC).isoformat(timespec="seconds")
+                some = "one deletion was" if waits.number == 1 else f"{waits.number} deletions were"
+                said.append(
+                    f"{place}: {some} told of within the lag of its reads, and can't be believed yet: waiting until {until} at the latest"
+                )
+        return "; ".join(said)
 
     def with_letters(self, ended: str, next_step: str) -> tuple[str, str]:
         """Return a run's end and next step as they are when a person may have to act: that comes first, and hides nothing."""

@@ -211,7 +211,7 @@ class Engine:
             self._prune(ledger)
         seconds, open_ = clock.monotonic() - started_monotonic, pass_.open_states()
         owed = bool(open_.get("owed") or open_.get("unknown"))
-        next_try_at = pass_.next_try_at(clock.now()) if owed else None
+        next_try_at = pass_.next_try_at(clock.now()) if owed or ended == "owed" else None
         waiting = waiting if owed or error is not None else []
         return Outcome(
             name, run, ended, pass_.counts, seconds, error, next_step, open_, pass_.brakes, pass_.wrong, waiting, next_try_at, store_failed

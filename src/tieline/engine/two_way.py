@@ -74,6 +74,7 @@ class TwoWayPass(Pass):
         self._brakes = Brakes(job, db, self._integration, allow_deletes=wanted.allow_deletes, allow_clears=wanted.allow_clears)
         self._mapped_anew = state.mapping is not None and state.mapping != job.fingerprint
         self._intakes = {side: self._intake(side) for side in SIDES}
+        self.judges = tuple((job.halves[side].place, self._intakes[side].absence) for side in SIDES)
         self._braked: Sequence[Braked] = ()
         self._both_read = False
         self._looked: set[int] | None = None

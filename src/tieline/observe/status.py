@@ -10,7 +10,7 @@ import msgspec
 from tieline.model.holder import has_ended
 from tieline.model.verified import Verified
 from tieline.observe.limits import LimitUse, Side, WaitingFor, advice, notes_of, use_of, waits_of
-from tieline.store import calls, inbox, links, outbox, runs
+from tieline.store import absent, calls, inbox, links, outbox, runs
 from tieline.store import pairs as pair_rows
 from tieline.store import state as shared
 from tieline.store.database import Database
@@ -175,7 +175,12 @@ def status_of(
     staged_since = pairs.staged_since if pairs is not None else None
     # Of a run whose clock was ahead nothing is known, until one that is right has read everything: it would be fresh for as long as that.
     complete_at = known.complete_at if known.complete_at is not None and known.complete_at <= now + _SKEW_SECONDS else None
-    watermark = _first((complete_at, oldest, sending_since, staged_since)) if complete_at is not None or known.complete_at is None else None
+    told_since = _first(absent.told_since(db, number) for number in numbers)
+    watermark = (
+        _first((complete_at, oldest, sending_since, staged_since, told_since))
+        if complete_at is not None or known.complete_at is None
+        else None
+    )
     age = max(0.0, now - watermark) if watermark is not None else None  # a clock that was set back makes nothing younger than new
     keep = spec.unavailable.keep if spec is not None and spec.unavailable else None
     running = known.holder if known.holder and known.lease_until > now and not has_ended(known.holder) else None

@@ -34,6 +34,13 @@ def all_of(db: Database, integration: int) -> dict[str, Absent]:
     return {row[0]: Absent(*row) for row in rows}
 
 
+def told_since(db: Database, integration: int) -> float | None:
+    """Return since when the oldest deletion that was told of waits to be believed; None when none does."""
+    rows = db.read("SELECT min(since) FROM absent WHERE integration = ? AND told IN ('webhook', 'feed')", (integration,))
+    at: float | None = rows[0][0]
+    return at
+
+
 def note(connection: sqlite3.Connection, integration: int, told: Sequence[tuple[str, Told]], now: float) -> None:
     """Note (id, how it is known); since when stays, and a telling is not forgotten because a list says the same."""
     insert(

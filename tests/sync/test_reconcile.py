@@ -308,14 +308,28 @@ def test_a_deletion_does_what_the_integration_says_and_an_edit_since_is_told(gon
     assert changed == decide(None, {"tel": "~ann"}, **about, of_right={"unsettled": frozenset({"phone"})}).deletion
 
 
-def test_what_a_union_puts_back_was_taken_out_by_somebody_and_is_not_lost():
-    """Left adds an entry, right has taken one out: the union has both again, and what the right said is kept."""
+def test_a_union_takes_out_what_either_side_has_taken_out():
+    """Left adds an entry, right takes one out: both have done so in the end, and nothing is lost."""
     union, before = with_(TAGS, policy="union"), ({"tags": ["ann", "bob"]}, {"labels": ["~ann", "~bob"]})
     added, taken = {"tags": ["ann", "bob", "cy"]}, {"labels": ["~ann"]}
     decision = decide(added, taken, before, union)
+    both_took = decide({"tags": ["cy"]}, {"labels": ["~bob"]}, before, union)
+    same = decide({"tags": ["bob", "cy"]}, {"labels": ["~bob", "~dan"]}, before, union)
+
+    assert ({"tags": ["ann", "cy"]}, {"labels": ["~ann", "~cy"]}) == (decision.write_left, decision.write_right)
+    assert ({}, {"labels": ["~cy"]}) == (both_took.write_left, both_took.write_right)
+    assert ({"tags": ["bob", "cy", "dan"]}, {"labels": ["~bob", "~dan", "~cy"]}) == (same.write_left, same.write_right)
+    assert [None] * 5 == [outcome.lost for one in (decision, both_took, same) for outcome in one.outcomes]
+
+
+def test_what_a_union_puts_back_was_taken_out_by_somebody_and_is_not_lost():
+    """What both agreed on can't be told, for something of it never arrived: the union has all of it, and what the right said is kept."""
+    union, before = with_(TAGS, policy="union"), ({"tags": ["ann", "bob"]}, {"labels": ["~ann", "~bob"]})
+    added, taken = {"tags": ["ann", "bob", "cy"]}, {"labels": ["~ann"]}
+    decision = decide(added, taken, before, union, of_left={"unsettled": frozenset({union.name})})
     only_added = decide(added, {"labels": ["~ann", "~bob", "~dan"]}, before, union)
 
-    assert {"labels": ["~ann", "~bob", "~cy"]} == decision.write_right
+    assert ({}, {"labels": ["~ann", "~bob", "~cy"]}) == (decision.write_left, decision.write_right)
     assert [taken] == [outcome.lost for outcome in decision.outcomes if outcome.lost is not None]
     assert [None, None] == [outcome.lost for outcome in only_added.outcomes]
 
@@ -420,8 +434,9 @@ def test_no_edit_goes_without_an_outcome_that_keeps_what_it_said(left, right, te
                 if address not in write:
                     continue
                 if strand.policy == "union" and isinstance(value, list) and strand.name not in rulings and isinstance(write[address], list):
+                    before = (side.shadow or {}).get(address) or []  # what stood there when both agreed, the other may have taken out
                     assert any(value == (outcome.lost or {}).get(address) for outcome in outcomes) or all(
-                        entry in write[address] for entry in value
+                        entry in write[address] for entry in value if entry not in before
                     )
                 else:
                     assert value in (None, "", []) or any(value == (outcome.lost or {}).get(address) for outcome in outcomes)

@@ -9,6 +9,7 @@ import msgspec
 
 from tieline.dialects.decoding import Unreadable
 from tieline.model.errors import RemoteError
+from tieline.model.lists import ListChange
 from tieline.model.records import Record, Values
 
 
@@ -82,6 +83,8 @@ class Item(msgspec.Struct):
     """The record's fields by address, where they are known: `emails[0].value` is one entry of a list, whatever else the list holds."""
     is_late: Callable[[Record], str | None] | None = None
     """Of an update that is merged into what is read just before it: names the field by which that read is seen to be behind our last writes."""
+    lists: Mapping[str, ListChange] = {}
+    """Of these fields, lists that keep their other entries, and what is to happen to them, by address."""
 
 
 class Receipt(msgspec.Struct):
@@ -95,6 +98,8 @@ class Receipt(msgspec.Struct):
     """The system said that it is so already, or that what is to be deleted is not there; the id may have to be looked up."""
     record: Record | None = None
     """The record as the answer of a single write shows it, where that was asked for and the answer has one."""
+    found: Mapping[str, list[Any]] = {}
+    """Entries that were to be added to a list, and were in it already, by address: where it was read just before."""
 
 
 class Features(msgspec.Struct, frozen=True):
@@ -118,6 +123,8 @@ class Features(msgspec.Struct, frozen=True):
     """Most records of a call, by operation."""
     merged_update: bool = False
     """An update is merged into the record as it is read just before, and sent back whole."""
+    list_calls: frozenset[str] = frozenset()
+    """Lists that are changed by calls of their own, which add or take out entries."""
     conditional: Mapping[str, str] = {}
     """Operations that can be made on condition that nobody was at the record since it was read: {operation: field that tells its version}."""
 

@@ -20,6 +20,7 @@ from tieline.dialects.bodies import MakeBody, as_form, compile_body, compile_ent
 from tieline.dialects.decoding import FAILURES, Unreadable, decode, decode_leniently, entries_apart, has_half_characters
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
+from tieline.dialects.entries import list_requests, prepared
 from tieline.dialects.ids import IdReader, id_reader
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.points import points_of
@@ -42,6 +43,7 @@ from tieline.model.errors import (
     Undecodable,
     Untold,
 )
+from tieline.model.lists import ListChange
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.spec.connectors import (
@@ -135,6 +137,7 @@ class RestSystem:
             update_by=upsert if by_upsert else None,
             merged_update=not by_upsert and r.merges_updates,
             batch=batch,
+            list_calls=frozenset(r.lists),
             conditional={
                 name: declared.condition.field
                 for name in ("update", "delete")
@@ -467,11 +470,18 @@ class RestSystem:
         r = self._resources[resource]
         operation = _way(r, operation)
         declared: Write | None = getattr(r, operation)
-        if declared is None:
+        if item.lists and (item.id is None or r.get is None):
+            return await self._write_lists_unread(resource, operation, item)
+        if declared is None and not item.lists:
             return (await self.write_many(resource, operation, [item]))[0]
         condition = declared.condition if isinstance(declared, Change) else None
         merges = operation == "update" and r.merges_updates
-        if not merges and (condition is None or not condition.always or item.version is not None):
+        if (
+            declared is not None
+            and not merges
+            and not item.lists
+            and (condition is None or not condition.always or item.version is not None)
+        ):
             version = decode_json(item.version) if condition is not None and item.version is not None else None
             return await self._write(resource, operation, declared, item, item.record, version)
         receipt = Receipt()
@@ -481,8 +491,56 @@ class RestSystem:
                 break  # else somebody was faster than we, and nothing is lost by looking again
         return receipt
 
-    async def _write_what_was_read(self, resource: str, operation: str, declared: Write, item: Item, *, merges: bool) -> Receipt:
-        """Read a record just before it is written, for its version, or because what is not sent would be emptied."""
+    async def _write_lists_unread(self, resource: str, operation: str, item: Item) -> Receipt:
+        """Write a record that is made, or can't be read before: lists that have calls of their own get them after it."""
+        r = self._resources[resource]
+        if item.id is not None and (unread := item.lists.keys() - r.lists.keys()):
+            why = f"`{min(unread)}` is merged with what is there, and a record of {resource} can't be read by its id"
+            return Receipt(None, Rejected(why, next_step="declare `get` for it in the connector, or the list's calls under `lists`"))
+        bare, apart, _ = prepared(item, None, r.lists, whole=True)
+        receipt = await self.write(resource, operation, bare) if bare.record or item.id is None else Receipt(item.id)
+        if receipt.error is not None or not apart:
+            return receipt
+        if receipt.id is not None:
+            filled = await self._change_lists(r, resource, msgspec.structs.replace(item, id=receipt.id), apart, receipt.call)
+            if filled.error is None or item.id is not None:
+                return filled
+            why = f"{self.name}: {resource} {receipt.id} was made, and its lists are not filled: {filled.error}"
+        else:
+            why = f"{self.name}: a record of {resource} was made, and its lists are not filled: its id is not known"
+        # It is looked for, and what is missing is written to it.
+        return Receipt(None, OutcomeUnknown(why), receipt.call)
+
+    async def _change_lists(self, r: Resource, resource: str, item: Item, apart: Mapping[str, ListChange], call: int | None) -> Receipt:
+        """Make the calls that add entries to lists, and take them out. The first that fails ends it: all of them can be made again."""
+        number = 0
+        for address, wanted in apart.items():
+            for declared, some, taken_out in ((r.lists[address].add, wanted.add, False), (r.lists[address].remove, wanted.remove, True)):
+                where = self._call(declared)
+                try:
+                    requests = [
+                        (where.url(request.values, {}), request.body)
+                        for request in list_requests(declared, some, item, self._variables, self._connector.escapes)
+                    ]
+                except Rejected as unsayable:
+                    return Receipt(None, unsayable, call)
+                for url, body in requests:
+                    number += 1
+                    headers = {**where.headers_for(item.id), **(_JSON if body is not None else {})}
+                    headers |= self._key_header(f"{item.key}-{number}") if item.key else {}
+                    purpose = Purpose("update", resource)
+                    _, error, call = await self._caller.write(
+                        declared.method, url, headers, body, declared.cost, item.attempt, purpose, _checks(declared)
+                    )
+                    if error is None:
+                        continue
+                    if not is_already(error, declared.already) and not (taken_out and isinstance(error, NotThere)):
+                        return Receipt(None, error, call)
+                    self._caller.amend(call, None, None)
+        return Receipt(item.id, None, call)
+
+    async def _write_what_was_read(self, resource: str, operation: str, declared: Write | None, item: Item, *, merges: bool) -> Receipt:
+        """Read a record just before it is written: for its version, because what is not sent would be emptied, or to merge its lists."""
         assert item.id is not None
         condition = declared.condition if isinstance(declared, Change) else None
         try:
@@ -510,8 +568,26 @@ class RestSystem:
                     None, Rejected(f"{self.name}: {resource} {item.id} shows no `{condition.field}`, and no change is taken without")
                 )
             version = None
-        record = written_into(writable(there, self._resources[resource]), item.record, item.fields) if merges else item.record
-        return await self._write(resource, operation, declared, item, record, version)
+        r = self._resources[resource]
+        apart, found = dict[str, ListChange](), dict[str, list[Any]]()
+        if item.lists:
+            try:
+                item, apart, found = prepared(
+                    item, there, r.lists, whole=operation == "upsert" or (declared is not None and declared.whole)
+                )
+            except Rejected as unfit:
+                return Receipt(None, unfit)
+        receipt = Receipt(item.id)
+        if declared is None:
+            if item.record:
+                receipt = (await self.write_many(resource, operation, [item]))[0]
+        elif item.record or not found:
+            record = written_into(writable(there, r), item.record, item.fields) if merges else item.record
+            receipt = await self._write(resource, operation, declared, item, record, version)
+        if receipt.error is None and apart:
+            receipt = await self._change_lists(r, resource, item, apart, receipt.call)
+        receipt.found = found
+        return receipt
 
     async def _write(self, resource: str, operation: str, declared: Write, item: Item, record: Record, version: Any) -> Receipt:
         """Send one record, on condition of a version where there is one."""

@@ -24,6 +24,7 @@ from tieline.mapping import (
 )
 from tieline.mapping.checks import Problem
 from tieline.model.ends import NOWHERE, End
+from tieline.model.lists import ListChange, change, entries, within, without
 from tieline.model.paths import parse_path
 from tieline.model.records import Record, Values, encode_json
 from tieline.model.times import parse_moment
@@ -119,10 +120,16 @@ class CompiledIntegration:
             and not self.respelled
             and spec.unmatched == "create"
             and spec.conflict == "source"
+            and not self.mapping.lists
         )
         """The vendor itself matches: no look-up before a create is needed."""
         self.only_create = frozenset(target for target, rule in spec.map.items() if isinstance(rule, Rule) and rule.only == "create")
         """Destination fields that are left alone once the record is there."""
+        self.lists = self.mapping.lists
+        """Lists in the destination that keep their own entries: by address, the entries that are not to be there."""
+        self._by_calls = target_features.list_calls.intersection(self.mapping.writes)
+        self.changes_lists = bool(self.lists or self._by_calls)
+        """Some of what it writes are changes of lists, not the lists."""
         self._lists = _entries_of_lists(self.mapping.writes)
         self._times = {
             address: field.precision or 0.0
@@ -162,6 +169,21 @@ class CompiledIntegration:
         # What is left out would be cleared.
         return {**{address: says[address] for address in self.mapping.writes if address in says}, **write}
 
+    def list_changes(self, fields: Values, before: Values) -> dict[str, ListChange]:
+        """Return what a write is to do to lists that are not written as they are, by address: `before` has what of ours was in them."""
+        found = {}
+        for address in fields:
+            if address in self.lists or address in self._by_calls:
+                had, now = entries(before.get(address)), entries(fields[address])
+                one = change(had, now)
+                also = without(self.lists.get(address, ()), one.remove)
+                found[address] = ListChange(one.add, [*one.remove, *also], within(now, had) if address in self.lists else [])
+        return found
+
+    def goes_alone(self, operation: str) -> bool:
+        """Whether each record is written in a call of its own, because a list in it needs a look, or calls of its own."""
+        return bool(self._by_calls) or (operation == "update" and bool(self.lists))
+
     def cannot_update(self, write: Values, before: Values) -> str | None:
         """Say why these fields of a record that is there can't be written; None when they can."""
         if not self.target.update:
@@ -177,6 +199,8 @@ class CompiledIntegration:
 
     def agree(self, address: str, value: Any, there: Any) -> bool:
         """Whether the destination's value means what the mapping made: one moment has many spellings, and vendors cut them."""
+        if address in self.lists:
+            return not without(entries(value), entries(there)) and not within(self.lists[address], entries(there))
         if same(value, there):
             return True
         if (read := self._refers.get(address)) is not None and (id := read(value)) is not None and id == read(there):

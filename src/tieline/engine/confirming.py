@@ -10,6 +10,7 @@ from tieline.engine.ledger import Ledger
 from tieline.engine.linked import Links, OnConfirmed
 from tieline.model.records import decode_json, encode_json
 from tieline.store import outbox, spellings
+from tieline.store.links import note_own_entries
 from tieline.store.outbox import Delivery
 from tieline.store.spellings import Spelled
 from tieline.sync.rewriting import answered
@@ -46,6 +47,7 @@ class Confirmer:
             else:
                 changed.append((delivery.source_id, target_id, self.agreed(delivery)))
 
+        found = [(d.source_id, address, entries) for d, _, _ in batch for address, entries in d.found.items() if address in self._job.lists]
         learned, plain = self._spellings(batch) if on_confirmed is None else ((), ())
 
         def unit(connection: sqlite3.Connection) -> None:
@@ -60,6 +62,8 @@ class Confirmer:
                 spellings.forget(connection, integration, plain)
             if learned:
                 spellings.learn(connection, integration, learned)
+            if found:
+                note_own_entries(connection, integration, found)
             if on_confirmed is not None:
                 on_confirmed(connection, [(delivery, target_id) for delivery, target_id, _ in batch])
 
@@ -84,6 +88,8 @@ class Confirmer:
             if delivery.shown is None or delivery.operation == "delete":
                 continue
             shown, written = self._job.project_written(delivery.shown), delivery.fields
+            if self._job.lists:  # they show the entries of others, too
+                written = {address: value for address, value in written.items() if address not in self._job.lists}
             if written.items() <= shown.items() and not self._spells:  # the common case: it says what it was sent
                 continue
             before = decode_json(delivery.before) if delivery.before else {}

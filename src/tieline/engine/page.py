@@ -50,6 +50,8 @@ class Page:
         """What counterparts were seen to say."""
         self.kept: list[tuple[str, str, bytes | None]] = []
         """(Source id, field, what it says as JSON) of what counterparts are to keep."""
+        self.own: list[tuple[str, str, list[Any]]] = []
+        """(Source id, list, entries) of what others have put into lists of counterparts."""
         self.kept_no_more: list[tuple[str, str]] = []
         """(Source id, field) of what is written, and so not kept any more."""
         self.heard: int | None = None
@@ -111,6 +113,8 @@ class Page:
                 links.see(connection, integration, self.seen)
             if self.kept:
                 links.keep(connection, integration, self.kept)
+            if self.own:
+                links.note_own_entries(connection, integration, self.own)
             if self.kept_no_more:
                 links.keep_no_more(connection, integration, self.kept_no_more)
             if self.links:

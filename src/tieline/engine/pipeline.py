@@ -29,6 +29,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.page import SET_ASIDE, Change, delivery_of
 from tieline.engine.page import Page as _Page
 from tieline.model.errors import CircuitOpen, MappingError, RemoteError
+from tieline.model.lists import differ, entries, once, within, without
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import journal, links, outbox
 from tieline.store.database import Database
@@ -313,7 +314,8 @@ class Pipeline:
                     value=change.values.get(problems[0].address),
                 )
             elif link is not None and link.target_id is not None:
-                self._update(page, change, link.target_id, decode_json(link.target_shadow) if link.target_shadow else {})
+                there = decode_json(link.target_shadow) if link.target_shadow else {}
+                self._update(page, change, link.target_id, there, look=again or self.compare_all)
             else:
                 unlinked.append(change)
         if unlinked:
@@ -382,7 +384,7 @@ class Pipeline:
                 page.matched += 1
                 there = identity.candidate
                 self._leave_alone(change)
-                meeting = meet(change.values, there.values, spec.conflict or "hold", job.agree)
+                meeting = meet(change.values, there.values, spec.conflict or "hold", job.agree, job.lists)
                 if meeting.conflicts:
                     fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
                     page.hold(
@@ -396,13 +398,18 @@ class Pipeline:
                     continue
                 # Until the write is confirmed, the destination says what it said.
                 says = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
-                says.update({address: there.values[address] for address in meeting.write if address in there.values})
+                own = there.values
+                says.update({address: own[address] for address in meeting.write if address in own})
+                ours = {
+                    address: within(value, entries(own.get(address))) for address, value in change.values.items() if address in job.lists
+                }
+                says.update(ours)
+                page.own += [(change.source_id, address, found) for address, found in ours.items() if found]
                 change.target_shadow = encode_json(says)
                 page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
-                own = there.values
                 page.kept += [(change.source_id, a, encode_json(own[a]) if a in own else None) for a in meeting.kept]
                 self._keeps = self._keeps or bool(meeting.kept)
-                self._queue(page, change, "update", there.id, meeting.write, there.values, meeting.agreed)
+                self._queue(page, change, "update", there.id, meeting.write, {**own, **ours}, meeting.agreed)
 
     async def can_match(self, record: Record) -> bool:
         """Whether the destination can be asked for the counterpart of a record at the moment."""
@@ -451,13 +458,29 @@ class Pipeline:
         )
         page.set_aside(change, "owed", "waiting", why)
 
-    def _update(self, page: _Page, change: Change, target_id: str, agreed: Values) -> None:
+    def _ours(self, change: Change, agreed: Values) -> Values:
+        """Return what was agreed on of lists that keep their own entries, without those that are not ours to take out."""
+        own = links.own_entries(self._db, self._ledger.integration, change.source_id)
+        found = {}
+        for address in self._job.lists:
+            there, made = entries(agreed.get(address)), entries(change.values.get(address))
+            found[address] = [*within(there, made), *without(without(there, made), own.get(address, ()))]
+        return found
+
+    def _update(self, page: _Page, change: Change, target_id: str, agreed: Values, *, look: bool) -> None:
+        """Queue what brings a counterpart in line. `look`: it may not say what was agreed on."""
         self._leave_alone(change)
         if self._job.match:
             change.key = self._job.source_key(change.record)
         # While an earlier version is under way, or its answer was lost, nobody knows what the destination says: all fields are sent.
         uncertain = change.link is not None and change.link.verdict in ("queued", "unknown")
         write = changed_fields(change.values, agreed)
+        before = {**agreed, **self._ours(change, agreed)} if self._job.lists else agreed
+        for address, remove in self._job.lists.items():
+            if address in write and not differ(agreed.get(address), write[address]) and not (remove and look):
+                del write[address]
+            elif remove and look and address in change.values:
+                write[address] = change.values[address]  # what is to be taken out may be there, whoever put it there
         kept = links.kept(self._db, self._ledger.integration, change.source_id) if self._keeps else {}
         if uncertain:
             write |= {address: value for address, value in change.values.items() if address not in kept}
@@ -468,7 +491,10 @@ class Pipeline:
                 if earlier.state in ("owed", "sending", "unknown"):
                     again = (address for address in earlier.fields if address in change.values and address not in kept)
                     write |= {address: change.values[address] for address in again}
-        self._queue(page, change, "update", target_id, write, agreed, {**agreed, **change.values})
+                    if earlier.state != "owed":  # its entries may be there
+                        for address in self._job.lists.keys() & earlier.fields.keys():
+                            before[address] = once([*entries(before.get(address)), *entries(earlier.fields[address])])
+        self._queue(page, change, "update", target_id, write, before, {**agreed, **change.values})
 
     def _as_kept(self, source_id: str, agreed: Values) -> Values:
         """Return what was agreed on, with what the destination was to keep as it stands there: an update of the whole record sends it along."""

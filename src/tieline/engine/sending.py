@@ -14,7 +14,7 @@ from tieline.engine.failures import Reaction, reaction_to
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.remembered import Remembered
 from tieline.model.errors import OutcomeUnknown, RemoteError, Untold
-from tieline.model.records import Record, decode_json
+from tieline.model.records import Record, Values, decode_json
 from tieline.store import outbox
 from tieline.store.outbox import Delivery
 from tieline.sync.perhaps import may_be
@@ -44,7 +44,7 @@ class Calls:
 
     def size(self, operation: str) -> int:
         """Return how many of an operation go in one call."""
-        if self._is_conditional(operation):
+        if self._is_conditional(operation) or self._job.goes_alone(operation):
             return 1
         sizes = self._job.target.batch
         if operation == "create" and self._job.upsert:
@@ -74,7 +74,8 @@ class Calls:
         items = [
             Item(
                 nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version, d.fields,
-                self._is_late(d) if operation == "update" and job.target.merged_update else None,
+                self._is_late(d) if operation == "update" and (job.target.merged_update or job.lists) else None,
+                job.list_changes(d.fields, _before(d)) if job.changes_lists else {},
             )
             for d in group
         ]  # fmt: skip
@@ -111,14 +112,29 @@ class Calls:
         job, db = self._job, self._ledger.db
         since = self._ledger.clock.now() - lag_of(db, self._target, job.target_resource).ours
         lately = outbox.updated_since(db, self._ledger.integration, delivery.source_id, since)
-        writes = [(decode_json(d.before) if d.before else {}, d.fields) for d in lately if d.target_id == delivery.target_id]
-        return (lambda record: shown_late(writes, job.project_target(record))) if writes else None
+        writes = [(_before(d), d.fields) for d in lately if d.target_id == delivery.target_id]
+        if not writes:
+            return None
+        lists = {address: one for address, one in job.list_changes(delivery.fields, _before(delivery)).items() if address in job.lists}
+        merged = job.target.merged_update
+
+        def late(record: Record) -> str | None:
+            shown = job.project_target(record)
+            for address, wanted in lists.items():
+                if wanted.is_late([(was.get(address), now[address]) for was, now in writes if address in now], shown.get(address)):
+                    return address
+            plain = [(was, {address: value for address, value in now.items() if address not in job.lists}) for was, now in writes]
+            return shown_late(plain, shown) if merged else None
+
+        return late
 
     def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
         """Tell apart what went well and what failed; attempts are counted."""
         answered, over_at = Answered([], [], [], [], []), self._ledger.clock.monotonic()
         for delivery, receipt in zip(group, receipts, strict=True):
             delivery.call, delivery.shown, delivery.answered_at = receipt.call, receipt.record, over_at
+            # An earlier attempt may have added what is there now.
+            delivery.found = dict(receipt.found) if delivery.attempts == 0 and not delivery.doubt else {}
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
                 delivery.attempts += 1
                 delivery.tries += 1
@@ -138,6 +154,10 @@ class Calls:
                 delivery.already = receipt.already
                 answered.unnamed.append(delivery)
         return answered
+
+
+def _before(delivery: Delivery) -> Values:
+    return decode_json(delivery.before) if delivery.before else {}
 
 
 def _key(prefix: str, delivery: Delivery) -> str:

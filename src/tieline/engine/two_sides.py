@@ -146,7 +146,7 @@ class TwoWayIntegration:
         """As `CompiledIntegration`; `from` is the left side, `to` the right one."""
         self.name, self.spec, self.ends, self.where = name, spec, ends, where
         both = compile_both_ways(spec.map, functions=functions, left_fields=left.fields, right_fields=right.fields)
-        forward_rules = {target: rule for target, rule in spec.map.items() if not _only(rule, "back")}
+        forward_rules = {target: _undecided(rule) for target, rule in spec.map.items() if not _only(rule, "back")}
         back_rules = dict(both.rules_back)
         # What is found there in place of a record that was to be made is left as it is: it meets its counterpart like any other.
         plain = {"direction": "one-way", "conflict": "target", "when": None, "deletes": "ignore", "unmatched": "create", "tests": ()}
@@ -224,6 +224,11 @@ def _spelling(spec: Integration, right: Sequence[str]) -> Callable[[Any], str | 
 
 def _only(rule: str | Rule, what: str) -> bool:
     return isinstance(rule, Rule) and rule.only == what
+
+
+def _undecided(rule: str | Rule) -> str | Rule:
+    """Return a rule without its policy: lists are merged when a pair is decided, not when one record is mapped."""
+    return rule.model_copy(update={"conflict": None}) if isinstance(rule, Rule) and rule.merges else rule
 
 
 def _gone(policy: str | Archive) -> Gone:

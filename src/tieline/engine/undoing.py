@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from tieline.engine.asking import ask_for
@@ -20,9 +20,11 @@ from tieline.engine.passes import Way
 from tieline.engine.unsent import reason_of
 from tieline.mapping import nest
 from tieline.model.errors import Refused, RemoteError
+from tieline.model.lists import change, entries, within, without
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.store import journal, outbox, runs
+from tieline.store.links import own_entries
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
@@ -112,7 +114,7 @@ class Undoer:
                 left.append((one, f"there is one with its match key: {entered[one.id]}"))
             elif one.operation != "create" and record is None:
                 left.append((one, "it is gone"))
-            elif record is not None and (edited := _edited_since(one, record)):
+            elif record is not None and (edited := _edited_since(one, record, way.job.lists)):
                 left.append((one, _told(edited)))
         ledger, now, dropped = way.ledger, way.ledger.clock.now(), {one.id for one, _ in left}
         events = [
@@ -196,6 +198,9 @@ class Undoer:
         says = {**job.project_written(record), **shown}
         edited = [address for address, value in delivery.fields.items() if address in says and not is_rewriting(value, says[address])]
         why = _told(edited) if edited else ""
+        if delivery.operation == "update" and job.lists:
+            edited = [address for address in edited if address not in job.lists]
+            why = _told(edited) if edited else ""
         if delivery.operation == "create":
             if why or not features.delete:
                 return None, why or f"the connector declares no `delete` for {job.spec.target}"
@@ -208,15 +213,35 @@ class Undoer:
             gone = delivery_of(delivery.source_id, "delete", id, {}, {}, {})
             gone.before, gone.shadowed = encode_json({a: v for a, v in says.items() if a in delivery.fields}), True
             return gone, ""
-        owed = [address for address in delivery.fields if not is_rewriting(before.get(address), says.get(address))]
+        lists = self._entries_back(way, delivery, before, says)
+        owed = [
+            address
+            for address in delivery.fields
+            if (address in lists if address in job.lists else not is_rewriting(before.get(address), says.get(address)))
+        ]
         write = {address: before.get(address) for address in owed if address not in edited}
         if not write:
             return None, why if owed else ""
         if (refused := job.cannot_update(write, says)) is not None:
             return None, refused
-        made = delivery_of(delivery.source_id, "update", id, job.with_rest(write, says), says, {})
+        # Of a list that keeps its own entries, what is there stays, but for what was added; what was taken out comes back.
+        made = delivery_of(delivery.source_id, "update", id, job.with_rest(write, says), {**says, **lists}, {})
         made.shadowed = True
         return made, why if any(address in owed for address in edited) else ""
+
+    def _entries_back(self, way: Way, delivery: Delivery, before: Values, says: Values) -> Values:
+        """Return lists that keep their own entries and that a delivery has changed, each with what it wrote into it, but for what is others'."""
+        lists = way.job.lists.keys() & delivery.fields.keys()
+        if not lists:
+            return {}
+        own, found = own_entries(way.ledger.db, way.ledger.integration, delivery.source_id), {}
+        for address in lists:
+            had, wrote = entries(before.get(address)), entries(delivery.fields[address])
+            ours = [*within(wrote, had), *without(without(wrote, had), own.get(address, ()))]
+            back, there = change(ours, had), entries(says.get(address))
+            if within(back.remove, there) or without(back.add, there):
+                found[address] = ours
+        return found
 
     async def _entered_again(self, way: Way, links: Links, deleted: Mapping[int, Values]) -> tuple[dict[int, str], dict[int, RemoteError]]:
         """Return {delivery: id} of records in the destination with the match key of one that was deleted: somebody has entered it again.
@@ -265,12 +290,14 @@ class Undoer:
         return found, {}
 
 
-def _edited_since(owed: Delivery, record: Record) -> list[str]:
+def _edited_since(owed: Delivery, record: Record, lists: Collection[str]) -> list[str]:
     """Return the fields that say neither what stood there when their undoing was decided, nor what it writes."""
     before: Values = decode_json(owed.before) if owed.before else {}
     edited = []
     for address, was in before.items():
         says = get(record, address)
+        if address in lists:  # it keeps what others put there
+            continue
         if says is not ABSENT and not is_rewriting(was, says) and not is_rewriting(owed.fields.get(address, was), says):
             edited.append(address)
     return edited

@@ -24,6 +24,7 @@ from tieline.engine.mending import Mend, Mending
 from tieline.model.clock import Clock
 from tieline.model.errors import AnotherRecord, MappingError, RemoteError, TielineError
 from tieline.model.holder import has_ended
+from tieline.model.lists import entries, within
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
 from tieline.spec.integrations import Archive
@@ -352,6 +353,7 @@ class _Sweep:
             why = "not taken there"
         self._fields.update(differs.keys())
         shadow = {**values, **{address: says for address, (_, says) in differs.items()}}
+        shadow.update({address: within(values[address], entries(shadow[address])) for address in job.lists.keys() & differs.keys()})
         self._set_apart("differing", why, id, link, differs, record=record, shadow={a: v for a, v in shadow.items() if v is not ABSENT})
 
     def _is_spelling(self, id: str, address: str, here: Any, says: Any, known: Mapping[str, Spelled], read: bool) -> bool:

@@ -65,6 +65,8 @@ class CompiledMapping:
         self.writes: tuple[str, ...] = tuple(plan.address for plan in plans)
         self.sources: dict[str, tuple[str, ...]] = {plan.address: tuple(map(format_path, plan.addresses)) for plan in plans}
         """By address written: the addresses of the record that its rule reads; the empty one is the whole record."""
+        self.lists: dict[str, tuple[Any, ...]] = {plan.address: plan.rule.remove for plan in plans if plan.entries is not None}
+        """Lists of which it says what is in them, whatever else is: by address written, the entries that are not to be there."""
         looked_up = [plan for plan in plans if plan.rule.lookup is not None]
         self.lookups: tuple[Lookup, ...] = tuple(
             Lookup(plan.rule.lookup or "", _wants(plan), plan.address, plan.rule.missing) for plan in looked_up

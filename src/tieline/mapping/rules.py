@@ -1,6 +1,6 @@
 """A declared rule, checked and made ready: what it reads, and the functions that its steps need.
 
-The steps, in order: `from`; `split` or `join`; `expr` or `call`; `values`; `lookup`; `as`; `default`. Three laws hold:
+The steps, in order: `from`; `split` or `join`; `expr` or `call`; `values`; `lookup`; `as`; `default`; `add` and `remove`. Three laws hold:
 
 * absent stays absent, and the field is left out;
 * null stays null and skips the steps, unless the table of values has a key `null`;
@@ -21,6 +21,7 @@ from typing import Any, Final
 from tieline.mapping import conversions, countries, money, phones, times
 from tieline.mapping.expressions import Expression
 from tieline.mapping.values import Unfit, exact, kind, settled
+from tieline.model.lists import once, within, without
 from tieline.model.paths import EACH, MAX_INDEX, Entry, Part, Parts, format_path, parse_path
 from tieline.model.records import ABSENT
 from tieline.spec.integrations import Rule
@@ -64,6 +65,8 @@ class Plan:
     convert: Callable[[Any], Any] | None = None
     const: Any = ABSENT
     default: Any = ABSENT
+    entries: Callable[[Any], Any] | None = None
+    """Makes the entries that a list is to have, where the others in it are left alone."""
 
     @property
     def addresses(self) -> tuple[Parts, ...]:
@@ -116,6 +119,7 @@ def _plan(target: str, rule: Rule, functions: Functions) -> Plan:
         convert=None if rule.convert is None else _converter(rule),
         const=_declared(rule, "const", ABSENT) if "const" in given else ABSENT,
         default=_declared(rule, "default", ABSENT),
+        entries=_entries(rule) if rule.merges else None,
     )
 
 
@@ -214,8 +218,12 @@ def _key_problems(rule: Rule) -> Iterator[str]:
             yield f"`const` stands alone; `{others[0]}` has no place beside it"
         return
     several = not isinstance(rule.source, str) and rule.source is not None
-    if rule.source is None and rule.expr is None and rule.call is None:
-        yield "needs one of `from`, `const`, `expr` and `call`"
+    if rule.source is None and rule.expr is None and rule.call is None and not rule.merges:
+        yield "needs one of `from`, `const`, `expr`, `call`, `add` and `remove`"
+    if both := within(rule.add, rule.remove):
+        yield f"adds and removes the same: {both[0]!r}"
+    if rule.merges and rule.only == "create":
+        yield "entries are added to a list that is there: `only: create` has no place beside it"
     if rule.expr is not None and rule.call is not None:
         yield "`expr` and `call` exclude each other"
     if rule.split is not None and rule.join is not None:
@@ -243,6 +251,22 @@ def _key_problems(rule: Rule) -> Iterator[str]:
 
 
 # The functions of the steps
+
+
+def _entries(rule: Rule) -> Callable[[Any], Any]:
+    """Return what makes a list's entries of a value: null and blank are none."""
+    add, remove = list(_declared(rule, "add", ())), rule.remove
+
+    def entries(value: Any) -> Any:
+        if value is ABSENT and not add and not remove:
+            return ABSENT
+        if value is ABSENT or value is None or (isinstance(value, str) and not value.strip()):
+            value = []
+        if not isinstance(value, list):
+            raise Unfit(f"is {kind(value)}, and entries are added to a list", about="" if rule.source is not None else "the value")
+        return without(once([*(entry for entry in value if entry is not None), *settled(add)]), remove)
+
+    return entries
 
 
 def _table(values: dict[str, Any], otherwise: Any) -> Callable[[Any], Any]:

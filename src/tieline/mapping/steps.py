@@ -30,6 +30,8 @@ def emit(source: Source, plan: Plan, *, until_lookup: bool = False) -> None:
     rule, there = plan.rule, "if v is not None and v is not ABSENT:"
     if plan.sources:
         _emit_source(source, plan)
+    elif plan.entries is not None:
+        source.line("v = ABSENT")
     blank = f"v.__class__ is {source.bind(str)} and not v.strip()"
     if rule.default_blank and plan.sources:
         # The default is in the destination's words already: no step may see, or refuse, the blank it stands for.
@@ -56,6 +58,8 @@ def emit(source: Source, plan: Plan, *, until_lookup: bool = False) -> None:
     if plan.default is not ABSENT:
         test = f"v is None or v is ABSENT or ({blank})" if rule.default_blank else "v is None or v is ABSENT"
         source.line(f"if {test}: v = {source.literal(plan.default)}")
+    if plan.entries is not None:
+        source.line(f"v = {source.bind(plan.entries)}(v)")
 
 
 def _emit_source(source: Source, plan: Plan) -> None:

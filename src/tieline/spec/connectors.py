@@ -16,6 +16,8 @@ from pydantic_core.core_schema import CoreSchema
 
 from tieline.spec.base import Declared, Duration, Length, Name, Path
 from tieline.spec.derived import OPERATIONS, Operation, expand
+from tieline.spec.escapes import gaps as gaps_in
+from tieline.spec.escapes import texts_in
 from tieline.spec.lists import Ceiling, ChangedSince, Conditional
 from tieline.spec.paging import Paging
 from tieline.spec.success import InSuccess
@@ -520,6 +522,33 @@ class Batches(Declared):
     """Many deletions."""
 
 
+class ListCall(Request):
+    """A call that adds entries to a list of a record, or takes them out: `{id}` is the record's id."""
+
+    method: Method = "POST"
+    body: Any = None
+    """JSON body: any JSON in which `{entries}` stands for the entries, and `{id}` for the record's id: `{tags: "{entries}"}`. With `{entry}`, here
+    or in the path, each entry is a call of its own."""
+    entry: Any = None
+    """Shape of an entry in `{entries}`, in which `{entry}` stands for it: `{name: "{entry}", status: active}`; the entry itself when absent."""
+    already: tuple[int | str, ...] = ()
+    """Statuses, or words in an error's text, that mean `it is so already`: success."""
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each entry is a call of its own."""
+        return any("entry" in gaps_in(text) for text in (self.path, *texts_in(self.params), *texts_in(self.body)))
+
+
+class ListCalls(Declared):
+    """The calls by which a list is changed entry by entry, whatever else is in it."""
+
+    add: ListCall
+    """Adds entries."""
+    remove: ListCall
+    """Takes entries out; an entry that is not there (404, 410) is out."""
+
+
 class Idempotency(Declared):
     """A key by which the vendor recognises a repeated write and answers as it did the first time."""
 
@@ -575,6 +604,8 @@ class Resource(Declared):
     """How long reads can be behind writes, because the vendor answers them from a copy: `lag: 5m`. What is not there for so long is not
     believed to be gone. Unless stated, what we made or wrote ourselves is not believed to be gone for 15 minutes, and anything else is at
     once; a record that shows up later than that teaches a longer one. `0s`: reads are never behind."""
+    lists: dict[Path, ListCalls] = {}
+    """Lists of a record that are not written with it, but by calls that add entries and take them out, by field: tags, labels, members."""
     page: str | None = None
     """Address of a record in the vendor's own user interface, `{id}` and variables filled in; `explain` shows it."""
     webhook: ResourceWebhook | None = None

@@ -10,7 +10,8 @@ from pydantic import Field as Declare
 from tieline.spec.base import Declared, Length, Name, Path, Share
 
 Conflict = Literal["source", "target", "left", "right", "newest", "fill_empty", "union", "never", "hold"]
-"""Who decides when two sides differ: the first two of a one-way integration, the others of a two-way one; the last ones of both."""
+"""Who decides when two sides differ: the first two of a one-way integration, the others of a two-way one; `fill_empty` and `hold` of both, and
+of a rule `union`."""
 
 Conversion = Literal[
     "string",
@@ -77,6 +78,10 @@ class Rule(Declared):
     """Value when the source's field is absent or null, or the result is; `null` turns absent into null."""
     default_blank: bool = False
     """The default also takes the place of blank text."""
+    add: tuple[Any, ...] = ()
+    """Entries that the destination's list is to have, beside those that `from` gives; the list keeps its other entries, as with `conflict: union`."""
+    remove: tuple[Any, ...] = ()
+    """Entries that it is not to have, whoever put them there; it keeps its other entries."""
     only: Literal["create", "forward", "back"] | None = None
     """`create`: the field is written when the record is made, and left alone from then on. In a two-way integration also `forward`: the
     rule runs only from `from` to `to`; `back`: only from `to` to `from`."""
@@ -85,10 +90,17 @@ class Rule(Declared):
     or a rule over its fields (with `from`, `const`, `expr` or `call`), when the rule reads one field; otherwise a table: each field of
     `from`, with a field of `to` or a rule."""
     conflict: Conflict | None = None
-    """In a two-way integration: who decides when both sides changed this field; the integration's `conflict` unless stated."""
+    """In a two-way integration: who decides when both sides changed this field; the integration's `conflict` unless stated. `union`, one way
+    too: lists are merged entry by entry. What one side has added is added on the other, what it has taken out is taken out there, and all else
+    stays. One way the source's changes alone move, and the destination keeps the entries of its own."""
     missing: Literal["hold", "empty", "absent", "later"] = "hold"
     """With `lookup`: what happens while the other record has no link: the record waits, the field is null, or it is left out. `later`, in a
     two-way integration: it is left out, and written as soon as there is a link, so that two records can need each other."""
+
+    @property
+    def merges(self) -> bool:
+        """Whether it changes entries of a list, and leaves the others."""
+        return self.conflict == "union" or bool(self.add or self.remove)
 
 
 def _rule_kind(value: Any) -> str:
@@ -263,8 +275,8 @@ class Integration(Declared):
     conflict: Conflict | None = None
     """One-way, when a counterpart is found and its values differ: the `source`'s win, the `target`'s stay, only empty ones are filled
     (`fill_empty`), or a person decides (`hold`). Two-way, when the same field changed on both sides: the `left`'s (of `from`) or the
-    `right`'s (of `to`) holds, the `newest`, the one that is not empty (`fill_empty`; where both have one, each side keeps its own), all
-    entries of both lists (`union`), each side keeps its own (`never`), or a person decides (`hold`)."""
+    `right`'s (of `to`) holds, the `newest`, the one that is not empty (`fill_empty`; where both have one, each side keeps its own), lists are
+    merged entry by entry (`union`), each side keeps its own (`never`), or a person decides (`hold`)."""
     skew: Length | None = None
     """With `conflict: newest`: changes that are less apart than this count as at the same time, and are held."""
     deletes: Annotated[

@@ -29,6 +29,7 @@ from tieline.spec.fields import Fields, parse
 from tieline.spec.findings import Findings
 from tieline.spec.lint_gaps import lint_declared_escapes, lint_doubled, lint_escapes, lint_unquoted
 from tieline.spec.lint_limits import lint_costs, lint_limit_headers, lint_limits
+from tieline.spec.lint_lists import LISTS, lint_list_call
 from tieline.spec.lint_reading import lint_find, lint_listing, reading_gaps
 from tieline.spec.lint_success import lint_results, lint_success
 from tieline.spec.lint_tombstones import lint_tombstone
@@ -173,6 +174,15 @@ class _Judge:
             batch: Batch | None = getattr(resource.batch, way_name)
             if batch is not None:
                 self._batch((*at, "batch", way_name), batch, fields)
+        for address, calls in resource.lists.items():
+            self._has((*at, "lists", address), address, fields)
+            if (known := fields.declared(address)) is not None and known.type not in LISTS:
+                self._found.error((*at, "lists", address), f"`{address}` is no list", "declare `type: array`")
+            for way_name, list_call in (("add", calls.add), ("remove", calls.remove)):
+                here = (*at, "lists", address, way_name)
+                lint_list_call(self._found, here, list_call)
+                self._shape((*here, "body"), list_call.body, fields, ("id", "entries", "entry"))
+                self._shape((*here, "entry"), list_call.entry, fields, ("id", "entry"))
         if resource.page is not None:
             self.gaps((*at, "page"), resource.page, frozenset({"id"}))
 
@@ -509,6 +519,9 @@ def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str
     for way in ("create", "update", "upsert", "delete"):
         if (batch := getattr(resource.batch, way)) is not None:
             yield ("batch", way), batch, frozenset()
+    for address, calls in resource.lists.items():
+        yield ("lists", address, "add"), calls.add, frozenset(("id", "entry"))
+        yield ("lists", address, "remove"), calls.remove, frozenset(("id", "entry"))
 
 
 def _filled(request: Request) -> set[str]:

@@ -16,6 +16,7 @@ from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.folder import Project
 from tieline.spec.integrations import Archive, Integration, MatchKey, Rule, Setting, TwoWayDeletes
+from tieline.spec.lint_lists import lint_merged
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.source import Key
 from tieline.spec.words import nearest
@@ -131,6 +132,7 @@ def _target(found: Findings, integration: Integration, target: Resource) -> None
     fields = Fields(target)
     _match(found, integration, target, fields)
     _otherwise(found, integration, target)
+    lint_merged(found, integration, target)
     if not isinstance(integration.deletes, TwoWayDeletes):
         deletion(found, ("deletes",), integration.deletes, to, target)
     by = target.upsert.by if target.upsert is not None and target.create is None else None

@@ -18,6 +18,7 @@ from tieline.spec.findings import Findings
 from tieline.spec.folder import Project
 from tieline.spec.integrations import Archive, Integration, Rule, TwoWayDeletes, TwoWayUnmatched
 from tieline.spec.lint_integrations import creates, deletion, emptied, questions, resource_of, updates
+from tieline.spec.lint_lists import LISTS
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.source import Key
 from tieline.spec.words import listed
@@ -25,14 +26,14 @@ from tieline.spec.words import listed
 _ONE_WAY_POLICIES: Final = ("source", "target", "fill_empty", "hold")
 _TWO_WAY_POLICIES: Final = ("left", "right", "newest", "fill_empty", "union", "never", "hold")
 _TWO_WAY: Final = "is for two-way integrations"
-_LISTS: Final = ("array", "any")
 
 
 def only_two_way(found: Findings, integration: Integration) -> list[Complaint]:
     """Return what a one-way integration says and has no use for."""
     for keys, policy in _policies(integration):
         if len(keys) > 1:
-            found.error(keys, f"`conflict` of a rule {_TWO_WAY}", "take it out")
+            if policy != "union":
+                found.error(keys, f"`{policy}` of a rule {_TWO_WAY}", "take it out; one way a rule can say `union`")
         elif policy not in _ONE_WAY_POLICIES:
             found.error(keys, f"`{policy}` {_TWO_WAY}", f"write {_words(_ONE_WAY_POLICIES)}, or `direction: two-way`")
     for target, rule in integration.map.items():
@@ -112,6 +113,11 @@ def _one_way_words(found: Findings, integration: Integration) -> None:
     if integration.start == "now":
         message = "`now` is for one-way integrations: what is there on both sides must meet before changes can be told"
         found.error(("start",), message, "take it out, or write `direction: one-way`")
+    for target, rule in integration.map.items():
+        for key in ("add", "remove") if isinstance(rule, Rule) else ():
+            if getattr(rule, key):
+                message = f"`{key}` is for one-way integrations: in a two-way one, people on both sides say what is in a list"
+                found.error(("map", target, key), message, "write `conflict: union`, which merges both lists")
     if not isinstance(integration.deletes, TwoWayDeletes) and integration.deletes != "ignore":
         hint = (
             "such as `deletes: {left: delete, right: ignore}`: what a deletion on the left does on the right, and on the right on the left"
@@ -146,7 +152,7 @@ def _policies_of(found: Findings, integration: Integration, resources: dict[str,
                     found.error(keys, message, "declare it, or choose another policy")
         if policy == "union" and len(keys) > 1:
             known = [Fields(resource).at(str(keys[1])) for place, resource in resources.items() if resource and place == integration.target]
-            if known and known[0] is not None and known[0][1].type not in _LISTS:
+            if known and known[0] is not None and known[0][1].type not in LISTS:
                 found.error(keys, f"`union` joins lists, and `{known[0][0]}` is none", "choose another policy")
     if newest and integration.skew is None:
         message = "`newest` needs to know which changes count as at the same time, for two clocks never agree"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import astuple
 
-from tieline.model.records import encode_json
+from tieline.model.lists import without
+from tieline.model.records import decode_json, encode_json
 from tieline.store.database import Database, insert, marks, update_from
 
 
@@ -194,13 +196,37 @@ def judge(connection: sqlite3.Connection, integration: int, source_ids: Sequence
     )
 
 
+_ENTRIES = "[]"
+"""Behind the address of a list: its entries. No rule writes such an address."""
 BY_HAND = ""
 """Stands for no field, but for a record that a person edited: what was sent holds, whatever the mapping makes of it."""
 
 
 def kept(db: Database, integration: int, source_id: str) -> dict[str, bytes | None]:
     """Return the fields that a record's counterpart is to keep, with what it had there as JSON (None: nothing); and `BY_HAND`."""
-    return dict(db.read("SELECT address, value FROM kept WHERE integration = ? AND source_id = ?", (integration, source_id)))
+    return {
+        address: value
+        for address, value in db.read("SELECT address, value FROM kept WHERE integration = ? AND source_id = ?", (integration, source_id))
+        if not address.endswith(_ENTRIES)
+    }
+
+
+def own_entries(db: Database, integration: int, source_id: str) -> dict[str, list[Any]]:
+    """Return the entries that others had put into lists of a record's counterpart before the source had them, too, by address."""
+    rows = db.read(
+        "SELECT address, value FROM kept WHERE integration = ? AND source_id = ? AND address LIKE '%[]'", (integration, source_id)
+    )
+    return {address.removesuffix(_ENTRIES): decode_json(value) for address, value in rows}
+
+
+def note_own_entries(connection: sqlite3.Connection, integration: int, lists: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
+    """Note (source id, address, entries) of what others have put into a list: they stay there when the source has them no more."""
+    for source_id, address, found in lists:
+        key = (integration, source_id, f"{address}{_ENTRIES}")
+        row = connection.execute("SELECT value FROM kept WHERE integration = ? AND source_id = ? AND address = ?", key).fetchone()
+        known = decode_json(row[0]) if row else []
+        if new := without(found, known):
+            keep(connection, integration, [(source_id, key[2], encode_json([*known, *new]))])
 
 
 def keeps_any(db: Database, integration: int) -> bool:

@@ -85,6 +85,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored, because what a run leaves owed is decided anew: as JSON, the version that the counterpart must still have."""
     shown: dict[str, Any] | None = None
     """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
+    found: dict[str, list[Any]] = {}
+    """Not stored: entries that it was to add to lists and that others had put there, by address."""
     takes_away: bool = False
     """Not stored: it deletes or archives the record."""
     answered_at: float | None = None

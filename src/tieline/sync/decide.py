@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from tieline.model.records import ABSENT, Values
@@ -33,10 +33,12 @@ class Meeting(NamedTuple):
     """Addresses at which the destination keeps what differs from the source."""
 
 
-def meet(values: Values, there: Values, policy: ConflictPolicy, agree: Callable[[str, Any, Any], bool]) -> Meeting:
+def meet(
+    values: Values, there: Values, policy: ConflictPolicy, agree: Callable[[str, Any, Any], bool], merged: Collection[str] = ()
+) -> Meeting:
     """Compare a mapped record with its newly found counterpart.
 
-    Fields that `agree` (address, the mapping's value, the destination's) are left alone. A field that the destination keeps against the source counts as agreed: only a later change in
+    Fields that are `merged` are lists of which both keep what they have: there is nothing to decide. Fields that `agree` (address, the mapping's value, the destination's) are left alone. A field that the destination keeps against the source counts as agreed: only a later change in
     the source is sent.
     """
     write: Values = {}
@@ -46,7 +48,7 @@ def meet(values: Values, there: Values, policy: ConflictPolicy, agree: Callable[
         current = there.get(address, ABSENT)
         if agree(address, value, current):
             continue
-        if policy == "source" or (policy == "fill_empty" and current in (ABSENT, None, "")):
+        if address in merged or policy == "source" or (policy == "fill_empty" and current in (ABSENT, None, "")):
             write[address] = value
         elif policy == "hold":
             conflicts.append((address, value, None if current is ABSENT else current))

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
+from tieline.model.lists import ListChange, change, entries, within, without
 from tieline.model.records import ABSENT, Values, encode_json
 from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
@@ -403,7 +404,7 @@ def _mean_the_same(strand: Strand, left: _End, right: _End) -> bool:
     if _say_the_same(left, right):
         return True
     if strand.policy == "union" and _is_list(left) and _is_list(right):
-        return not _united(left) and not _united(right)
+        return not any(without(end.made[end.addresses[0]], end.seen.says[end.addresses[0]]) for end in (left, right))
     if strand.key is None or not right.made:
         return False
     return all((key := strand.key(made)) is not None and key == strand.key(right.seen.says.get(a)) for a, made in right.made.items())
@@ -449,12 +450,13 @@ def _carry(strand: Strand, verdict: _Verdict, left: _End, right: _End, let_diffe
         return _Move(0, (Outcome(strand.name, verdict.kind, why=verdict.why),))
     writes: dict[Way, Values] = {}
     outcomes: list[Outcome] = []
+    takes_out = len(verdict.winners) == 2 and strand.name not in let_differ and _know_what_was_taken_out(strand, left, right)
     for winner in verdict.winners:
         loser = right if winner is left else left
         if not winner.goes:
             return _Move(0, (Outcome(strand.name, "kept", why=f"what changes on the {winner.way} does not go to the {loser.way}"),))
         if len(verdict.winners) == 2:
-            write = _united(loser)
+            write = _united(loser, takes_out=takes_out)
             lost = loser.values if loser.changed and _takes_back(loser, write) else None
         else:
             write = loser.lacks
@@ -478,23 +480,47 @@ def _is_list(end: _End) -> bool:
     return len(end.addresses) == 1 and all(isinstance(values.get(end.addresses[0]), list) for values in (end.seen.says, end.made))
 
 
-def _united(end: _End) -> Values:
-    """Return its list with what the other side has besides; nothing when there is no more."""
+def _know_what_was_taken_out(strand: Strand, left: _End, right: _End) -> bool:
+    """Whether it can be told what each side has taken out of its list since both agreed.
+
+    It can't where something is on its way still, or came back as something else; nor where one side is without more than the other has
+    taken out: then what both agreed on was not the same. Nothing is taken out then.
+    """
+    ends = (left, right)
+    if not _met(left, right) or any(strand.name in end.seen.side.unsettled or end.touches(end.seen.returned) for end in ends):
+        return False
+    return all(len(_taken_out(one)) == len(_missing(other)) for one, other in (ends, ends[::-1]))
+
+
+def _united(end: _End, *, takes_out: bool) -> Values:
+    """Return its list with the change of the other side applied; nothing when that changes nothing."""
     (address,) = end.addresses
-    entries: list[Any] = end.seen.says[address]
-    besides: list[Any] = []
-    for entry in end.made[address]:
-        if not any(_agree(entry, other) for other in (*entries, *besides)):
-            besides.append(entry)
-    return {address: entries + besides} if besides else {}
+    says = end.seen.says[address]
+    add = without(end.made[address], says)
+    # What it took out itself is not given back to it.
+    change_ = ListChange(without(add, _taken_out(end)), _missing(end)) if takes_out else ListChange(add, [])
+    united = change_.of(says)
+    return {address: united} if change_.add or len(united) != len(says) else {}
+
+
+def _agreed(end: _End) -> list[Any]:
+    """Return its list when both sides agreed, or as it was written since."""
+    return entries({**end.seen.before, **end.seen.side.sent}.get(end.addresses[0]))
+
+
+def _taken_out(end: _End) -> list[Any]:
+    """Return what was in its list when both sides agreed, and is not any more."""
+    return change(_agreed(end), end.seen.says[end.addresses[0]]).remove
+
+
+def _missing(end: _End) -> list[Any]:
+    """Return what was in its list when both sides agreed, and is not in the other's any more, in this side's spelling."""
+    return change(_agreed(end), end.made[end.addresses[0]]).remove
 
 
 def _takes_back(end: _End, write: Values) -> bool:
     """Whether a list gets entries again that somebody has taken out of it."""
-    (address,) = end.addresses
-    before, says = end.seen.before.get(address), end.seen.says[address]
-    out = [entry for entry in before if not any(_agree(entry, other) for other in says)] if isinstance(before, list) else []
-    return any(_agree(entry, other) for entry in out for other in write.get(address, ()))
+    return bool(within(_taken_out(end), write.get(end.addresses[0], ())))
 
 
 def _spellings(ends: Iterable[_End]) -> str:

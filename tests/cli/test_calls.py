@@ -61,7 +61,7 @@ def test_a_table_says_how_many_there_are_and_how_to_see_more(troubled):
     none = troubled.tieline("calls", "--status", "418")
     heading, *rows = some.out.splitlines()
 
-    assert ["no.", "at", "run", "status", "class", "took", "waited", "try", "call"] == heading.split()
+    assert ["no.", "at", "run", "status", "class", "took", "call"] == heading.split()
     assert rows[2].startswith("the latest 2 of ")
     assert "--limit N shows more" in rows[2]
     assert rows[3].startswith("calls are kept for 30 d; the oldest is of ")

@@ -47,7 +47,7 @@ def test_a_folder_that_can_not_be_made_is_named(world, command):
 @pytest.mark.parametrize("as_json", [True, False])
 def test_an_error_in_tieline_itself_says_so(monkeypatch, capsys, as_json):
     """In a script's language too."""
-    monkeypatch.setattr(commands, "app", lambda **_: [][0])
+    monkeypatch.setattr(commands, "asked_for", lambda _: [][0])
     monkeypatch.setattr(commands.output, "json_mode", False)
     monkeypatch.setattr(sys, "argv", ["tieline", "status", *(["--json"] if as_json else [])])
     code = commands.run_command_line()

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tieline.cli import overview
 from tieline.cli.output import Output
@@ -26,10 +27,11 @@ def entry(name: str, state: str, **more: Any) -> IntegrationStatus:
 
 def told(monkeypatch: pytest.MonkeyPatch, entries: list[IntegrationStatus], width: int = 80) -> list[str]:
     output = Output()
-    output.console.file, output.console.width = io.StringIO(), width
+    said = io.StringIO()
+    output.console = Console(highlight=False, width=width, force_terminal=True, color_system=None, file=said)  # a terminal of that width
     monkeypatch.setattr(overview, "output", output)
     overview.print_overview(entries, NOW)
-    return output.console.file.getvalue().splitlines()
+    return said.getvalue().splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 60])
@@ -65,6 +67,10 @@ def test_a_name_is_never_cut_and_columns_go_instead(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_run_that_is_going_on_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = told(monkeypatch, [entry("a", "running", running="process 1", calls={"calls": 1200}), entry("b", "green")], 120)
+    lines = told(
+        monkeypatch,
+        [entry("a", "running", running="process 1", counts={"read": 1200, "total": 5000, "created": 900, "held": 3}), entry("b", "green")],
+        120,
+    )
 
-    assert any("running 41 s, 1,200 calls" in line for line in lines)
+    assert any("running 41 s, 1,200 of 5,000 read, 900 written, 3 held" in line for line in lines)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.world import told
+from engine.world import leads, told
+from tieline.store import runs
 from tieline.testing import Crash, Process, error, throttled
 
 
@@ -77,3 +78,27 @@ def test_a_story_names_the_record_that_each_delivery_was_about(new_world):
 
     confirmed = [moment.text for moment in world.story(lead).moments if moment.what == "delivered"]
     assert [f"create of {first['id']} confirmed", f"create of {second['id']} confirmed"] == confirmed
+
+
+def test_status_says_what_a_run_has_done_so_far(new_world):
+    """In records, while it is going on: read, written, held; not just that it is running."""
+    world = new_world(source=leads(page_size=10))
+    for number in range(60):
+        world.leads.add(email=f"p{number}@example.com", name=f"P{number}", rev=0)
+    seen: list[dict[str, int]] = []
+
+    def look(exchange: object) -> None:
+        world.clock.advance(0.5)
+        with world.store() as db:
+            (run,) = runs.latest(db, 1)
+            if run.counts and run.counts not in seen:
+                assert run.ended_at is None
+                seen.append(run.counts)
+
+    world.network.passing = look
+    outcome = world.run()
+
+    assert {"green": 60, "created": 60} == told(outcome)
+    assert len(seen) > 3
+    assert seen == sorted(seen, key=lambda counts: counts["read"])
+    assert any(0 < counts.get("created", 0) < 60 for counts in seen)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from tieline.cli.layout import Whole
 from tieline.cli.opening import looked_at
 from tieline.cli.output import OK, age, escape, output, plain, plural, when
 from tieline.looking import Looking
@@ -106,13 +107,13 @@ def _print_lines(project: Looking, search: Search, limit: int | None, *, bodies:
         sys.stdout.write(shown_json(encode_json(line).decode()) + "\n")
 
 
-_HEADINGS = f"{'no.':>7}  {'at':<19}  {'run':>5}  {'status':>6}  {'class':<13} {'took':>9} {'waited':>8} {'try':>3}  call"
+_HEADINGS = f"{'no.':>7}  {'at':<19}  {'run':>5}  {'status':>6}  {'class':<13} {'took':>9}  call"
 
 
 def _print_table(project: Looking, search: Search, limit: int, *, bodies: bool, mask: bool) -> None:
     number, exact = calls.count(project.db, search)
     if number:
-        output.print(_HEADINGS, style="dim")
+        output.hanging((_HEADINGS, "dim"), hang=9)
     for call in calls.find(project.db, search, limit):
         call.body = calls.body_of(project.db, call.id) if bodies else None
         if mask:
@@ -122,7 +123,7 @@ def _print_table(project: Looking, search: Search, limit: int, *, bodies: bool, 
             _print_body("request", call.body.request_headers, call.body.request, most=_MOST_LINES)
             _print_body("answer", call.body.answer_headers, call.body.answer, most=_MOST_LINES)
     for line in _closing(project, number, exact, limit):
-        output.print(line, style="dim")
+        output.hanging((line, "dim"), hang=2)
 
 
 def _print_row(call: Call) -> None:
@@ -130,12 +131,13 @@ def _print_row(call: Call) -> None:
     style = "red" if call.failure else "yellow" if call.refused else "green"
     run = str(call.run) if call.run is not None else "plan" if call.integration is not None else "-"
     status = str(call.status) if call.status is not None else "-"
-    waited = age(call.waited) if call.waited >= 0.01 else ""
-    output.console.print(
-        f"{call.id:>7}  {when(call.at)}  {run:>5}  [{style}]{status:>6}  {escape(f'{judged:<13}')}[/] {_took(call.seconds):>9} {waited:>8} "
-        f"{call.attempt:>3}  {escape(call.method)} {escape(call.url)}  [dim]{escape(_about(call))}[/]",
-        soft_wrap=True,
-    )
+    waited = f"  waited {age(call.waited)}" if call.waited >= 0.01 else ""
+    tried = f"  try {call.attempt}" if call.attempt > 1 else ""
+    head = f"{call.id:>7}  {when(call.at)}  {run:>5}  "
+    output.hanging(
+        head, (f"{status:>6}  {judged:<13}", style), " ", f"{_took(call.seconds):>9}", "  ",
+        Whole(f"{call.method} {call.url}"), (f"  {_about(call)}{waited}{tried}", "dim"), hang=9,
+    )  # fmt: skip
 
 
 def _about(call: Call) -> str:
@@ -193,8 +195,8 @@ def _show_one(project: Looking, id: int, *, mask: bool) -> int:
 def _print_call(story: journal.CallStory, call: Call) -> None:
     answer = str(call.status) if call.status is not None else "no answer"
     style = "red" if call.failure else "green"
-    output.console.print(
-        f"[bold]call {call.id}[/] {escape(call.method)} {escape(call.url)} → [{style}]{answer}[/] in {_took(call.seconds)}", soft_wrap=True
+    output.hanging(
+        (f"call {call.id}", "bold"), " ", Whole(f"{call.method} {call.url}"), " → ", (answer, style), f" in {_took(call.seconds)}", hang=10
     )
     for_whom = f"run {call.run} of {story.integration}" if call.run is not None else f"a plan of {story.integration}"
     if call.integration is None:
@@ -231,11 +233,11 @@ def _print_outcome(story: journal.CallStory) -> None:
     if len(story.deliveries) > _MOST_NAMED:
         _line("", f"… and {len(story.deliveries) - _MOST_NAMED} more deliveries (--json)")
     if story.next_step:
-        output.console.print(f"  [dim]next[/]    {escape(story.next_step)}")
+        _line("next", story.next_step)
 
 
 def _line(label: str, text: str) -> None:
-    output.console.print(f"  [dim]{label:7}[/] {escape(text)}", soft_wrap=True)
+    output.labelled(label, text, room=7)
 
 
 def _print_body(label: str, headers: dict[str, str], body: str, *, most: int | None = None) -> None:

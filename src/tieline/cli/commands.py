@@ -497,6 +497,7 @@ def list_links(
     limit: Annotated[
         int | None, typer.Option(help="Only so many; 50 without it, all as JSON.", min=1, max=MOST, show_default=False)
     ] = None,
+    mask: Mask = False,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -505,7 +506,7 @@ def list_links(
     from tieline.cli import links as work
 
     with spoken_errors():
-        raise SystemExit(work.list_links(project, integration, unlinked=unlinked, limit=limit))
+        raise SystemExit(work.list_links(project, integration, unlinked=unlinked, limit=limit, mask=mask))
 
 
 @pairs.command()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.padding import Padding
 
+from tieline.cli.layout import Whole
 from tieline.cli.opening import looked_at, tell_of_orphans
-from tieline.cli.output import ACT, OK, escape, output, plain, plural, value_text, when
+from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
+from tieline.cli.recognised import match_fields, recognised
 from tieline.cli.report import personal_values
 from tieline.engine import deadletters
 from tieline.engine.deadletters import DeadLetter, LetterGroup
@@ -116,15 +118,21 @@ def _way(project: Looking, name: str, side: Side) -> str:
 def _print_group(project: Looking, group: LetterGroup, *, command: bool) -> None:
     way = f" ({_way(project, group.integration, group.side)})" if group.side is not None else ""
     field = f" of `{group.field}`" if group.field else ""
-    output.console.print(
-        f"[bold]{group.number:,}[/] × {escape(group.integration)}{escape(way)}: {escape(group.cause)}{escape(field)}, since {when(group.since)}"
-    )
+    told = f" × {group.integration}{way}: {group.cause}{field}, since "
+    output.hanging((f"{group.number:,}", "bold"), told, Whole(when(group.since)), hang=4)
     if group.rule:
-        output.console.print(f"    [dim]rule[/] {escape(group.rule)}")
+        output.hanging("    ", ("rule", "dim"), f" {group.rule}", hang=9)
     example = group.example
-    output.console.print(f"    [dim]such as[/] {example.id}, record {escape(example.source_id)}: {escape(_why(example))}")
+    such = f" {example.id}, record "
+    output.hanging("    ", ("such as", "dim"), such, Whole(example.source_id), _named(project, example), f": {_why(example)}", hang=8)
     if command:
-        output.console.print(f"    [dim]all of them[/] {escape(group.command)}")
+        output.hanging("    ", ("all of them", "dim"), " ", Whole(group.command), hang=8)
+
+
+def _named(project: Looking, letter: DeadLetter) -> str:
+    """Return by what a letter's record is recognised, in brackets."""
+    said = recognised(letter.record or {}, match_fields(project, letter.integration, letter.side), 3)
+    return f" ({said})" if said else ""
 
 
 def _print_table(project: Looking, letters: Iterator[DeadLetter]) -> None:
@@ -132,9 +140,9 @@ def _print_table(project: Looking, letters: Iterator[DeadLetter]) -> None:
     for letter in letters:
         state = STATES.get(letter.state, letter.state)
         record = letter.source_id if letter.side is None else f"{project.place_of(letter.integration, letter.side)} {letter.source_id}"
-        head = f"{letter.id:>7}  {letter.integration}  {record}  {state} since {when(letter.accepted_at)}"
-        output.console.print(escape(head), soft_wrap=True)
-        output.console.print(Padding(f"[dim]{escape(_cut(letter.message))}[/]", (0, 0, 0, 9), expand=False))
+        head = f"{letter.id:>7}  {letter.integration}  "
+        output.hanging(Whole(head), Whole(record), _named(project, letter), f"  {state} since ", Whole(when(letter.accepted_at)), hang=9)
+        output.hanging(" " * 9, (_cut(letter.message), "dim"), hang=9)
 
 
 def show_letter(folder: Path, id: int, *, mask: bool) -> int:
@@ -153,34 +161,43 @@ def show_letter(folder: Path, id: int, *, mask: bool) -> int:
             body = (letter.why.get("request") or {}).get("body")
             said = [letter.record, letter.fields, body, {letter.field or "": letter.value}]
             output.hide(personal_values(project, letter.integration, said))
+            if call is not None:
+                project.hide_personal(call)
         if output.json_mode:
             now = {"rule_now": {"at": rule[0], "text": rule[1]} if rule else None, "sent": call, "history": history}
             output.json({**plain(letter), **now})
             return OK
         state = STATES.get(letter.state, letter.state)
-        output.console.print(
-            f"[bold]dead letter {letter.id}[/] {escape(letter.integration)}, record {escape(letter.source_id)}: [red]{state}[/]"
+        named = _named(project, letter)
+        output.hanging(
+            (f"dead letter {letter.id}", "bold"),
+            f" {letter.integration}, record ",
+            Whole(letter.source_id),
+            named,
+            ": ",
+            (state, "red"),
+            hang=2,
         )
         if letter.side is not None:
-            output.print(f"  way     {_way(project, letter.integration, letter.side)}")
-        output.print(f"  since   {when(letter.accepted_at)}, {plural(letter.attempts, 'attempt')}")
-        output.print(f"  cause   {letter.cause}{f' of `{letter.field}`' if letter.field else ''}")
-        output.print(f"  why     {letter.message}")
+            _line("way", f"{_way(project, letter.integration, letter.side)}")
+        _line("since", f"{when(letter.accepted_at)}, {plural(letter.attempts, 'attempt')}")
+        _line("cause", f"{letter.cause}{f' of `{letter.field}`' if letter.field else ''}")
+        _line("why", f"{letter.message}")
         if letter.value is not None:
-            output.print(f"  value   {value_text(letter.value)}")
+            _line("value", f"{value_text(letter.value)}")
         _print_rule(letter, rule)
         _print_sent(letter, call)
         if letter.candidates:
-            output.print(f"  there   {', '.join(letter.candidates)}")
+            _line("there", f"{', '.join(letter.candidates)}")
         if letter.record is not None:
             _print_values("record", letter.record)
         if letter.fields:
             _print_values("fields", letter.fields)
         if letter.why.get("discarded"):
-            output.print(f"  given up {letter.why['discarded']}")
+            _line("given up", f"{letter.why['discarded']}")
         if history is not None:
-            output.console.print(f"  [dim]history[/] {escape(history)}")
-        output.console.print(f"  [dim]next[/]    {escape(letter.next_step.replace(' NO ', f' {letter.id} '))}")
+            _line("history", Whole(history))
+        _line("next", letter.next_step.replace(" NO ", f" {letter.id} "))
         return OK
 
 
@@ -190,16 +207,20 @@ def _history(project: Looking, letter: DeadLetter) -> str | None:
     if spec is None:
         return None
     place = spec.source if letter.side is None else project.place_of(letter.integration, letter.side)
-    return f"tieline explain {place.replace('.', ' ')} {letter.source_id}"
+    return f"tieline explain {place.replace('.', ' ')} {shlex.quote(letter.source_id)}"
+
+
+def _line(label: str, text: str) -> None:
+    output.labelled(label, text, room=7)
 
 
 def _print_rule(letter: DeadLetter, rule: tuple[str, str] | None) -> None:
     if letter.rule and (rule is None or rule[0] != letter.rule):
-        output.print(f"  rule    {letter.rule}{' then' if rule else ''}")
+        _line("rule", f"{letter.rule}{' then' if rule else ''}")
     if rule is not None:
-        output.print(f"  rule    {rule[0]}{' now' if letter.rule and rule[0] != letter.rule else ''}")
+        _line("rule", f"{rule[0]}{' now' if letter.rule and rule[0] != letter.rule else ''}")
         for line in rule[1].splitlines():
-            output.print(f"            {line}")
+            output.hanging(f"            {line}")
 
 
 def _print_sent(letter: DeadLetter, call: calls.Call | None) -> None:
@@ -207,20 +228,20 @@ def _print_sent(letter: DeadLetter, call: calls.Call | None) -> None:
     if request or call:
         sent = f"{call.method} {call.url}" if call else ""
         what = f"{request.get('operation')} {request.get('id') or ''}".strip() if request else ""
-        output.print("  request " + "  ".join(text for text in (what, sent) if text))
+        _line("request", "  ".join(text for text in (what, sent) if text))
     for address, value in ((request or {}).get("body") or {}).items():
-        output.print(f"            {address}: {value_text(value)}")
+        output.hanging(f"            {address}: {value_text(value)}", hang=14)
     status = letter.why.get("status") or (call.status if call else None)
     if status is not None:
-        output.print(f"  status  {status}")
+        _line("status", f"{status}")
     if answer := letter.why.get("answer") or (call.answer if call else None):
-        output.print(f"  answer  {answer}")
+        _line("answer", f"{answer}")
 
 
 def _print_values(heading: str, values: dict[str, Any]) -> None:
     output.print(f"  {heading}")
     for address, value in values.items():
-        output.print(f"            {address}: {value_text(value)}")
+        output.hanging(f"            {address}: {value_text(value)}", hang=14)
 
 
 def _why(letter: DeadLetter) -> str:

@@ -9,15 +9,18 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any, TextIO, cast
+from urllib.parse import quote, quote_plus
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape as _without_markup
 from rich.segment import Segment
 
+from tieline.cli.layout import Span, Whole, assemble, table, wrapped
 from tieline.engine.failures import PASSING
 from tieline.model.errors import RemoteError, SafetyStop, SpecError, StoreError, TielineError
 from tieline.model.records import encode_json
@@ -54,12 +57,54 @@ class Output:
         self.log = "off"
         """Which log lines are wanted: off, text or json."""
         self._hidden: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
         self.console = _SafeConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
         self.stderr = _SafeConsole(stderr=True, highlight=False, soft_wrap=True)
 
     def print(self, text: str = "", *, style: str | None = None) -> None:
         """Print a line of text as it is."""
-        self.console.print(escape(text), style=style)
+        self.hanging((text, style or ""), hang=len(text) - len(text.lstrip(" ")))
+
+    @property
+    def width(self) -> int | None:
+        """How many cells a line has; None where lines are as long as they are: in a pipe or a file."""
+        return self.console.width if self.console.is_terminal else None
+
+    def hanging(self, *spans: Span, hang: int = 0) -> None:
+        """Print a line that goes on below where it is too long, `hang` cells in; ids and commands stay in one piece (`cli.layout`)."""
+        for line in wrapped(assemble(spans, self.masked), self.width, hang):
+            self.console.print(line, soft_wrap=True)
+
+    def labelled(self, label: str, *spans: Span, room: int = 9, style: str = "dim") -> None:
+        """Print `  label     text`, the text hanging beside its label; an empty label goes on with the one above."""
+        self.hanging("  ", (f"{label:<{room}}", style), " ", *spans, hang=room + 3)
+
+    def table(
+        self, rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), droppable: Sequence[int] = (), styles: Sequence[str] = ()
+    ) -> None:
+        """Print rows in columns, the first as headings; `styles` are those of the rows' first cells.
+
+        Where they don't fit, columns go in the order of `droppable`; if none may, each row is a line that hangs.
+        """
+        rows = [[self.masked(cell) for cell in row] for row in rows]
+        laid_out = table(rows, self.width, right=right, droppable=droppable)
+        if not droppable and self.width is not None and any(cell_len("  ".join(cells)) > self.width for cells in laid_out):
+            for at, row in enumerate(rows):
+                spans: list[Span] = []
+                for cell in filter(None, row):
+                    spans += ["  ", (Whole(cell), "dim" if at == 0 else "")]
+                self.hanging(*spans[1:], hang=4)
+            return
+        for at, cells in enumerate(laid_out):
+            style = "dim" if at == 0 else styles[at - 1] if at <= len(styles) else ""
+            first, rest = cells[0], "".join(f"  {cell}" for cell in cells[1:])
+            line = assemble([(first + rest, style)] if at == 0 else [(first, style), rest])
+            line.rstrip()
+            self.console.print(line, soft_wrap=True)
+
+    def masked(self, text: str) -> str:
+        """Return a text with what is hidden taken out: before it is laid out, since a value that is broken over lines is not found."""
+        return self._pattern.sub(_hidden, text) if self._pattern is not None else text
 
     def lines(self, text: str) -> None:
         """Print a text of several lines."""
@@ -84,9 +129,13 @@ class Output:
         for text in {str(value) for value in values if not isinstance(value, (dict, list, bool))}:
             written = json.dumps(text, ensure_ascii=False)
             # A short one is only taken where it stands alone: as a part it could be anything.
-            self._hidden |= {text, written[1:-1]} if len(text) > 2 else {written}
-        pattern = re.compile("|".join(re.escape(text) for text in sorted(self._hidden, key=len, reverse=True)))
-        masking = cast("TextIO", _Masking(sys.__stdout__ or sys.stdout, pattern))
+            spelled = {text, written[1:-1], quote(text, safe=""), quote(text), quote_plus(text), shown(text), shown(written[1:-1])}
+            self._hidden |= spelled if len(text) > 2 else {written}
+        if not self._hidden:
+            return
+        # A search may be for another spelling of it: that is hidden in whatever case.
+        self._pattern = re.compile("|".join(re.escape(text) for text in sorted(self._hidden, key=len, reverse=True)), re.IGNORECASE)
+        masking = cast("TextIO", _Masking(sys.__stdout__ or sys.stdout, self._pattern))
         sys.stdout = self.console.file = masking
 
     def error(self, error: BaseException) -> None:
@@ -109,6 +158,10 @@ class Output:
             self.stderr.print(f" [dim]next[/] {escape(next_step)}")
 
 
+def _hidden(found: re.Match[str]) -> str:
+    return '"•••"' if found[0][0] == '"' else "•••"
+
+
 class _Masking(io.TextIOBase):
     """A stream whose lines have the values taken out."""
 
@@ -116,7 +169,7 @@ class _Masking(io.TextIOBase):
         self._stream, self._pattern = stream, pattern
 
     def write(self, text: str) -> int:
-        self._stream.write(self._pattern.sub(lambda found: '"•••"' if found[0][0] == '"' else "•••", text))
+        self._stream.write(self._pattern.sub(_hidden, text))
         return len(text)
 
     def flush(self) -> None:

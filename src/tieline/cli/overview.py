@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from tieline.cli.output import STATE_STYLES, age, escape, output, plural, tried_again, when
+from tieline.cli.output import STATE_STYLES, age, output, plural, tried_again, when
 from tieline.observe.status import IntegrationStatus
 
 _GRAVEST = ("halted", "failed", "late", "attention", "stopped", "owed", "waiting", "never run", "running", "green")
 _HEADINGS = ("State", "Integration", "Pending", "Failed", "Held", "Freshness", "Last run")
-_RIGHT = (False, False, True, True, True, True, True)
+_RIGHT = (2, 3, 4, 5, 6)
 _MOST_NEXT = 8
 
 
@@ -19,20 +19,14 @@ def print_overview(found: Sequence[IntegrationStatus], now: float) -> None:
     """Print the table, what it comes to, what is down, and what to type next."""
     entries = sorted(found, key=lambda entry: (not (entry.needs_someone or entry.no_file), _grave(entry), entry.integration))
     rows = [_row(entry, now) for entry in entries]
-    columns = _columns(rows, output.console.width)
-    widths = [max(len(_HEADINGS[at]), *(len(row[at]) for row in rows)) for at in range(len(_HEADINGS))]
-    output.console.print(f"[dim]{_line(_HEADINGS, columns, widths)}[/]", soft_wrap=True)
-    for entry, row in zip(entries, rows, strict=True):
-        style = "red" if entry.wrong or entry.no_file else STATE_STYLES.get(entry.state, "")
-        line = _line(row, columns, widths)
-        shown = f"[{style}]{escape(line[: widths[0]])}[/]{escape(line[widths[0] :])}" if style else escape(line)
-        output.console.print(shown, soft_wrap=True)
+    styles = ["red" if entry.wrong or entry.no_file else STATE_STYLES.get(entry.state, "") for entry in entries]
+    output.table([_HEADINGS, *rows], right=_RIGHT, droppable=(6, 5), styles=styles)
     output.console.print(_sum(entries), soft_wrap=True)
     for down in {one.connection: one for entry in entries for one in entry.outages}.values():
         told = f"{down.connection} is down since {when(down.since)}: {down.why}; {tried_again(down.next_try_at)}"
-        output.console.print(f"[yellow]{escape(told)}[/]")
+        output.hanging((told, "yellow"), hang=2)
     for wait in {one.connection: one for entry in entries for one in entry.waiting}.values():
-        output.console.print(f"[cyan]{escape(f'{wait.connection} is called again at {when(wait.until)}: {wait.why}')}[/]")
+        output.hanging((f"{wait.connection} is called again at {when(wait.until)}: {wait.why}", "cyan"), hang=2)
     _print_next(entries)
 
 
@@ -42,31 +36,25 @@ def _grave(entry: IntegrationStatus) -> int:
     return _GRAVEST.index(entry.state) if entry.state in _GRAVEST else 0
 
 
+def progress_in_words(entry: IntegrationStatus) -> str:
+    """Return what a run that is going on has done so far, in records."""
+    counts = entry.counts
+    total = f" of {counts['total']:,}" if counts.get("total", 0) >= counts.get("read", 0) > 0 else ""
+    written = sum(counts.get(key, 0) for key in ("created", "updated", "deleted", "carried_delivered"))
+    more = [(written, "written"), (counts.get("held", 0), "held"), (counts.get("parked", 0), "parked")]
+    return ", ".join([f"{counts.get('read', 0):,}{total} read", *(f"{number:,} {word}" for number, word in more if number)])
+
+
 def _row(entry: IntegrationStatus, now: float) -> tuple[str, ...]:
     promise = f" of {age(entry.freshness_promise)}" if entry.freshness_promise is not None else ""
     freshness = f"{age(entry.freshness_age)}{promise}" if entry.freshness_age is not None else "-"
     if entry.running and entry.last_run_at is not None:
-        last = f"running {age(max(0.0, now - entry.last_run_at))}, {plural(entry.calls.get('calls', 0), 'call')}"
+        last = f"running {age(max(0.0, now - entry.last_run_at))}, {progress_in_words(entry)}"
     else:
         last = f"{age(max(0.0, now - entry.last_run_at))} ago" if entry.last_run_at is not None else "-"
     state = "files" if entry.wrong else "no file" if entry.no_file else entry.state
     numbers = (f"{number:,}" if number else "-" for number in (entry.owed, entry.parked, entry.held))
     return (state, entry.integration, *numbers, freshness, last)
-
-
-def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[int]:
-    """Return which columns there is room for: the last run goes first, then the freshness; a name is never cut."""
-    columns = list(range(len(_HEADINGS)))
-    for droppable in (6, 5):
-        widths = [max(len(_HEADINGS[at]), *(len(row[at]) for row in rows)) for at in columns]
-        if sum(widths) + 2 * (len(columns) - 1) <= width:
-            break
-        columns.remove(droppable)
-    return columns
-
-
-def _line(cells: Sequence[str], columns: Sequence[int], widths: Sequence[int]) -> str:
-    return "  ".join(f"{cells[at]:>{widths[at]}}" if _RIGHT[at] else f"{cells[at]:<{widths[at]}}" for at in columns).rstrip()
 
 
 def _sum(entries: Sequence[IntegrationStatus]) -> str:

@@ -6,16 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tieline.cli.layout import Span, Whole
 from tieline.cli.opening import looked_at
-from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, escape, output, plain, plural, tried_again, value_text, when
-from tieline.cli.overview import print_overview
+from tieline.cli.output import ACT, OK, OWED, STATE_STYLES, WRONG, age, output, plain, plural, tried_again, value_text, when
+from tieline.cli.overview import print_overview, progress_in_words
+from tieline.cli.recognised import in_order, match_fields
 from tieline.looking import Looking
 from tieline.model.paths import get
-from tieline.model.records import ABSENT
+from tieline.model.records import ABSENT, decode_json
 from tieline.model.verified import Verified
 from tieline.observe.explain import Moment, Story
 from tieline.observe.limits import LimitUse
 from tieline.observe.status import IntegrationStatus, WebhooksStatus
+from tieline.store import outbox
 
 _MOMENT_STYLES = {
     "delivered": "green",
@@ -52,73 +55,80 @@ def status(folder: Path, name: str | None) -> int:
 
 def _print_status(entry: IntegrationStatus) -> None:
     style = STATE_STYLES.get(entry.state, "")
-    output.console.print(f"[bold]{escape(entry.integration)}[/] [{style}]{entry.state}[/]  [dim]{escape(entry.purpose or '')}[/]")
+    output.hanging((entry.integration, "bold"), " ", (entry.state, style), "  ", (entry.purpose or "", "dim"), hang=12)
     if entry.wrong:
         more = f", and {len(entry.wrong) - 1} more" if len(entry.wrong) > 1 else ""
-        output.console.print(f"  [red]files     can't be used, so it does not run: {escape(entry.wrong[0])}{more}[/]")
+        output.labelled("files", (f"can't be used, so it does not run: {entry.wrong[0]}{more}", "red"), style="red")
     if entry.no_file:
-        output.console.print(f"  [red]no file   integrations/{escape(entry.integration)}.yaml is gone: {escape(entry.no_file)}[/]")
+        output.labelled("no file", (f"integrations/{entry.integration}.yaml is gone: {entry.no_file}", "red"), style="red")
     if entry.running:
-        output.print(f"  running   by {entry.running}: {plural(entry.calls.get('calls', 0), 'call')} so far")
+        output.labelled("running", f"by {entry.running}: {progress_in_words(entry)}, {plural(entry.calls.get('calls', 0), 'call')} so far")
     if entry.last_run is None:
-        output.print("  last run  never: `tieline plan` shows what it would do")
+        output.labelled("last run", "never: `tieline plan` shows what it would do")
         return
-    read = entry.counts.get("read", 0)
-    counts = " + ".join(f"{number} {key}" for key, number in entry.counts.items() if number and key not in _NOT_SHOWN) or "nothing"
-    what = f"{read} read = {counts}" if read else "nothing read"
-    output.print(f"  last run  {entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {what}")
-    if missing := entry.counts.get("missing"):
-        output.print(f"  missing   {missing} records could not be read: a system says that it has them, and did not show them")
-    if entry.error:
-        output.console.print(f"            [{style}]{escape(entry.error)}[/]")
+    if entry.running and entry.last_run_seconds is None:
+        output.labelled("run", f"{entry.last_run}, begun {when(entry.last_run_at)}")
+    else:
+        _print_last_run(entry, style)
     rate = f", {entry.success_rate:.1%} of what could be sent arrived" if entry.success_rate is not None else ""
     if (pairs := entry.pairs) is not None:
-        output.print(f"  pairs     {pairs.in_sync:,} in sync, {pairs.excluded:,} excluded, {pairs.held:,} held, {pairs.failing:,} failing")
+        output.labelled("pairs", f"{pairs.in_sync:,} in sync, {pairs.excluded:,} excluded, {pairs.held:,} held, {pairs.failing:,} failing")
         if pairs.staged:
-            output.print(f"  staged    {plural(pairs.staged, 'change')} read and not decided yet, since {when(pairs.staged_since)}")
-    output.print(f"  records   {entry.linked} linked, {entry.delivered} delivered{rate}")
-    output.print(f"  open      {entry.owed} owed, {entry.held} held, {entry.parked} parked")
+            output.labelled("staged", f"{plural(pairs.staged, 'change')} read and not decided yet, since {when(pairs.staged_since)}")
+    output.labelled("records", f"{entry.linked} linked, {entry.delivered} delivered{rate}")
+    output.labelled("open", f"{entry.owed} owed, {entry.held} held, {entry.parked} parked")
     promise = f", promised {age(entry.freshness_promise)}" if entry.freshness_promise else ""
     late = entry.freshness_age is not None and entry.freshness_promise is not None and entry.freshness_age > entry.freshness_promise
     words = f"{age(entry.freshness_age)}{promise}" if entry.watermark else f"not known before the first complete run{promise}"
-    output.console.print(f"  freshness [{'red' if late else 'green' if entry.watermark else 'dim'}]{words}[/]")
+    output.labelled("freshness", (words, "red" if late else "green" if entry.watermark else "dim"))
     if entry.watermark is not None:
-        output.print(f"  watermark {when(entry.watermark)}: everything older has arrived, or is named above")
+        output.labelled("watermark", f"{when(entry.watermark)}: everything older has arrived, or is named above")
     if entry.verified is not None:
-        output.console.print(f"  verified  {when(entry.verified.at)}: {_verified_in_words(entry.verified)}")
+        output.labelled("verified", f"{when(entry.verified.at)}: ", *_verified_in_words(entry.verified))
         if entry.verified.wrong and entry.verified.mended_by is None:
-            output.print(f"            `tieline verify {entry.integration}` tells which, and whether they still are", style="dim")
+            output.labelled("", (f"`tieline verify {entry.integration}` tells which, and whether they still are", "dim"))
     for hooks in entry.webhooks:
-        output.print(f"  webhooks  {hooks.connection}: {_webhooks_in_words(hooks)}")
+        output.labelled("webhooks", f"{hooks.connection}: {_webhooks_in_words(hooks)}")
     calls = entry.calls
     if calls.get("calls"):
         waited = calls["mean_waited_seconds"]
-        output.print(
-            f"  calls     {calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average"
-            + (f", after waiting {age(waited)} for the limits" if waited >= 0.01 else "")
+        output.labelled(
+            "calls",
+            f"{calls['calls']} in the last run, {calls['failed']} failed, {calls['mean_seconds'] * 1000:.0f} ms on average"
+            + (f", after waiting {age(waited)} for the limits" if waited >= 0.01 else ""),
         )
     for limit in entry.limits:
-        output.print(f"  limits    {limit.connection}: {_limit_in_words(limit)}")
+        output.labelled("limits", f"{limit.connection}: {_limit_in_words(limit)}")
     for wait in entry.waiting:
-        output.console.print(f"  [cyan]waiting   until {when(wait.until)} for {escape(wait.connection)}: {escape(wait.why)}[/]")
+        output.labelled("waiting", (f"until {when(wait.until)} for {wait.connection}: {wait.why}", "cyan"), style="cyan")
     for down in entry.outages:
-        output.console.print(
-            f"  [yellow]down      {escape(down.connection)} since {when(down.since)}: {escape(down.why)}; {tried_again(down.next_try_at)}[/]"
-        )
+        told = f"{down.connection} since {when(down.since)}: {down.why}; {tried_again(down.next_try_at)}"
+        output.labelled("down", (told, "yellow"), style="yellow")
     if entry.next_try_at is not None and not entry.waiting and not entry.outages:
-        output.print(f"  next try  the first of what is owed is due at {when(entry.next_try_at)}")
+        output.labelled("next try", f"the first of what is owed is due at {when(entry.next_try_at)}")
     for hint in entry.advice:
-        output.console.print(f"  [yellow]advice    {escape(hint)}[/]")
+        output.labelled("advice", (hint, "yellow"), style="yellow")
     for notice in entry.notices:
-        output.console.print(f"  [yellow]notice    {escape(notice)}[/]")
+        output.labelled("notice", (notice, "yellow"), style="yellow")
     if entry.state in ("attention", "failed", "halted", "late"):
-        output.console.print(f"  [dim]who       {escape(entry.owner or 'no owner is named')}: {escape(_what_to_do(entry))}[/]")
+        output.labelled("who", (f"{entry.owner or 'no owner is named'}: {_what_to_do(entry)}", "dim"))
 
 
-def _verified_in_words(verified: Verified) -> str:
-    wrong = f"[yellow]{verified.wrong:,} not as they should be[/]" if verified.wrong else "none astray"
+def _print_last_run(entry: IntegrationStatus, style: str) -> None:
+    read = entry.counts.get("read", 0)
+    counts = " + ".join(f"{number} {key}" for key, number in entry.counts.items() if number and key not in _NOT_SHOWN) or "nothing"
+    what = f"{read} read = {counts}" if read else "nothing read"
+    output.labelled("last run", f"{entry.last_run}, {when(entry.last_run_at)}, took {age(entry.last_run_seconds)}: {what}")
+    if missing := entry.counts.get("missing"):
+        output.labelled("missing", f"{missing} records could not be read: a system says that it has them, and did not show them")
+    if entry.error:
+        output.labelled("", (entry.error, style))
+
+
+def _verified_in_words(verified: Verified) -> list[Span]:
+    wrong = (f"{verified.wrong:,} not as they should be", "yellow") if verified.wrong else "none astray"
     mended = f"; run {verified.mended_by} has sent again since what went astray" if verified.mended_by is not None else ""
-    return f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, {wrong}{mended}"
+    return [f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, ", wrong, mended]
 
 
 def _webhooks_in_words(hooks: WebhooksStatus) -> str:
@@ -193,62 +203,73 @@ def explain(folder: Path, connection: str, resource: str, id: str, *, mask: bool
         stories = project.explain(connection, resource, id)
         if mask:
             for story in stories:
-                seen = [story.last_seen, story.last_agreed, *(m.fields for m in story.moments), *(m.before for m in story.moments)]
-                output.hide(personal_values(project, story.integration, seen))
+                hide_story(project, story)
         if output.json_mode:
             output.json([plain(story) for story in stories])
             return OK
         if not stories:
-            output.print(f"{connection}.{resource} {id}: no integration has met this record")
+            output.hanging(Whole(f"{connection}.{resource} {id}"), ": no integration has met this record")
             if unread := sorted({*project.project.unusable} - {*project.project.integrations}):
-                output.print(f"what {', '.join(unread)} did is not known: it can't be read from where to where it goes", style="dim")
-            output.print(
-                "it was never read, or its history is older than `retention: history`; `tieline run --only` reads it now", style="dim"
-            )
+                output.hanging((f"what {', '.join(unread)} did is not known: it can't be read from where to where it goes", "dim"))
+            told = "it was never read, or its history is older than `retention: history`; `tieline run --only` reads it now"
+            output.hanging((told, "dim"))
             return OK
         for story in stories:
-            _print_story(story)
+            _print_story(project, story)
             pages = [(story.source, story.source_id), (story.target, story.target_id)]
             for place, there in pages:
                 if there and (page := project.page_of(place, there)) is not None:
-                    output.console.print(f"  [dim]see[/]         {escape(page)}")
+                    output.labelled("see", page, room=11)
         return OK
 
 
-def _print_story(story: Story) -> None:
-    there = f"{story.target} {story.target_id}" if story.target_id else f"nothing in {story.target} yet"
-    here = f"{story.source} {story.source_id}" if story.source_id else f"nothing in {story.source} yet"
-    output.console.print(
-        f"[bold]{escape(here)}[/] {'↔' if story.two_way else '→'} [bold]{escape(there)}[/]  [dim]{escape(story.integration)}, {story.verdict}[/]"
+def hide_story(project: Looking, story: Story) -> None:
+    """Hide the personal values of a story: of its records, of what was sent and refused, and in the calls that were made for it."""
+    seen: list[dict[str, Any] | None] = [story.last_seen, story.last_agreed]
+    for moment in story.moments:
+        seen += [moment.fields, moment.before, {str((moment.why or {}).get("field") or ""): (moment.why or {}).get("value")}]
+        found = outbox.get(project.db, moment.delivery) if moment.delivery is not None else None
+        if found is not None and found[1].record:
+            seen.append(decode_json(found[1].record))
+        if moment.call is not None:
+            project.hide_personal(moment.call)
+    output.hide(personal_values(project, story.integration, seen))
+
+
+def _print_story(project: Looking, story: Story) -> None:
+    here, there = (
+        (Whole(f"{place} {id}" if id else f"nothing in {place} yet"), "bold")
+        for place, id in ((story.source, story.source_id), (story.target, story.target_id))
     )
+    output.hanging(here, " ↔ " if story.two_way else " → ", there, (f"  {story.integration}, {story.verdict}", "dim"), hang=2)
     for moment in story.moments:
         _print_moment(moment)
-    if story.last_seen:
-        output.console.print(f"  [dim]{'left says' if story.two_way else 'last seen'}[/]   {escape(_fields(story.last_seen))}")
-    if story.last_agreed:
-        output.console.print(f"  [dim]{'right says ' if story.two_way else 'last agreed'}[/] {escape(_fields(story.last_agreed))}")
+    sides = (("left", story.last_seen, "left says" if story.two_way else "last seen"),
+             ("right", story.last_agreed, "right says" if story.two_way else "last agreed"))  # fmt: skip
+    for side, said, label in sides:
+        if said:
+            keys = match_fields(project, story.integration, side)
+            output.labelled(label, _fields(in_order(said, keys)), room=11)
 
 
 def _print_moment(moment: Moment) -> None:
+    number = f" run {moment.run}" if moment.run else ""
+    to = f" → {moment.to}" if moment.to and moment.what in ("accepted", "delivered") else ""
     style = _MOMENT_STYLES.get(moment.what, "")
-    number = f" [dim]run {moment.run}[/]" if moment.run else ""
-    what = f"[{style}]{escape(moment.what)}[/]" if style else escape(moment.what)
-    to = f" [dim]→ {escape(moment.to)}[/]" if moment.to and moment.what in ("accepted", "delivered") else ""
-    output.console.print(f"  {when(moment.at)}{number}  {what}  {escape(moment.text)}{to}")
+    output.hanging("  ", Whole(when(moment.at)), (number, "dim"), "  ", (moment.what, style), "  ", moment.text, (to, "dim"), hang=6)
     for address, value in (moment.fields or {}).items() if moment.what == "accepted" else ():
         was = f"{value_text(moment.before[address])} → " if moment.before and address in moment.before else ""
-        output.console.print(f"      {escape(address)}: {escape(was)}{escape(value_text(value))}")
+        output.hanging(f"      {address}: {was}{value_text(value)}", hang=8)
     if moment.why and moment.why.get("rule"):
-        output.console.print(f"      [dim]rule[/] {escape(str(moment.why['rule']))}")
+        output.hanging("      ", ("rule", "dim"), " ", str(moment.why["rule"]), hang=11)
     if moment.call is not None:
         call = moment.call
         answer = f"{call.status}" if call.status is not None else f"no answer ({call.failure})"
         waited = f", waited {age(call.waited)} for the limit" if call.waited > 0.05 else ""
-        output.console.print(
-            f"      [dim]call {call.id}[/] {escape(call.method)} {escape(call.url)} → {escape(answer)} in {call.seconds * 1000:.0f} ms{waited}"
-        )
+        told = f" {call.method} {call.url} → {answer} in {call.seconds * 1000:.0f} ms{waited}"
+        output.hanging("      ", (f"call {call.id}", "dim"), told, hang=8)
         if call.answer:
-            output.console.print(f"      [dim]answer[/] {escape(call.answer)}")
+            output.hanging("      ", ("answer", "dim"), f" {call.answer}", hang=13)
 
 
 def _fields(values: dict[str, Any]) -> str:

@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from tieline.cli.layout import Span, Whole
 from tieline.cli.opening import looked_at, opened
-from tieline.cli.output import ACT, OK, escape, output, value_text, when
+from tieline.cli.output import ACT, OK, output, value_text, when
+from tieline.cli.recognised import in_order, match_fields
 from tieline.cli.report import personal_values
 from tieline.engine import unmatched
 from tieline.engine.deadletters import of_other_direction
 from tieline.engine.unmatched import Unmatched
 from tieline.looking import Looking
-from tieline.store.pairs import Side
+from tieline.store.pairs import OTHER, Side
 
 if TYPE_CHECKING:
     from tieline.app import Tieline
@@ -65,26 +67,31 @@ def list_unmatched(
 
 
 def _print_table(project: Looking, shown: Iterable[Unmatched], *, fuzzy: bool) -> None:
-    from rich.table import Table  # slow to import
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("no.", "integration", "record", "says", "state", "since", "why"):
-        table.add_column(heading, overflow="fold")
     for one in shown:
-        place = project.place_of(one.integration, one.side)
-        why = one.why + (f" ({', '.join(one.candidates)})" if one.candidates and not any(c in one.why for c in one.candidates) else "")
-        table.add_row(
-            str(one.id or "-"), escape(one.integration), escape(f"{place} {one.record}"), escape(_says(one.says)), one.state,
-            when(one.since) if one.since is not None else "", escape(why),
-        )  # fmt: skip
+        place = Whole(f"{project.place_of(one.integration, one.side)} {one.record}")
+        since = [" since ", Whole(when(one.since))] if one.since is not None else []
+        output.hanging((f"{one.id or '-':>7}", "bold"), "  ", one.integration, "  ", place, "  ", one.state, *since, hang=9)
+        keys = match_fields(project, one.integration, one.side)
+        output.hanging(" " * 9, _says(one.says, keys), hang=9)
+        candidates = [each for each in one.candidates if each not in one.why]
+        if one.why or candidates:
+            output.hanging(" " * 9, (one.why, "dim"), *_ids(candidates), hang=9)
         if not fuzzy:
             continue
-        other = project.place_of(one.integration, "right" if one.side == "left" else "left")
+        other = OTHER[one.side]
         for each in one.alike or ():
-            table.add_row("", "", escape(f"  {each.score:g} % like {other} {each.id}"), escape(_says(each.says)), "", "", "")
-    output.console.print(table)
+            there = Whole(f"{project.place_of(one.integration, other)} {each.id}")
+            said = _says(each.says, match_fields(project, one.integration, other))
+            output.hanging(" " * 11, f"{each.score:g} % like ", there, "  ", (said, "dim"), hang=13)
 
 
-def _says(values: dict[str, Any]) -> str:
-    shown = [(address, value) for address, value in values.items() if value not in (None, "", [])][:_VALUES]
+def _ids(ids: list[str]) -> list[Span]:
+    parts: list[Span] = []
+    for id in ids:
+        parts += [", " if parts else " (", Whole(id)]
+    return [*parts, ")"] if parts else []
+
+
+def _says(values: dict[str, Any], keys: list[str]) -> str:
+    shown = [(address, value) for address, value in in_order(values, keys).items() if value not in (None, "", [])][:_VALUES]
     return ", ".join(f"{address}={value_text(value)}" for address, value in shown)

@@ -30,6 +30,8 @@ LEASE_SECONDS = 60.0
 _IDS_AT_ONCE = 10_000
 _MOST_TOLD = 10
 _MOST_RECENT = 256
+_NOTE_SECONDS = 1.0
+"""How often a run that is going on says what it has done so far."""
 
 
 class About(NamedTuple):
@@ -157,6 +159,9 @@ class Ledger:
         self.told_run = run if journal_db is None else None
         """The run's number, for people; None of a plan, whose number is gone with its store."""
         self._renewed = clock.now(), clock.monotonic()
+        self._counts_noted = clock.monotonic()
+        self.told: Callable[[], Counts] = lambda: self.counts
+        """What the run has done so far, for `status`: of both ways, where there are two."""
         self._under_way = 0
         """Commits that were begun and whose end nobody has seen: who was cancelled stopped waiting, and the store goes on."""
         self.counts = Counts()
@@ -234,11 +239,14 @@ class Ledger:
             made, self._calls = [], made
             self.close_journal()
         lease_until = self.clock.now() + LEASE_SECONDS
+        counts = self._counts_to_note()
 
         def guarded(connection: sqlite3.Connection) -> T:
             runs.guard(connection, self.lease, self.fence, lease_until)
             if made:
                 calls.record(connection, made)
+            if counts is not None:
+                runs.note_counts(connection, self.run, counts)
             for other in later:
                 other(connection)
             return unit(connection)
@@ -254,6 +262,14 @@ class Ledger:
         self._under_way -= 1
         self._renewed = lease_until - LEASE_SECONDS, self.clock.monotonic()
         return result
+
+    def _counts_to_note(self) -> dict[str, int] | None:
+        """Return what `status` shows of a run that is going on, about once a second; a plan is shown nowhere."""
+        now = self.clock.monotonic()
+        if self._journal_db is not None or now - self._counts_noted < _NOTE_SECONDS:
+            return None
+        self._counts_noted = now
+        return {key: number for key, number in msgspec.to_builtins(self.told()).items() if number}
 
     async def settle(self) -> None:
         """Wait for the commits that nobody waits for any more: once the lease is given up they would fail, and take calls along."""

@@ -130,6 +130,7 @@ class Engine:
         self._tell(events.RunStarted(integration=name, run=ledger.told_run))
         heartbeat = asyncio.create_task(self._keep_lease(ledger))
         pass_ = self._pass(job, ledger, state, wanted, guard, progress)
+        ledger.told = lambda: pass_.counts
         self._current = pass_
         deadline = asyncio.create_task(self._end_in_time(pass_, job.spec.max_run))
         ended, error, next_step, store_failed = "failed", None, "", False

@@ -163,6 +163,11 @@ def complete(connection: sqlite3.Connection, integration: int, started_at: float
     connection.execute("UPDATE integration SET complete_at = ?, mapping = ? WHERE id = ?", (started_at, mapping, integration))
 
 
+def note_counts(connection: sqlite3.Connection, run: int, counts: dict[str, int]) -> None:
+    """Write down what a run that is going on has done so far."""
+    connection.execute("UPDATE run SET counts = ? WHERE id = ?", (msgspec.json.encode(counts).decode(), run))
+
+
 def end(
     connection: sqlite3.Connection,
     integration: int,

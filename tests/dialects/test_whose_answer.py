@@ -25,7 +25,7 @@ def asked(body: Any, *, status: int = 200, get: dict[str, Any] | None = None, id
 
     collection.declaration = declared  # type: ignore[method-assign]
     reader = Reader(collection)
-    reader.network.strike(answering(status, encode_json(body) if body != b"" else b""), method="GET")
+    reader.network.strike(answering(status, encode_json(body) if body != b"" else b""), method="GET", times=2)
     return reader.clock.run(reader.rest.get("leads", id))
 
 

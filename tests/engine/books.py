@@ -12,7 +12,8 @@ _FOR_VERDICT = {
     "queued": OPEN,
     "parked": ("dead",),
     "held": ("held",),
-    "unknown": ("held", "dead", "discarded"),  # what comes later may be refused or given up: the doubt stays
+    # What comes later may be refused, given up, or wait until the destination can be asked: the doubt stays.
+    "unknown": ("held", "dead", "owed", "discarded"),
     "waiting": ("held", "owed"),
     "discarded": ("discarded",),
 }

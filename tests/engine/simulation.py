@@ -108,7 +108,7 @@ class Simulation:
             **self.integration,
         )
         world = self.world
-        keyed = mail["idempotency"] and "create" not in self.target.batch
+        keyed = mail["idempotency"] and ("upsert" if self.target.upsert else "create") not in self.target.batch
         # A search that finds nothing proves nothing once somebody could have changed the key: only a list does.
         self.can_settle = bool(keyed or (self.target.lists and (matched or self.target.upsert)))
         rates = [0.2, 0.3] if rough else [0.0, 0.05, 0.2]
@@ -396,10 +396,10 @@ class Simulation:
             self._rename_what_was_made()
 
     def _rename_what_was_made(self) -> None:
-        """Have somebody rename a record whose creation was not answered, before the next request arrives."""
-        made = [
-            e for e in self.world.network.exchanges[-12:] if e.system == "mail" and e.request.method == "POST" and e.ended_at is not None
-        ]
+        """Have somebody rename a record whose creation was not answered, before anybody has looked."""
+        lately = [e for e in self.world.network.exchanges[-12:-1] if e.system == "mail"]  # the last one is about to leave
+        looked_at = max((e.sent_at for e in lately if e.request.method == "GET"), default=0.0)
+        made = [e for e in lately if e.request.method == "POST" and e.ended_at is not None and e.ended_at > looked_at]
         lost = [e for e in made if e.fault is not None and (e.fault == "unanswered" or e.fault.endswith("after the work"))]
         if not lost or self._liars.random() >= self.renames:
             return
@@ -676,10 +676,11 @@ class Simulation:
     def _waits_for_a_redrive(self, letter: DeadLetter) -> bool:
         """Whether a letter says what the vendor did while the weather was bad, in its own words: parked, until it is redriven or edited.
 
-        A search, or the look before a deletion, that was answered with rubbish; a lock that outlasted three runs; a handle that another record gave up in a later run.
+        A search, or the look before a deletion, that was answered with rubbish in as many runs as `retry` has attempts; a lock that outlasted
+        three runs; a handle that another record gave up in a later run.
         """
-        if letter.cause in ("look-up", "another-record"):
-            return self.weather.rate > 0
+        if "looked" in letter.why:
+            return bool(letter.why["looked"] >= self.integration["retry"]["attempts"])
         return letter.cause == "passing" or (self.moves and "handle" in letter.message)
 
 

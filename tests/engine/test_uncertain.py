@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.world import World, leads, members
-from tieline.testing import LOST, UNANSWERED, Fault, answering, error, garbled, throttled
+from tieline.testing import LOST, REFUSED, UNANSWERED, Collection, Fault, answering, error, garbled, slow, throttled
 
 PAGE = b"<html><body><h1>Not what you wanted</h1></body></html>"
 
@@ -193,3 +193,30 @@ def test_many_doubts_are_settled_by_one_read(swift_path: Path) -> None:
     assert 60 == len(world.members.records)
     # What had left and was not made is searched for as well: at most as many as can be on their way.
     assert [1, True] == [sum("/search" not in request.url for request in asked), len(asked) < 18]
+
+
+def test_a_search_that_nobody_answered_leaves_no_doubt_that_anything_was_made(swift_path: Path) -> None:
+    """Its failure has the name of a write whose answer was lost; where there is no list to see, such a write would be held."""
+    world = world_of(swift_path, 0, lists=False)
+    world.network.strike(UNANSWERED, system="mail", method="GET", times=100)
+    assert "owed" == world.run().state
+    world.network.strikes_end()
+    world.clock.advance(3600.0)
+    assert "green" == world.run().state
+    assert ["ann of Example", "bob of Example", "cid of Example"] == [record["name"] for record in world.arrived]
+
+
+def test_what_is_refused_after_a_newer_version_was_filtered_is_no_letter(swift_path: Path) -> None:
+    """The newer version took its place while it was on its way: a record that is `parked` without a letter, no one could do anything about."""
+    fields = {"email": {"type": "string"}, "name": {"type": "string"}, "status": {"type": "string"}}
+    world = World(swift_path, Collection("leads", fields), members(), when="new.status == 'open'", map={"email": "email", "name": "name"})
+    world.leads.add(email="ann@example.org", name="ann", status="open")
+    world.network.strike(REFUSED, system="mail", method="POST", times=5)
+    assert "owed" == world.run().state
+    world.clock.advance(3600.0)
+    world.leads.change(world.leads.records[0]["id"], status="lost")
+    world.network.strike(error(422, text="no"), system="mail", method="POST", times=2)
+    world.network.strike(slow(10.0), system="crm", method="GET")  # the refusal is held back while the newer version is read
+    assert ("green", []) == (world.run().state, world.letters())
+    with world.store() as db:
+        assert [("filtered",)] == db.read("SELECT verdict FROM link")

@@ -274,3 +274,20 @@ def test_webhooks_are_kept_as_long_as_history_is(tmp_path: Path) -> None:
     world.webhook("leads", "changed", "c")
 
     assert 1 == world.run().counts.webhooks
+
+
+@BOTH
+def test_a_list_that_shows_the_record_contradicts_a_webhook_of_its_deletion(make: Any, tmp_path: Path) -> None:
+    """The webhook is mistaken, and `get` knows nothing of the record: the list has shown it since."""
+    world = make(tmp_path / "w")
+    world.leads.change("b", name="Bea")
+    world.clock.advance(601.0)
+    world.webhook("leads", "deleted", "b")
+    world.leads.hides = lambda way, entry: way == "get" and str(entry.id) == "b"
+    for _ in range(2):
+        world.run()
+        world.clock.advance(61.0)
+    assert {"a@x", "b@x", "c@x"} == names(world).keys()
+    world.leads.hides = lambda way, entry: False
+    world.run(full=True)
+    assert ("green", "Bea") == (world.run().state, names(world)["b@x"])

@@ -52,6 +52,7 @@ from tieline.spec.connectors import (
     Connector,
     Deleted,
     Find,
+    Get,
     Listing,
     Request,
     Resource,
@@ -239,17 +240,23 @@ class RestSystem:
         )  # fmt: skip
 
     async def _read(self, parse: Callable[[HttpResponse], _T], *request: Any, **more: Any) -> tuple[HttpResponse, _T]:
-        """Send a call that reads, and take its answer apart; an answer that is cut off, or a page of a proxy, is asked for again."""
-        caller, retries, attempt = self._caller, READ_RETRIES.get(), 0
+        """Send a call that reads, and take its answer apart; rubbish is asked for again, as often as `retry` says.
+
+        Rubbish is an answer that is cut off, a page of a proxy, not what is declared, or about another record. What can be understood, and
+        comes twice in a row word for word, is the vendor's own word, and is not asked for a third time.
+        """
+        caller, retries, attempt, said = self._caller, READ_RETRIES.get(), 0, None
         while True:
             attempt += 1
             response = await caller.read(*request, **more)
             try:
                 return response, parse(response)
-            except Garbled:
-                if attempt >= retries.attempts or more.get("once"):
+            except Undecodable as error:
+                stays = not isinstance(error, Garbled) and response.body == said
+                if stays or attempt >= retries.attempts or more.get("once"):
                     raise
-                await self._clock.sleep(wait_seconds(attempt, retries, self._clock.random()))
+                said = response.body
+            await self._clock.sleep(wait_seconds(attempt, retries, self._clock.random()))
 
     def _at_home(self, url: str) -> str:
         """Return an address that names the same place by another name (`same_place`) at the environment's own; others as they are."""
@@ -298,10 +305,10 @@ class RestSystem:
             purpose = Purpose("get", resource, private=self._private(resource, {self._resources[resource].id: id}))
             accepted = tuple(status for status in declared.none if status not in (404, 410))
 
-            def told(response: HttpResponse) -> Any:
-                return None if response.status in accepted else self._decode(response, f"{resource} {id}")
+            def told(response: HttpResponse) -> Record | None:
+                return None if response.status in accepted else self._record_of(response, resource, id, declared)
 
-            response, answer = await self._read(
+            _, record = await self._read(
                 told,
                 declared.method, call.url({"id": id}, {}), call.headers_for(id), None, declared.cost, accepted, purpose=purpose, patient=False,
                 in_success=_checks(declared),
@@ -310,8 +317,11 @@ class RestSystem:
             if error.status not in declared.none:
                 raise
             return None
-        if response.status in accepted:
-            return None
+        return record
+
+    def _record_of(self, response: HttpResponse, resource: str, id: str, declared: Get) -> Record | None:
+        """Return the record that was asked for, None where the answer says that there is none. Raises `Undecodable`."""
+        answer = self._decode(response, f"{resource} {id}")
         found = get(answer, declared.record) if declared.record else answer
         if found == []:
             return None
@@ -320,13 +330,9 @@ class RestSystem:
         mine = [record for record in records if isinstance(record, dict) and self.id_of(resource, record) == wanted]
         if len(mine) == 1:
             return mine[0]
-        if (
-            len(records) == 1
-            and isinstance(records[0], dict)
-            and declared.merged == "survivor"
-            and self.id_of(resource, records[0]) is not None
-        ):
-            return records[0]
+        one: Any = records[0]
+        if len(records) == 1 and isinstance(one, dict) and declared.merged == "survivor" and self.id_of(resource, one) is not None:
+            return one
         raise self._caller.misread(response, self._not_that(resource, id, records))
 
     def _not_that(self, resource: str, id: str, records: Sequence[Any]) -> Undecodable:
@@ -365,16 +371,11 @@ class RestSystem:
             further = msgspec.structs.replace(step.further, gaps={**step.further.gaps, "value": value})
             url, headers, body = question.ask(further, self._at_home(step.url) if step.url is not None else None)
             response, (answer, entries) = await self._read(
-                lambda response: self._found_in(response, declared, what, r),
+                lambda response: self._found_in(response, declared, what, field, r),
                 declared.method, url, headers, body, declared.cost, declared.none, purpose=purpose, patient=False,
                 in_success=_checks(declared),
             )  # fmt: skip
             found = [get(entry, declared.record) if declared.record else entry for entry in entries]
-            for record in found:
-                if not isinstance(record, dict):  # passed over, it could be the very one, and another would be made
-                    why = f"{self.name}: {what}: an entry of the answer is {kind_of(record)}, not an object"
-                    next_step = f"correct `find.{field}.records` or `record` in the connector"
-                    raise self._caller.misread(response, Undecodable(why, next_step=next_step))
             records += [record for record in found if not self._is_buried[resource](record)]
             if paging is None or response.status in declared.none:
                 return records
@@ -392,11 +393,18 @@ class RestSystem:
             next_step="correct `find` in the connector",
         )
 
-    def _found_in(self, response: HttpResponse, declared: Find, what: str, r: Resource) -> tuple[Any, list[Any]]:
+    def _found_in(self, response: HttpResponse, declared: Find, what: str, field: str, r: Resource) -> tuple[Any, list[Any]]:
         if response.status in declared.none:
             return None, []
         answer = self._decode(response, what)
-        return answer, self._entries(answer, declared, what, response, r)
+        entries = self._entries(answer, declared, what, response, r)
+        for entry in entries:
+            record = get(entry, declared.record) if declared.record else entry
+            if not isinstance(record, dict):  # passed over, it could be the very one, and another would be made
+                why = f"{self.name}: {what}: an entry of the answer is {kind_of(record)}, not an object"
+                next_step = f"correct `find.{field}.records` or `record` in the connector"
+                raise self._caller.misread(response, Undecodable(why, next_step=next_step))
+        return answer, entries
 
     def lag(self, resource: str) -> float | None:
         """Return how many seconds a list or `get` can be behind what was written, as declared; None where nothing is."""

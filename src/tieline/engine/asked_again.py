@@ -118,8 +118,12 @@ class AskedAgain:
             lambda: {key: id for key, (id, _) in keys.items()},
             fresh=True,
         )
-        await self._read(other, list({candidate.id: None for some in found.values() for candidate in some if candidate.id not in there}))
-        self.looked.update(pair.id for pair in alone.values())  # what has no match key, nobody can look for
+        wanted = list({candidate.id: None for some in found.values() for candidate in some if candidate.id not in there})
+        # What a search shows and `get` does not is there all the same: nothing is made in its place.
+        hidden = set(wanted) - (await self._read(other, wanted)).keys()
+        self._intakes[other].absence.undecided.update(dict.fromkeys(hidden))
+        open_ = {keys[key][0] for key, some in found.items() if any(candidate.id in hidden for candidate in some)}
+        self.looked.update(pair.id for id, pair in alone.items() if id not in open_)  # what has no match key, nobody can look for
         return True
 
     def _written(self, half: Half, record: Record) -> Values:

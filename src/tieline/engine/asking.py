@@ -12,11 +12,11 @@ from typing import Final
 
 from tieline.dialects.dialect import System
 from tieline.engine.ledger import about
-from tieline.model.errors import AnotherRecord, Forbidden, Rejected, RemoteError
+from tieline.model.errors import Forbidden, Rejected, RemoteError, Undecodable
 from tieline.model.records import Record
 from tieline.model.tasks import side_by_side
 
-ABOUT_ONE: Final = (AnotherRecord, Rejected, Forbidden)
+ABOUT_ONE: Final = (Undecodable, Rejected, Forbidden)
 """Failures that may be about the one record that was asked for."""
 
 

@@ -78,7 +78,7 @@ class Decided:
         start = first.ids("delivery", len(everything)) if everything else 0
         for number, delivery in enumerate(everything, start):
             delivery.id, delivery.run, delivery.accepted_at = number, run, now
-            if delivery.state != "sending":
+            if delivery.state not in ("sending", "owed"):
                 delivery.settled_at, delivery.settled_run = now, run
 
         def unit(connection: sqlite3.Connection) -> None:

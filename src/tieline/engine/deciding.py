@@ -146,7 +146,7 @@ class Decider:
             for delivery in decided.all_deliveries():
                 self._guard(delivery)
         for side, take in self._take_images.items():
-            self._ledgers[side].counts.parked += await take(decided.deliveries[side])
+            await take(decided.deliveries[side])
         ready = await decided.commit(self._integration)
         self._desk.settle_overtaken(decided.superseded)
         for side in SIDES:  # both, whatever happens: what is durable as on its way must be

@@ -164,14 +164,14 @@ class Deletions:
                 page.links.append(Link(link.source_id, link.target_id, link.match_key, change.shadow, None, "queued"))
             else:
                 page.gone.append(link.source_id)
-        ledger.counts.parked += await self._take_images(page.deliveries)
+        await self._take_images(page.deliveries)
         leaving_now = [delivery for delivery in page.deliveries if delivery.state == "sending"]
         for delivery in page.deliveries:
-            if delivery.state != "sending":
+            if delivery.state == "dead":
                 delivery.settled_at, delivery.settled_run = now, ledger.run
         self._sender.expect([delivery.source_id for delivery in leaving_now])
         await ledger.commit(page.unit(ledger, now, cursor))
         for delivery in page.deliveries:
-            if delivery.state != "sending":
+            if delivery.state == "dead":
                 tell_set_aside(ledger, delivery)
         await self._sender.put(leaving_now)

@@ -29,7 +29,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.moving import Moving
 from tieline.engine.retrying import Retries
 from tieline.engine.sending import Calls
-from tieline.engine.settling import Confirm, Fail, Hold, Later, Outcome, Overtaken, Park, Refuse, Retry, Send, Settler
+from tieline.engine.settling import Confirm, Fail, Hold, Later, Outcome, Overtaken, Park, Refuse, Retry, Send, Settler, Wait
 from tieline.engine.unsent import Unsent, reason_of
 from tieline.engine.workers import Workers
 from tieline.model.errors import CircuitOpen, NotThere, Rejected, RemoteError, Stale, TielineError
@@ -139,7 +139,8 @@ class Sender:
             delivery.target_id = link.target_id if link is not None else None
             if delivery.target_id is None and (delivery.behind or delivery.doubt):
                 earlier = [d for d in outbox.of_record(db, integration, delivery.source_id) if d.id < delivery.id]
-                delivery.inherited = any(d.why.get("kind") == "unknown" for d in earlier)
+                # Of a search that nobody answered no record was made, whatever its failure is called.
+                delivery.inherited = any(d.operation == "create" and d.why.get("kind") == "unknown" for d in earlier)
                 delivery.doubt = delivery.state == "unknown" or delivery.inherited
 
     def flush(self) -> None:
@@ -477,6 +478,8 @@ class Sender:
                 await self._try_again([delivery], error)
             case Later(error, at):
                 await self._retries.wait_until([delivery], error, at)
+            case Wait(error):
+                await self._leave_owed([delivery], error)
             case Refuse(error):
                 await self._refused(delivery, error)
             case Park(error):

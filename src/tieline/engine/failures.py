@@ -60,6 +60,7 @@ class Failure(NamedTuple):
 
 
 _LOOK, _FIRST = "look for it, then try again", "; where the words are not plainly the vendor's, look for it first"
+_UNLESS_SAME = "try again, unless the same comes twice"
 _AGAIN, _ENDS = "try again", "the run fails; the next one goes on from the same place"
 FAILURES: Final = (
     Failure(Unreachable, "no connection, so the request never left", _AGAIN, Reaction.RETRY),
@@ -86,11 +87,11 @@ FAILURES: Final = (
     Failure(Stale, "409, 412", _ENDS, Reaction.DECIDE_AGAIN, "look for it: what is there becomes an update, else park"),
     Failure(Rejected, "any other 4xx, 3xx, and 2xx that says so (`in_success`)", _ENDS, Reaction.PARK, f"park{_FIRST}"),
     Failure(Garbled, "2xx that is cut off, or a page of a proxy or a log-in", _AGAIN, Reaction.LOOK_FIRST, _LOOK),
-    Failure(Undecodable, "2xx that is too large, or not what is declared", _ENDS, Reaction.LOOK_FIRST, _LOOK),
+    Failure(Undecodable, "2xx that is too large, or not what is declared", _UNLESS_SAME, Reaction.LOOK_FIRST, _LOOK),
     Failure(
         AnotherRecord,
         "an answer to `get` or `find` whose record has another id, or none",
-        "that record is set aside; it is neither there nor gone",
+        f"{_UNLESS_SAME}; that record is neither there nor gone",
         Reaction.PARK,
     ),
     Failure(Incomplete, "a list of which fewer came than there are", _ENDS, Reaction.LOOK_FIRST),

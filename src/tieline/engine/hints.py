@@ -152,6 +152,11 @@ class Hints:
 NO_ANSWERS: Final = Answers({}, [], {})
 
 
+def told_gone(hints: Sequence[Hint]) -> set[str]:
+    """Return which records were said to be gone, and have not been shown by a list since: what a list shows, only a list can tell to be gone."""
+    return {hint.id for hint in hints if hint.gone and not hint.shown}
+
+
 def wanted(hints: Sequence[Hint], known: Collection[str]) -> list[Hint]:
     """Return which records are to be asked for: what the list did not show, and what is said to be gone of what is known to be there."""
     return [hint for hint in hints if (hint.id in known if hint.gone else not hint.shown)]

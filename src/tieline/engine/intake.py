@@ -18,7 +18,7 @@ import msgspec
 from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.absence import Absence
 from tieline.engine.asking import ask_for
-from tieline.engine.hints import NO_ANSWERS, Hints, Portion, wanted
+from tieline.engine.hints import NO_ANSWERS, Hints, Portion, told_gone, wanted
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.points import begin, left_by, read_from
 from tieline.engine.reading import Taken, ahead
@@ -258,13 +258,13 @@ class Intake:
                 else:
                     taken.records.append(record)
                     taken.ids.append(now_called)
-            told = {hint.id for hint in portion.hints if hint.gone}
+            told, gone = {hint.id for hint in portion.hints if hint.gone}, told_gone(portion.hints)
             await self._are_answered([id for id in taken.ids if id is not None])
-            taken.deleted = await self._judged([id for id in answers.gone if id in told], "webhook")
-            taken.deleted += await self._judged([id for id in answers.gone if id not in told], "get")
+            taken.deleted = await self._judged([id for id in answers.gone if id in gone], "webhook")
+            taken.deleted += await self._judged([id for id in answers.gone if id not in gone], "get")
             await self.absence.still_there([id for id in taken.ids if id in told and id in there], "webhook")
         else:
-            taken.deleted = [hint.id for hint in portion.hints if hint.gone and not hint.shown]
+            taken.deleted = [*told_gone(portion.hints)]
         taken.merged |= {id: into[id] for id in taken.deleted if id in into}
         events = self._hints.events(portion.hints, known, answers)
         ledger.counts.webhooks += portion.number

@@ -227,9 +227,11 @@ class Matcher:
             records = await self._target.find(self._job.target_resource, self._find_field, value)
         # Null and blank say as little as a field that is left out: a vendor hides it from us, or shows it elsewhere.
         if any(get(record, self._find_field) in _NOTHING for record in records) and not self._mine(key, records):
-            raise Undecodable(
-                f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field, or with nothing in it: nobody can tell whether it is the counterpart",
-                next_step="have the search answer with it (some vendors want a parameter for that); or take `find` out, and the list is looked through",
+            raise _lasting(
+                Undecodable(
+                    f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field, or with nothing in it: nobody can tell whether it is the counterpart",
+                    next_step="have the search answer with it (some vendors want a parameter for that); or take `find` out, and the list is looked through",
+                )
             )
         found = self._mine(key, records)
         if memory is not None and len(found) == 1:
@@ -243,9 +245,11 @@ class Matcher:
         mine = [record for record in records if job.target_key(record) == key]
         ids = [self._target.id_of(job.target_resource, record) for record in mine]
         if None in ids:  # passed over, it could be the very one, and another would be made
-            raise AnotherRecord(
-                f"{job.spec.target}: what it finds by `{self._find_field}` has no id that can be used: nobody can tell which record it is",
-                next_step="correct `id` of the resource in the connector",
+            raise _lasting(
+                AnotherRecord(
+                    f"{job.spec.target}: what it finds by `{self._find_field}` has no id that can be used: nobody can tell which record it is",
+                    next_step="correct `id` of the resource in the connector",
+                )
             )
         return [(id, job.project_target(record)) for id, record in zip(ids, mine, strict=True) if id is not None]
 
@@ -293,6 +297,11 @@ class Matcher:
             raise Undecodable(
                 f"{self._job.spec.target}: a record on page {page.number} {what}", next_step="correct the resource in the connector"
             )
+
+
+def _lasting(error: Undecodable) -> Undecodable:
+    error.lasts = True
+    return error
 
 
 def _fill(integration: int, rows: Sequence[tuple[str, str, bytes]]) -> Any:

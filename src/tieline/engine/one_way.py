@@ -16,7 +16,7 @@ from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.delivery import Sender
 from tieline.engine.destination import Destination, Nowhere
-from tieline.engine.hints import NO_ANSWERS, Hints, wanted
+from tieline.engine.hints import NO_ANSWERS, Hints, told_gone, wanted
 from tieline.engine.images import image_taker
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.matching import Matcher
@@ -67,7 +67,9 @@ class OneWayPass(Pass):
             Sender(job, target, ledger, self._matcher, store_id=store_id, notify=progress) if wanted.send else Nowhere()
         )
         self.ways = (Way(job, target, ledger, self.sender),)
-        self._pipeline = Pipeline(job, source, ledger, self._matcher, self.sender, guard=guard, take_images=image_taker(job, target))
+        self._pipeline = Pipeline(
+            job, source, ledger, self._matcher, self.sender, guard=guard, take_images=image_taker(job, target, ledger)
+        )
         self._redriver = Redriver(
             job, source, target, ledger, self._pipeline, self.sender, check_stopped=self._check_stopped, progress=progress
         )
@@ -315,10 +317,11 @@ class OneWayPass(Pass):
                 told = {hint.id for hint in portion.hints if hint.gone}
                 self._absence.answered(list(answers.there))
                 await self._absence.still_there([id for id in answers.there if id in told and id in there], "webhook")
+                told = told_gone(portion.hints)
                 gone = await self._absence.judge([id for id in answers.gone if id in there and id in told], "webhook")
                 gone += await self._absence.judge([id for id in answers.gone if id in there and id not in told], "get")
             else:
-                gone = [hint.id for hint in portion.hints if hint.gone and not hint.shown and hint.id in there]
+                gone = [id for id in told_gone(portion.hints) if id in there]
             records: dict[str | None, Record] = {source.id_of(resource, record): record for record in answers.there.values()}
             gone += [id for id, record in answers.there.items() if id in there and id not in records]  # it was merged into another
             ledger.counts.webhooks += portion.number

@@ -87,6 +87,11 @@ class Page:
         self.parked += 1
         self.set_aside(change, "dead", "parked", why)
 
+    def owe(self, change: Change, why: bytes) -> None:
+        """Leave a record undecided: a later run asks again."""
+        self.owed += 1
+        self.set_aside(change, "owed", "waiting", why)
+
     def set_aside(self, change: Change, state: str, verdict: str, why: bytes) -> None:
         """Let a record have a delivery that does not leave, in this state, and for this reason."""
         link = change.link

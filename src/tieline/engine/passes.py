@@ -16,6 +16,7 @@ from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
 from tieline.engine.failures import needs_a_person
+from tieline.engine.images import look_again
 from tieline.engine.ledger import Counts, Ledger
 from tieline.engine.mending import Mending
 from tieline.engine.redriving import Settlement
@@ -309,7 +310,7 @@ class Pass(ABC):
             for delivery in chunk:
                 delivery.doubt = delivery.state == "unknown"
                 delivery.due_at = believed(delivery.due_at, now, longest)
-            await way.sender.put(chunk)
+            await way.sender.put(await look_again(chunk, way.job, way.target, ledger))
             self._check_stopped()
         return any_
 

@@ -24,6 +24,7 @@ from tieline.engine.doubt import UNKNOWN_NEXT
 from tieline.engine.failures import PASSING
 from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger, tell_set_aside
+from tieline.engine.looks import may_look_again
 from tieline.engine.lookups import Lookups
 from tieline.engine.matching import Matcher
 from tieline.engine.page import SET_ASIDE, Change, delivery_of
@@ -31,7 +32,7 @@ from tieline.engine.page import Page as _Page
 from tieline.model.errors import CircuitOpen, MappingError, RemoteError
 from tieline.model.lists import differ, entries, once, within, without
 from tieline.model.records import Record, Values, decode_json, encode_json
-from tieline.store import journal, links, outbox
+from tieline.store import journal, letters, links, outbox
 from tieline.store.database import Database
 from tieline.store.links import Link
 from tieline.sync.decide import Candidate, changed_fields, identify, meet
@@ -348,7 +349,7 @@ class Pipeline:
         if refused:
             for change in unlinked:
                 if (error := refused.get(change.key or "")) is not None:
-                    self._park_unsearched(page, change, error)
+                    self._set_aside_unsearched(page, change, error)
             unlinked = [change for change in unlinked if change.key not in refused]
         here: dict[str, str] = {}
         create_all = (spec.unmatched or "create") == "create"
@@ -415,7 +416,7 @@ class Pipeline:
         """Whether the destination can be asked for the counterpart of a record at the moment."""
         key = self._job.source_key(record) if self._job.match else None
         wordings = self._matcher.wordings(record, {}) if self._matcher.searched is not None else ()
-        return key is None or await self._candidates({key: wordings}, again=True) is not None
+        return key is None or await self._candidates({key: wordings}, again=True, refused={}) is not None
 
     async def _candidates(
         self,
@@ -441,22 +442,27 @@ class Pipeline:
                 self.unanswered = why
         return None
 
-    def _park_unsearched(self, page: _Page, change: Change, error: RemoteError) -> None:
-        """Park a record of which the destination can't be asked whether it has it: made, it could be there twice."""
+    def _set_aside_unsearched(self, page: _Page, change: Change, error: RemoteError) -> None:
+        """Leave a record of which the destination does not say whether it has it: made, it could be there twice."""
+        known = change.link is not None
+        earlier = outbox.open_by_record(self._db, self._ledger.integration, [change.source_id]).get(change.source_id, ()) if known else ()
+        again = may_look_again(error, earlier, self._job.spec.retry)
         why = outbox.reason(
-            "look-up", f"whether the destination has it already can't be told: {error}", error.next_step,
-            likely=error.likely, status=error.status, answer=error.text, field=self._job.match[0][0],
+            "halted" if again else "look-up", f"whether the destination has it already can't be told: {error}", error.next_step,
+            likely=error.likely, status=error.status, answer=error.text, field=self._job.match[0][0], looked=error.looked,
         )  # fmt: skip
-        page.park(change, why)
+        if again:
+            page.owe(change, why)
+        else:
+            page.park(change, why)
 
     def _leave_undecided(self, page: _Page, change: Change) -> None:
         error = self.unanswered
         assert error is not None
-        page.owed += 1
-        why = outbox.reason(
-            error.kind, f"whether the destination has it already can't be asked: {error}", error.next_step, likely=error.likely
-        )
-        page.set_aside(change, "owed", "waiting", why)
+        # No write has left: the reason is none that leaves a write in doubt, nor one for a person.
+        kind = error.kind if error.kind in letters.ON_ITS_WAY else "halted"
+        why = outbox.reason(kind, f"whether the destination has it already can't be asked: {error}", error.next_step, likely=error.likely)
+        page.owe(change, why)
 
     def _ours(self, change: Change, agreed: Values) -> Values:
         """Return what was agreed on of lists that keep their own entries, without those that are not ours to take out."""

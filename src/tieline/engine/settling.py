@@ -12,11 +12,13 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.doubt import Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
-from tieline.model.errors import NotThere, Rejected, RemoteError, Stale
+from tieline.engine.looks import may_look_again
+from tieline.model.errors import NotThere, Rejected, RemoteError, Stale, Undecodable
 from tieline.model.records import encode_json
 from tieline.store import journal
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
+from tieline.sync.rewriting import is_rewriting
 
 OVERTAKEN: Final = "changed there while we were about to write"
 """What the journal says of a write that was refused because its condition did not hold."""
@@ -65,6 +67,12 @@ class Later(NamedTuple):
     at: float
 
 
+class Wait(NamedTuple):
+    """A look was answered with rubbish: the next run looks again, before anything is sent."""
+
+    error: RemoteError
+
+
 class Refuse(NamedTuple):
     """The destination does not let it be written."""
 
@@ -83,7 +91,7 @@ class Overtaken(NamedTuple):
     error: RemoteError
 
 
-Outcome = Send | Confirm | Hold | Fail | Retry | Later | Refuse | Park | Overtaken
+Outcome = Send | Confirm | Hold | Fail | Retry | Later | Wait | Refuse | Park | Overtaken
 """What follows from a look."""
 
 
@@ -110,9 +118,11 @@ class Settler:
             found = await self._doubts.look_for_made(delivery)
             others = await self._doubts.under_another_key(delivery, alone=alone) if not found.candidates else []
         except RemoteError as error:
+            if self._may_look_again(delivery, error):
+                return Wait(error)
             reaction = reaction_to(error)
             delivery.tries += reaction is not Reaction.WAIT
-            if reaction in (
+            if not isinstance(error, Undecodable) and reaction in (
                 Reaction.RETRY,
                 Reaction.RETRY_ALONE,
                 Reaction.LOOK_FIRST,
@@ -155,6 +165,11 @@ class Settler:
         try:
             found = await self._doubts.look(delivery)
         except RemoteError as error:
+            delivery.doubt = delivery.doubt or not delivery.already
+            if self._may_look_again(delivery, error):
+                return Wait(error)
+            if isinstance(error, Undecodable):
+                return Hold("unknown", f"the destination did not tell the id of the record that it made, and asking for it failed: {error}")
             return Fail(error)
         if found.candidates:
             event = "it was there already" if delivery.already else "its id was looked up"
@@ -191,11 +206,14 @@ class Settler:
                 return Park(said)
             there = await self._doubts.current(delivery)
         except RemoteError as failure:
+            if self._may_look_again(delivery, failure):
+                return Wait(failure)
             return Fail(failure) if isinstance(failure, PASSING) else Hold("unknown", f"{error}; {times}, and looking failed: {failure}")
         delivery.doubt = False
         if there is None:
             return Confirm(delivery.target_id or "") if delivery.operation == "delete" else await self.of_missing(delivery, error)
-        if delivery.operation == "update" and not changed_fields(delivery.fields, there):
+        differs = changed_fields(delivery.fields, there)
+        if delivery.operation == "update" and all(a in there and is_rewriting(value, there[a]) for a, value in differs.items()):
             await self._note(delivery, "looked: it says so already")
             return Confirm(delivery.target_id or "")
         return Park(Rejected(f"{error}; {times}, and it was not done", status=error.status, text=error.text, next_step=error.next_step))
@@ -212,7 +230,7 @@ class Settler:
                 return await self._adopt(delivery, found, "it was there already") if found.candidates else Park(error)
             there = await self._doubts.current(delivery)
         except RemoteError as failure:
-            return Retry(failure if isinstance(failure, PASSING) else error)
+            return self._after_failed_look(delivery, failure, error)
         if there is None:
             return Retry(error)
         if delivery.operation == "update":
@@ -229,7 +247,7 @@ class Settler:
         try:
             record = await self._doubts.whole(delivery)
         except RemoteError as failure:
-            return Retry(failure if isinstance(failure, PASSING) else error)
+            return self._after_failed_look(delivery, failure, error)
         version_of = self._job.target_version
         if record is not None and version_of is not None and version_of(record) == delivery.version:
             return None
@@ -250,7 +268,7 @@ class Settler:
         try:
             found = await self._doubts.look(delivery)
         except RemoteError as failure:
-            return Retry(failure if isinstance(failure, PASSING) else error)
+            return self._after_failed_look(delivery, failure, error)
         if found.there is None or found.there.id == delivery.target_id:
             return self._unless_early(delivery, error) or Refuse(error)
         await self._note(delivery, "its counterpart has another id now", target_id=found.there.id, before=delivery.target_id)
@@ -297,6 +315,15 @@ class Settler:
         """Let a delivery write only what the destination does not say yet. What both agree on then is still all that it was to write."""
         self._agreed(delivery)
         delivery.values, delivery.changed = differs, encode_json(differs)
+
+    def _after_failed_look(self, delivery: Delivery, failure: RemoteError, error: RemoteError) -> Outcome:
+        """Return what follows when a write was refused with `error`, and a look at the record failed as well."""
+        if self._may_look_again(delivery, failure):
+            return Wait(failure)
+        return Retry(failure if isinstance(failure, PASSING) else error)
+
+    def _may_look_again(self, delivery: Delivery, failure: RemoteError) -> bool:
+        return may_look_again(failure, [delivery], self._job.spec.retry)
 
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)

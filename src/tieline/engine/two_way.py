@@ -210,7 +210,7 @@ class TwoWayPass(Pass):
             )
 
     def _decider(self, **how: Any) -> Decider:
-        images = {side: image_taker(self._job.halves[side].job, self._systems[OTHER[side]]) for side in SIDES}
+        images = {side: image_taker(self._job.halves[side].job, self._systems[OTHER[side]], self._ledgers[side]) for side in SIDES}
         return Decider(self._job, self._ledgers, self._put, self._guard, self._check_stopped, take_images=images, **how)
 
     async def _decide(self, again: AskedAgain) -> None:
@@ -346,7 +346,7 @@ class TwoWayPass(Pass):
         # No pair tells what such a delivery has made.
         outbox.name_targets(connection, [(made[target_id], target_id) for target_id in alone])
         pairs.written(connection, self._integration, half.side, told, made.keys(), self._ledgers["left"].clock.now())
-        pairs.meet_again(connection, self._integration, half.side, strange)
+        pairs.meet_again(connection, self._integration, half.side, strange, self._ledgers["left"].clock.now())
         if deleted := [target_id for delivery, target_id in confirmed if delivery.operation == "delete" and target_id]:
             absent.deleted(connection, self._ledgers[OTHER[side]].integration, deleted, self._ledgers[side].clock.now())
         ledger = self._ledgers["left"]

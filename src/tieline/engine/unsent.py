@@ -83,10 +83,11 @@ class Unsent:
             followed = outbox.has_later(connection, ledger.integration, delivery)
             if followed:
                 delivery.state = "superseded"  # a later version holds all that this one does
-            else:
+            # A later version that needs no write may have taken its place as well, while it was on its way.
+            stands = outbox.set_state(connection, delivery, now=now, run=ledger.run) and not followed
+            if stands:
                 links.set_aside(connection, ledger.integration, delivery.source_id, verdict)
-            outbox.set_state(connection, delivery, now=now, run=ledger.run)
-            return followed
+            return not stands
 
         followed = await ledger.commit(unit)
         if not followed:
@@ -107,4 +108,5 @@ class Unsent:
 def reason_of(why: TielineError, kind: str = "") -> bytes:
     """Return the reason of a delivery that is still owed, of another kind than the error's own if there is one."""
     likely = why.likely if isinstance(why, RemoteError) else None
-    return outbox.reason(kind or str(getattr(why, "kind", "halted")), str(why), why.next_step, likely=likely)
+    looked = why.looked if isinstance(why, RemoteError) else None
+    return outbox.reason(kind or str(getattr(why, "kind", "halted")), str(why), why.next_step, likely=likely, looked=looked)

@@ -22,7 +22,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.lookups import Lookups
 from tieline.engine.mending import Mend, Mending
 from tieline.model.clock import Clock
-from tieline.model.errors import AnotherRecord, MappingError, RemoteError, TielineError
+from tieline.model.errors import MappingError, RemoteError, TielineError, Undecodable
 from tieline.model.holder import has_ended
 from tieline.model.lists import entries, within
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
@@ -295,7 +295,7 @@ class _Sweep:
         """
         refused: dict[str, RemoteError] = {}
         answers = await ask_for(self._target, self._job.target_resource, ids, refused=refused, most=None if besides_list else MOST_REFUSED)
-        self._refused.update(id for id, error in refused.items() if not besides_list or isinstance(error, AnotherRecord))
+        self._refused.update(id for id, error in refused.items() if not besides_list or isinstance(error, Undecodable))
         return {id: self._job.project_target(record) for id, record in answers.items() if record is not None}
 
     def _judge(

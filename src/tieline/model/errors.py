@@ -100,6 +100,8 @@ class RemoteError(TielineError):
     """The likely cause, for people."""
     perhaps_done = False
     """Of a write: it left, and nothing says plainly that it was not done."""
+    looked: int | None = None
+    """Of a look that was answered with rubbish: in how many runs it was so."""
 
     def __init__(self, message: str, *, status: int | None = None, text: str = "", next_step: str | None = None) -> None:
         super().__init__(message, next_step=next_step)
@@ -216,6 +218,8 @@ class Undecodable(RemoteError):
 
     kind, next_step = "undecodable", "compare the answer with the connector's declaration"
     perhaps_done = True
+    lasts = False
+    """Asked again, it would say the same: it was understood, and lacks what the connector says that it has."""
     likely = "a proxy or a log-in page answered in the vendor's place, or the API has changed"
 
 

@@ -137,10 +137,10 @@ def queue(connection: sqlite3.Connection, integration: int, run: int, now: float
     connection.executemany("UPDATE delivery SET undoes = ? WHERE id = ?", [(d.undoes, d.id) for d in deliveries if d.undoes is not None])
     insert(
         connection,
-        "INTO delivery (integration, run, accepted_at, settled_run, settled_at, state, id, source_id, target_id, operation, changed, record, reason)",
-        "(?1, ?2, ?3, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
+        "INTO delivery (integration, run, accepted_at, settled_run, settled_at, state, id, source_id, target_id, operation, changed, before, record, reason)",
+        "(?1, ?2, ?3, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})",
         [
-            (d.settled_run, d.settled_at, d.state, d.id, d.source_id, d.target_id, d.operation, d.changed, d.record, d.reason)
+            (d.settled_run, d.settled_at, d.state, d.id, d.source_id, d.target_id, d.operation, d.changed, d.before, d.record, d.reason)
             for d in others
             if d.state != "sending"
         ],
@@ -218,13 +218,13 @@ def confirm(connection: sqlite3.Connection, settled: Sequence[tuple[int, int | N
     )
 
 
-def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float, run: int) -> None:
+def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float, run: int) -> bool:
     """Write the state, attempts, due time, call and reason that a delivery has now; held, dead and discarded ones are settled.
 
-    One that was superseded meanwhile stays so.
+    One that was superseded meanwhile stays so, and False is returned.
     """
     settled = delivery.state not in ("owed", "unknown")
-    connection.execute(
+    written = connection.execute(
         """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
              operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ?
            WHERE id = ? AND state NOT IN ('delivered', 'superseded', 'discarded')""",
@@ -233,6 +233,7 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
             delivery.operation, delivery.target_id, now if settled else None, run if settled else None, delivery.id,
         ),
     )  # fmt: skip
+    return written.rowcount > 0
 
 
 def claim(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:

@@ -436,14 +436,14 @@ def written(
     )
 
 
-def meet_again(connection: sqlite3.Connection, integration: int, side: Side, ids: Sequence[str]) -> None:
-    """Let pairs meet as if they had just been found, once the records on this side, by id, were read."""
+def meet_again(connection: sqlite3.Connection, integration: int, side: Side, ids: Sequence[str], now: float) -> None:
+    """Let pairs meet as if they had just been found, once the records on this side, by id, were read. Until a list or `get` shows one, it is in doubt."""
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
         connection.execute(
-            f"""UPDATE pair SET met = 0, {side}_sent = NULL, {side}_version = NULL, {side}_shadow = coalesce({side}_shadow, x'7b7d')
-                WHERE integration = ? AND {side}_id IN ({marks(len(some))})""",
-            (integration, *some),
+            f"""UPDATE pair SET met = 0, {side}_sent = NULL, {side}_version = NULL, {side}_shadow = coalesce({side}_shadow, x'7b7d'),
+                {side}_unseen = coalesce({side}_unseen, ?) WHERE integration = ? AND {side}_id IN ({marks(len(some))})""",
+            (now, integration, *some),
         )
 
 

@@ -83,6 +83,8 @@ class Item(msgspec.Struct):
     """The record's fields by address, where they are known: `emails[0].value` is one entry of a list, whatever else the list holds."""
     is_late: Callable[[Record], str | None] | None = None
     """Of an update that is merged into what is read just before it: names the field by which that read is seen to be behind our last writes."""
+    looked_up: bool = True
+    """Of a creation: by the key of an upsert it was looked for, and not found."""
     lists: Mapping[str, ListChange] = {}
     """Of these fields, lists that keep their other entries, and what is to happen to them, by address."""
 

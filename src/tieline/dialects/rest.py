@@ -29,6 +29,7 @@ from tieline.dialects.results import Answer, read_results
 from tieline.dialects.templates import Gaps, Shape, Template, compile_json, encode, fill_header, well_formed
 from tieline.dialects.tombstones import burial
 from tieline.mapping.access import compile_get
+from tieline.mapping.keys import normalise_key
 from tieline.model.errors import (
     AnotherRecord,
     Expired,
@@ -46,6 +47,7 @@ from tieline.model.errors import (
 from tieline.model.lists import ListChange
 from tieline.model.paths import get, put
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
+from tieline.model.tasks import side_by_side
 from tieline.spec.connectors import (
     Batch,
     Change,
@@ -476,12 +478,14 @@ class RestSystem:
     async def write(self, resource: str, operation: str, item: Item) -> Receipt:
         """Create, update, upsert or delete one record, once."""
         r = self._resources[resource]
-        operation = _way(r, operation)
+        meant, operation = operation, _way(r, operation)
         declared: Write | None = getattr(r, operation)
+        if declared is not None and (another := await self._another_hit(resource, meant, operation, item)) is not None:
+            return Receipt(None, another)
         if item.lists and (item.id is None or r.get is None):
             return await self._write_lists_unread(resource, operation, item)
         if declared is None and not item.lists:
-            return (await self.write_many(resource, operation, [item]))[0]
+            return (await self.write_many(resource, meant, [item]))[0]
         condition = declared.condition if isinstance(declared, Change) else None
         merges = operation == "update" and r.merges_updates
         if (
@@ -498,6 +502,47 @@ class RestSystem:
             if condition is None or item.version is not None or not isinstance(receipt.error, Stale):
                 break  # else somebody was faster than we, and nothing is lost by looking again
         return receipt
+
+    async def _another_hit(self, resource: str, meant: str, operation: str, item: Item) -> RemoteError | None:
+        """Say why an upsert would not write the record that is meant, where that can be known before; None when it would.
+
+        An update hits whoever has the key there now, and a creation whoever has it already, unless the key is what was looked up.
+        """
+        r = self._resources[resource]
+        if operation != "upsert" or meant == "upsert" or (meant == "create" and item.looked_up):
+            return None
+        by = r.upsert.by if r.upsert is not None else r.id
+        if (item.id is not None and by == r.id) or (value := get(item.record, by)) in (ABSENT, None, ""):
+            return None
+        try:
+            if item.id is not None and r.get is not None:
+                there = await self._get(resource, item.id)
+                if there is None:
+                    return NotThere(f"{self.name}: {resource} {item.id} is not there any more", status=404)
+                says = get(there, by)
+                if says is ABSENT or normalise_key(says) == normalise_key(value):
+                    return None
+                why = f"`{by}`, by which the vendor knows {resource} {item.id}, is {says!r} there"
+            elif by == r.id and r.get is not None:
+                if await self._get(resource, str(value)) is None:
+                    return None
+                why = f"there is a record {value} of {resource} already"
+            elif by in r.find:
+                ids = [self.id_of(resource, one) for one in await self.find(resource, by, value)]
+                if ids == ([] if item.id is None else [item.id]):
+                    return None
+                who = ", ".join(id or "one without an id" for id in ids[:3])
+                why = f"`{by}`, by which the vendor knows a record, is {value!r} of {who or 'none'} there"
+            else:
+                return None
+        except (OutcomeUnknown, Undecodable) as unread:  # of the write nothing has left
+            return Unavailable(f"whom an upsert would hit can't be told: {unread}", status=unread.status, text=unread.text)
+        except RemoteError as unread:
+            return unread
+        return Rejected(
+            f"{self.name}: {why}: an upsert by {value!r} would write another record",
+            next_step=f"say which record it is, or correct `{by}` in one of both systems; then redrive it",
+        )
 
     async def _write_lists_unread(self, resource: str, operation: str, item: Item) -> Receipt:
         """Write a record that is made, or can't be read before: lists that have calls of their own get them after it."""
@@ -666,7 +711,13 @@ class RestSystem:
     async def write_many(self, resource: str, operation: str, items: Sequence[Item]) -> list[Receipt]:
         """Write many records in one call; one receipt each, in order."""
         r = self._resources[resource]
-        operation = _way(r, operation)
+        meant, operation = operation, _way(r, operation)
+        if operation == "upsert" and meant != "upsert":
+            hits = await side_by_side(self._another_hit(resource, meant, operation, item) for item in items)
+            if any(hits):
+                others = [item for item, another in zip(items, hits, strict=True) if another is None]
+                told = iter(await self.write_many(resource, "upsert", others) if others else ())
+                return [next(told) if another is None else Receipt(None, another) for another in hits]
         declared: Batch = getattr(r.batch, operation)
         call = self._call(declared)
         entries: list[Any] = []
@@ -680,7 +731,7 @@ class RestSystem:
                 refused[index] = Receipt(None, unsayable)
         if refused:  # what an entry needs is missing there: the others go without it
             others = [item for index, item in enumerate(items) if index not in refused]
-            told = iter(await self.write_many(resource, operation, others) if others else ())
+            told = iter(await self.write_many(resource, operation, others) if others else ())  # whom they hit is known by now
             return [refused[index] if index in refused else next(told) for index in range(len(items))]
         headers = {**call.headers, **_JSON, **(self._key_header(_key_of(items)) if self._connector.idempotency else {})}
         response, error, journaled = await self._caller.write(

@@ -75,6 +75,7 @@ class Calls:
             Item(
                 nest(d.fields), d.target_id, _key(keyed, d) if keyed is not None else "", d.attempts + 1, True, d.version, d.fields,
                 self._is_late(d) if operation == "update" and (job.target.merged_update or job.lists) else None,
+                [target for target, _ in job.match] == [job.target.upsert],
                 job.list_changes(d.fields, _before(d)) if job.changes_lists else {},
             )
             for d in group

@@ -138,6 +138,8 @@ def _target(found: Findings, integration: Integration, target: Resource) -> None
     by = target.upsert.by if target.upsert is not None and target.create is None else None
     if by is not None and not covers(integration.map, by):
         found.error(("map",), f"a record of `{to}` is known by `{by}`, and no rule gives it", f"add `{by}: ...`")
+    if integration.unmatched in ("create", None):
+        made_by_upsert(found, ("match",), tuple(integration.match), to, target)
     if target.upsert is not None:
         for name in gaps(target.upsert.path):
             if fields.at(name) is not None and not covers(integration.map, name):
@@ -190,6 +192,19 @@ def emptied(found: Findings, at: tuple[Key, ...], writes: Iterable[str], place: 
         names = ", ".join(f"`{address}`" for address in lost)
         hint = "declare `get`, so that the record is read and sent back whole; or map them; or write `replaces: false` if the vendor keeps them"
         found.error(at, f"an update of `{place}` replaces the record, and would empty what is not mapped: {names}", hint)
+
+
+def made_by_upsert(found: Findings, at: tuple[Key, ...], match: tuple[str, ...], place: str, resource: Resource) -> None:
+    """Complain of records that are made by an upsert, of which nobody can say before whom it hits."""
+    if resource.create is not None or resource.batch.create is not None or not creates(resource) or not match:
+        return
+    by = resource.upsert.by if resource.upsert is not None else resource.id
+    if match == (by,) or by in resource.find or (by == resource.id and resource.get is not None):
+        return
+    named = ", ".join(f"`{field}`" for field in match)
+    message = f"a record of `{place}` is made by an upsert by `{by}`, and looked for by {named}: it could be written over another one"
+    way = "`get`" if by == resource.id else f"`find: {{{by}: ...}}`"
+    found.error(at, message, f"match by `{by}` alone, or declare {way} or `create` in the connector")
 
 
 def updates(resource: Resource) -> bool:

@@ -17,7 +17,7 @@ from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.folder import Project
 from tieline.spec.integrations import Archive, Integration, Rule, TwoWayDeletes, TwoWayUnmatched
-from tieline.spec.lint_integrations import creates, deletion, emptied, questions, resource_of, updates
+from tieline.spec.lint_integrations import creates, deletion, emptied, made_by_upsert, questions, resource_of, updates
 from tieline.spec.lint_lists import LISTS
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.source import Key
@@ -163,6 +163,9 @@ def _policies_of(found: Findings, integration: Integration, resources: dict[str,
 
 def _reached(found: Findings, integration: Integration, side: _Side) -> None:
     """Can this side be read, and written as the rules and `unmatched` ask for?"""
+    if side.unmatched == "create":
+        match = integration.matched
+        made_by_upsert(found, ("match",), tuple(match if side.word == "right" else match.values()), side.place, side.resource)
     if side.resource.list is None:
         found.error((side.key,), f"`{side.place}` can't be read: the connector declares no `list` for it")
     if side.written and not updates(side.resource):

@@ -45,13 +45,14 @@ from tieline.model.paths import get
 from tieline.model.records import ABSENT, encode_json
 from tieline.model.verified import Verified
 from tieline.spec.connections import Connection
-from tieline.spec.connectors import Connector
+from tieline.spec.connectors import Connector, Resource
 from tieline.spec.fields import Fields
 from tieline.spec.functions import FILE
 from tieline.spec.integrations import Integration, Rule
 from tieline.spec.reader import Project
 from tieline.spec.references import check_url, resolve, resolve_secret
 from tieline.spec.words import meant
+from tieline.spec.zones import with_zones
 from tieline.store import calls, journal, runs, state
 from tieline.store.calls import Call
 from tieline.store.database import Database, reserve
@@ -144,7 +145,7 @@ class Tieline(Looking):
         """Return an integration, ready to run. Raises `SpecError` when its own files are wrong."""
         self.check_usable(name)
         spec = self.project.integrations[name]
-        source, target = self._resource(spec.source), self._resource(spec.target)
+        source, target = self._as_connected(spec.source), self._as_connected(spec.target)
         features = [self.system(place.partition(".")[0]).features(place.partition(".")[2]) for place in (spec.source, spec.target)]
         where, text, ends = self._where(name), self._functions_text(spec), (self._end(spec.source), self._end(spec.target))
         if spec.two_way:
@@ -152,6 +153,11 @@ class Tieline(Looking):
                 name, spec, source, target, features[0], features[1], self.project.functions, where, text, ends, self._ids_of
             )
         return CompiledIntegration(name, spec, source, target, features[1], self.project.functions, where, text, ends, ids_of=self._ids_of)
+
+    def _as_connected(self, place: str) -> Resource:
+        """Return a resource with what its connection says of it."""
+        declared = self.project.connections[place.partition(".")[0]]
+        return with_zones(self._resource(place), self._variables(declared, self.project.connectors[declared.connector]))
 
     def _ids_of(self, integration: str) -> IdReader:
         """Return what reads the ids of an integration's `from` side; those of its `to` side for `NAME/back`."""

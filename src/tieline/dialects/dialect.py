@@ -127,6 +127,8 @@ class Features(msgspec.Struct, frozen=True):
     """An update is merged into the record as it is read just before, and sent back whole."""
     list_calls: frozenset[str] = frozenset()
     """Lists that are changed by calls of their own, which add or take out entries."""
+    key_life: float | None = None
+    """For so many seconds the vendor knows an idempotency key; None: for ever."""
     conditional: Mapping[str, str] = {}
     """Operations that can be made on condition that nobody was at the record since it was read: {operation: field that tells its version}."""
 

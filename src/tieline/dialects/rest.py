@@ -63,6 +63,7 @@ from tieline.spec.connectors import (
 )
 from tieline.spec.paging import CursorInBody, LinkHeader, NextUrl
 from tieline.spec.success import Says, conditions
+from tieline.spec.zones import with_zones
 from tieline.transport.caller import READ_RETRIES, Caller
 from tieline.transport.classify import is_already, vendor_text
 from tieline.transport.ports import HttpResponse
@@ -99,8 +100,9 @@ class RestSystem:
         self._places: dict[int, Place] = {}
         self._same_place = frozenset(host.lower() for host in connector.same_place)
         self._bodies: dict[int, MakeBody] = {}
+        self._bodies_of_get: dict[str, Shape] = {}
         self._entries_of: dict[int, tuple[Shape | None, Callable[[list[Any]], Any]]] = {}
-        self._resources = connector.resources
+        self._resources = {name: with_zones(r, variables) for name, r in connector.resources.items()}
         self._personal = {
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
         }
@@ -136,6 +138,7 @@ class RestSystem:
             upsert=upsert,
             delete=r.delete is not None or "delete" in batch,
             idempotency=self._connector.idempotency is not None,
+            key_life=self._connector.idempotency.keeps if self._connector.idempotency is not None else None,
             whole_update=by_upsert or (r.update is not None and r.update.whole and not r.merges_updates),
             update_by=upsert if by_upsert else None,
             merged_update=not by_upsert and r.merges_updates,
@@ -300,19 +303,23 @@ class RestSystem:
         return None
 
     async def _get(self, resource: str, id: str) -> Record | None:
-        declared = self._resources[resource].get
+        r = self._resources[resource]
+        declared = r.get
         assert declared is not None
         call = self._call(declared)
         try:
-            purpose = Purpose("get", resource, private=self._private(resource, {self._resources[resource].id: id}))
+            purpose = Purpose("get", resource, private=self._private(resource, {r.id: id}))
             accepted = tuple(status for status in declared.none if status not in (404, 410))
+            headers, body = call.headers_for(id), None
+            if declared.body is not None:
+                headers, body = {**headers, **_JSON}, encode_json(self._asked_for(resource, declared)(Gaps({"id": _as_json(r, id)}, {})))
 
             def told(response: HttpResponse) -> Record | None:
                 return None if response.status in accepted else self._record_of(response, resource, id, declared)
 
             _, record = await self._read(
                 told,
-                declared.method, call.url({"id": id}, {}), call.headers_for(id), None, declared.cost, accepted, purpose=purpose, patient=False,
+                declared.method, call.url({"id": id}, {}), headers, body, declared.cost, accepted, purpose=purpose, patient=False,
                 in_success=_checks(declared),
             )  # fmt: skip
         except NotThere as error:
@@ -336,6 +343,14 @@ class RestSystem:
         if len(records) == 1 and isinstance(one, dict) and declared.merged == "survivor" and self.id_of(resource, one) is not None:
             return one
         raise self._caller.misread(response, self._not_that(resource, id, records))
+
+    def _asked_for(self, resource: str, declared: Get) -> Shape:
+        """Return what makes the body that asks for a record by its id."""
+        shape = self._bodies_of_get.get(resource)
+        if shape is None:
+            shape = compile_json(declared.body, self._variables, self._connector.escapes, lambda name: name == "id")
+            self._bodies_of_get[resource] = shape
+        return shape
 
     def _not_that(self, resource: str, id: str, records: Sequence[Any]) -> Undecodable:
         """Return why an answer is not the record that was asked for."""

@@ -95,8 +95,10 @@ class Doubts:
         return Way.RESEND if self._job.spec.unknown == "resend" else Way.HOLD
 
     def _has_key(self, delivery: Delivery, *, alone: bool) -> bool:
-        """Whether the vendor recognises a repetition by an idempotency key."""
-        return self._job.target.idempotency and alone and not delivery.inherited
+        """Whether the vendor recognises a repetition by an idempotency key, which it may have forgotten by now."""
+        life = self._job.target.key_life
+        known = life is None or self._ledger.clock.now() - delivery.accepted_at < life
+        return self._job.target.idempotency and alone and not delivery.inherited and known
 
     async def look_for_made(self, delivery: Delivery) -> Found:
         """Ask the destination for what a creation may have made. Raises `RemoteError`."""

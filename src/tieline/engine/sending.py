@@ -140,6 +140,8 @@ class Calls:
                 delivery.attempts += 1
                 delivery.tries += 1
             error = receipt.error
+            if _is_plain(error) and not delivery.doubt:
+                delivery.refused += 1
             delivery.unnamed = (
                 isinstance(error, OutcomeUnknown) and not isinstance(error, Untold) and error.status is not None and error.status < 300
             )
@@ -161,7 +163,14 @@ def _before(delivery: Delivery) -> Values:
     return decode_json(delivery.before) if delivery.before else {}
 
 
+def _is_plain(error: RemoteError | None) -> bool:
+    """Whether a write was answered so that nothing can have been done."""
+    return error is not None and error.status is not None and not error.perhaps_done
+
+
 def _key(prefix: str, delivery: Delivery) -> str:
     # Vendors refuse a key that comes with another body, or for another record: after a second look, either can differ.
     said = (delivery.changed or b"") + (delivery.target_id or "").encode()
-    return f"{prefix}-{delivery.id}-{zlib.crc32(said):x}"
+    # Some vendors repeat a refusal under its key, for as long as they know that. While something may have been done, the key stays as it is.
+    again = f"-{delivery.refused}" if delivery.refused else ""
+    return f"{prefix}-{delivery.id}-{zlib.crc32(said):x}{again}"

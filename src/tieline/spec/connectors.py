@@ -314,6 +314,9 @@ class Get(Request):
 
     takes_over: ClassVar[frozenset[str]] = frozenset(("path",))
 
+    body: dict[str, Any] | None = None
+    """JSON body, for vendors that are asked for a record by a POST: `{ids: ["{id}"]}`, `{q: "SELECT * FROM customer WHERE id = {id|number}"}`.
+    A text that is nothing but `{id}` becomes the id itself, a number as a number."""
     record: Path = ""
     """Where the record is in the answer. A list is looked through for the id; an empty one means that there is none."""
     none: tuple[int, ...] = (404, 410)
@@ -554,6 +557,9 @@ class Idempotency(Declared):
 
     header: str
     """Header that carries the key."""
+    keeps: Duration | None = None
+    """How long the vendor knows a key, such as `24h`. A creation in doubt that is older is looked for before it is sent again; unless stated,
+    a key is known for ever."""
 
 
 class Resource(Declared):

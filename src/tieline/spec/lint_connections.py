@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Iterator, Mapping
 
 from tieline.model.errors import Complaint
 from tieline.spec.connections import Connection, Credentials
 from tieline.spec.connectors import Connector
+from tieline.spec.escapes import gaps
 from tieline.spec.findings import Findings
 from tieline.spec.folder import Project
 from tieline.spec.lint_limits import lint_limits
@@ -14,6 +16,7 @@ from tieline.spec.lint_webhooks import lint_webhook_secret, secrets_of
 from tieline.spec.references import ReferenceProblem, check_url, check_url_template, resolve, unresolved
 from tieline.spec.source import Key
 from tieline.spec.words import listed, meant, nearest
+from tieline.spec.zones import filled, is_zone, zones_of
 
 Keys = tuple[Key, ...]
 METHODS = tuple(Credentials.model_fields)
@@ -33,6 +36,7 @@ def lint_connection(project: Project, found: Findings, connection: Connection, e
         if None not in (written or {}).values():  # which says nothing, and is complained of there
             _method(found, connection, connector)
         _variables(found, connection, connector)
+        _zones(project, found, connection, connector, environ)
         lint_webhook_secret(project, found, connection, connector)
         _environment(project, found, connection, connector, environ)
     lint_limits(found, connection.limits or ())
@@ -72,6 +76,21 @@ def _variables(found: Findings, connection: Connection, connector: Connector) ->
         if name not in connector.variables:
             message = f"connector `{connector.connector}` has no such variable"
             found.error(("variables", name), message, nearest(name, connector.variables))
+
+
+def _zones(project: Project, found: Findings, connection: Connection, connector: Connector, environ: Mapping[str, str]) -> None:
+    """Judge the time zones that a connection gives."""
+    for name, resource in connector.resources.items():
+        for way, zone in zones_of(resource):
+            try:
+                given = {key: resolve(value, project.folder, environ) for key, value in connection.variables.items()}
+            except ReferenceProblem:
+                return
+            meant_ = filled(zone, given)
+            if not gaps(meant_) and not is_zone(meant_):
+                at = ("variables", next(key for key in gaps(zone)))
+                why = f"there is no time zone `{meant_}`, and it is that of `{name}.{way}.changed_since`"
+                found.error(at, why, nearest(meant_, sorted(zoneinfo.available_timezones())))
 
 
 def _environment(project: Project, found: Findings, connection: Connection, connector: Connector, environ: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from tieline.spec.connectors import (
     Connector,
     Field,
     Find,
+    Get,
     Listing,
     Request,
     Resource,
@@ -155,6 +156,8 @@ class _Judge:
             lint_doubled(self._found, (*at, *way), request, self._connector)
             if isinstance(request, Write):
                 self._write((*at, *way), request, resource)
+            if isinstance(request, Get):
+                self._get((*at, *way), request)
         self._part((*at, "id_part"), resource.id_part)
         self._list(at, resource, fields)
         self._deleted(at, resource)
@@ -255,7 +258,9 @@ class _Judge:
                 self.gaps((*here, "params", name), text, names)
             self.headers((*here, "headers"), changed.headers, names)
             self._used |= {name for _, text in _texts(changed.body) for name in gaps(text) if name in self._known()}
-            if changed.zone is not None:
+            if changed.zone is not None and gaps(changed.zone):
+                self.gaps((*here, "zone"), changed.zone, frozenset())  # the connection says which
+            elif changed.zone is not None:
                 self._zone((*here, "zone"), changed.zone)
         self._ceiling((*at, "ceiling"), listing, fields)
         conditional = listing.conditional
@@ -288,6 +293,16 @@ class _Judge:
         if ceiling.until is None and (changed is None or not changed.sorted or not _is_of(ceiling, changed)):
             hint = "such as `until: created_before`; or `sorted: true` in `changed_since` if the oldest change comes first"
             self._found.error((*at, "until"), "is missing: which parameter takes a window's end?", hint)
+
+    def _get(self, at: Keys, get: Get) -> None:
+        """Judge what asks for one record in a body; other braces there are the vendor's own, as in GraphQL."""
+        if get.body is None:
+            return
+        if get.method == "GET":
+            self._found.error((*at, "body"), "a GET has no body", "write `method: POST`")
+        for keys, text in _texts(get.body):
+            self._used |= set(gaps(text)) & self._known()
+            lint_escapes(self._found, (*at, "body", *keys), text, self._connector.escapes)
 
     def _find(self, at: Keys, name: str, find: Find, fields: Fields) -> None:
         self._has(at, name, fields)
@@ -530,7 +545,7 @@ def _filled(request: Request) -> set[str]:
 
 def _filled_beside(request: Request) -> set[str]:
     """Return what is filled in elsewhere than in the address."""
-    beside = (request.constants, request.body) if isinstance(request, Write) else ()
+    beside = (request.constants, request.body) if isinstance(request, Write) else (request.body,) if isinstance(request, Get) else ()
     return {name for _, text in _texts([*request.headers.values(), *beside]) for name in gaps(text)}
 
 

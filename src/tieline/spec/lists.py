@@ -64,7 +64,8 @@ class ChangedSince(Declared):
     """How `field` is written, where it is not as the point; unless stated, a field can be RFC 3339 too where the point is `local`, `http` or
     a pattern."""
     zone: str | None = None
-    """Time zone of points that are `local`, a `date` or a pattern without an offset, such as `America/New_York`; the field's unless stated, else UTC."""
+    """Time zone of points that are `local`, a `date` or a pattern without an offset, such as `America/New_York`; the field's unless stated, else UTC.
+    Where each account has its own, a variable that the connection gives: `"{zone}"`."""
     first: str | None = None
     """What `{since}` stands for in the first read, where the vendor always needs one, as it is sent: `"0"`, `"2000-01-01T00:00:00Z"`."""
     expired: tuple[int | str, ...] = (410,)

@@ -89,6 +89,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: entries that it was to add to lists and that others had put there, by address."""
     takes_away: bool = False
     """Not stored: it deletes or archives the record."""
+    refused: int = 0
+    """How often it was refused plainly, and not done: each try after that has another idempotency key. Kept with the reason."""
     answered_at: float | None = None
     """Not stored: when its last attempt in this run was over, by the clock that is never set; None when there was none."""
 
@@ -224,6 +226,8 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
     One that was superseded meanwhile stays so, and False is returned.
     """
     settled = delivery.state not in ("owed", "unknown")
+    if delivery.refused and not settled:
+        delivery.reason = encode_json({**delivery.why, "refused": delivery.refused})
     written = connection.execute(
         """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
              operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ?
@@ -490,4 +494,7 @@ def reason(kind: str, message: str, next_step: str = "", **more: Any) -> bytes:
 
 
 def _make(row: Row) -> Delivery:
-    return Delivery(*row)
+    delivery = Delivery(*row)
+    if delivery.reason and delivery.state in ("owed", "unknown"):
+        delivery.refused = delivery.why.get("refused", 0)
+    return delivery

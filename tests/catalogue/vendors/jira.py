@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cases.served import Asked
 
@@ -18,9 +19,7 @@ _JQL = re.compile(
 
 class Jira(FakeVendor):
     connector, resource, email, name = "jira", "issues", "fields.customfield_10001", "fields.summary"
-    connection = (
-        'auth: { basic: { username: "${env:KEY}", password: "${env:KEY}" } }, variables: { site: acme, project: SUP, issue_type: Task }'
-    )
+    connection = 'auth: { basic: { username: "${env:KEY}", password: "${env:KEY}" } }, variables: { site: acme, project: SUP, issue_type: Task, zone: Australia/Sydney }'
     seeds = 12
     tells_deletions = False
     new_id = staticmethod(lambda number: str(10000 + number))
@@ -56,7 +55,7 @@ class Jira(FakeVendor):
             raise self._no(400, f"Error in the JQL Query: {query['jql']}")
         found = self.book.since(None)
         if jql[2]:
-            found = self.book.since(dt.datetime.fromisoformat(f"{jql[2]}+00:00"))
+            found = self.book.since(dt.datetime.fromisoformat(jql[2]).replace(tzinfo=ZoneInfo("Australia/Sydney")))
         elif jql[3] is not None:
             phrase = re.fullmatch(r'"((?:[^"\\]|\\.)*)"', re.sub(r"\\(.)", r"\1", jql[3]))  # what JQL's text holds is taken apart again
             if phrase is None:

@@ -61,6 +61,8 @@ class Odoo(FakeVendor):
                     found = [entry for entry in found if entry.updated >= since]
                 case ["email", "=", str() as email]:
                     found = [entry for entry in found if entry.email == email]
+                case ["id", "=", int() as id]:
+                    found = [entry for entry in found if entry.id == str(id)]
                 case _:
                     raise self._no(422, "builtins.ValueError", f"Invalid leaf {term}")
         at, limit = sent.get("offset", 0), sent.get("limit")

@@ -7,6 +7,7 @@ does not show is asked for by id where the system can be asked, and believed to 
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 import sqlite3
@@ -19,6 +20,7 @@ from tieline.dialects.dialect import Page, Since, System
 from tieline.engine.absence import Absence
 from tieline.engine.asking import ask_for
 from tieline.engine.hints import NO_ANSWERS, Hints, Portion, told_gone, wanted
+from tieline.engine.late import lately_written
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.points import begin, left_by, read_from
 from tieline.engine.reading import Taken, ahead
@@ -27,11 +29,13 @@ from tieline.engine.told import Told, ends_of
 from tieline.engine.two_sides import Half
 from tieline.engine.unseen import Unseen
 from tieline.model.errors import RemoteError
+from tieline.model.paths import put
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.absent import Told as Witness
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
+from tieline.sync.rewriting import shown_late
 
 _TOGETHER: Final = 500
 _OTHERS: Final = 50
@@ -148,6 +152,7 @@ class Intake:
         """Stage these records, whether they have changed or not, and the ids of those that are gone."""
         rows = {id: record for record in records if (id := self._system.id_of(self._half.resource, record)) is not None}
         await self._are_answered(rows)
+        rows = self._as_they_are(rows, pairs.known(self._ledger.db, self._integration, self._half.side, list(rows)))
         await self._stage(rows, gone, None)
 
     async def take_answer(self, id: str, record: Record | None) -> None:
@@ -302,6 +307,7 @@ class Intake:
         known = pairs.known(ledger.db, self._integration, half.side, list(rows)) if rows else {}
         await self._are_shown(rows, known, self.absence.are_shown(rows.keys(), known.keys()))
         waiting = staged.of(ledger.db, self._integration, half.side, list(rows)) if self._any_staged() else {}
+        rows = self._as_they_are(rows, known)
         changed: dict[str, Record] = {}
         version, moved = half.version, list[tuple[str, str | None]]()
         for id, record in rows.items():
@@ -314,7 +320,7 @@ class Intake:
             elif one.sent:
                 at = half.at(record)
                 # It says what it said before we wrote to it: from before our write, or somebody has set it back since.
-                if at is None or one.at is None or at > one.at:
+                if (at > one.at) if at is not None and one.at is not None else (not self._whole or id not in self._too_new([id])):
                     changed[id] = record
             elif version is not None and one.version != (now := version(record)):
                 moved.append((id, now))  # somebody was at it, and at no field that is mapped
@@ -331,6 +337,40 @@ class Intake:
             await ledger.commit(lambda connection: pairs.set_versions(connection, self._integration, half.side, moved))
         if changed or gone or cursor is not None or also is not None:
             await self._stage(changed, gone, cursor, also)
+
+    def _as_they_are(self, rows: dict[str, Record], known: Mapping[str, pairs.Known]) -> dict[str, Record]:
+        """Return records with what they last said in fields that show what stood there before our own last writes.
+
+        That is an older copy, and no edit. Somebody may have set a field back, though: that counts as soon as the vendor tells a later time
+        of change, or once the lag is over. A list of changes that tells no time shows it once only, and is believed.
+        """
+        half, db, lag = self._half, self._ledger.db, self.absence.lag.ours
+        some = [
+            id
+            for id, record in rows.items()
+            if (one := known.get(id)) is not None and one.linked and one.agreed and lag and one.shadow != encode_json(half.project(record))
+        ]
+        if not some:
+            return rows
+        found, as_they_are = pairs.of(db, self._integration, half.side, some), dict(rows)
+        for id, pair in found.items():
+            at, before = half.at(rows[id]), known[id].at
+            if (at is None and not self._whole) or (at is not None and before is not None and at > before):
+                continue
+            writes = lately_written(db, self._written_by, pair.id_of(OTHER[half.side]) or "", id, self._ledger.clock.now() - lag)
+            if not writes:
+                continue
+            was, says = half.remembered(pair), half.flat(half.project(rows[id]))
+            if late := [address for address in shown_late(writes, says) if address in was]:
+                as_they_are[id] = copy.deepcopy(rows[id])
+                for address in late:
+                    put(as_they_are[id], address, was[address])
+        return as_they_are
+
+    def _too_new(self, ids: Sequence[str]) -> set[str]:
+        """Return which of these records we have written to so lately that it need not be shown; the next whole read tells."""
+        lag = self.absence.lag.ours
+        return self._written_since(ids, self._ledger.clock.now() - lag) if lag else set()
 
     def _any_staged(self) -> bool:
         return staged.is_any(self._ledger.db, self._integration, self._half.side)

@@ -11,6 +11,7 @@ from tieline.engine.absence import lag_of
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.confirming import Confirmed
 from tieline.engine.failures import Reaction, reaction_to
+from tieline.engine.late import lately_written
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.remembered import Remembered
 from tieline.model.errors import OutcomeUnknown, RemoteError, Untold
@@ -112,8 +113,7 @@ class Calls:
         """Return what tells that a record is shown as it was before our last writes to it; None where there were none within the lag."""
         job, db = self._job, self._ledger.db
         since = self._ledger.clock.now() - lag_of(db, self._target, job.target_resource).ours
-        lately = outbox.updated_since(db, self._ledger.integration, delivery.source_id, since)
-        writes = [(_before(d), d.fields) for d in lately if d.target_id == delivery.target_id]
+        writes = lately_written(db, self._ledger.integration, delivery.source_id, delivery.target_id, since)
         if not writes:
             return None
         lists = {address: one for address, one in job.list_changes(delivery.fields, _before(delivery)).items() if address in job.lists}
@@ -125,7 +125,7 @@ class Calls:
                 if wanted.is_late([(was.get(address), now[address]) for was, now in writes if address in now], shown.get(address)):
                     return address
             plain = [(was, {address: value for address, value in now.items() if address not in job.lists}) for was, now in writes]
-            return shown_late(plain, shown) if merged else None
+            return next(iter(shown_late(plain, shown)), None) if merged else None
 
         return late
 

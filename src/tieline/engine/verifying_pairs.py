@@ -16,6 +16,7 @@ import msgspec
 
 from tieline.dialects.dialect import Since, System
 from tieline.engine.absence import lag_of
+from tieline.engine.late import lately_written
 from tieline.engine.lookups import Lookups
 from tieline.engine.two_sides import TwoWayIntegration
 from tieline.engine.verifying import TOO_NEW, Verification
@@ -30,7 +31,7 @@ from tieline.store.database import Database
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync import reconcile
 from tieline.sync.reconcile import Strand
-from tieline.sync.rewriting import is_rewriting
+from tieline.sync.rewriting import is_rewriting, shown_late
 
 _TOGETHER: Final = 500
 _KEPT: Final = ("never", "fill_empty")
@@ -231,6 +232,10 @@ class _Sweep:
             result.in_sync += 1
             result.kept += bool(kept)
             return
+        if state is None and any(self._is_late(pair, side, says[side], strands) for side in SIDES):
+            self._why[f"excluded: {TOO_NEW}"] += 1
+            result.excluded += 1
+            return
         changed = [side for side in SIDES if self._changed(pair, side, here[side][pair.id_of(side) or ""])]
         if state is None and not changed and pair.met == 1:
             strands = [strand for strand in strands if not _is_respelled(strand, says, made)]
@@ -243,6 +248,13 @@ class _Sweep:
         if state is None and pair.met == 1 and any(self._is_untold(side, pair.id_of(side) or "") for side in changed):
             state = UNTOLD
         self._apart(pair, state or ("not read yet" if changed or pair.met == pairs.MAPPED_OTHERWISE or not pair.met else APART), fields)
+
+    def _is_late(self, pair: Pair, side: Side, says: Values, strands: Sequence[Strand]) -> bool:
+        """Whether a side differs only in what it said before our own last writes to it, which it need not show yet."""
+        since = self._result.at - self._lag[side]
+        writes = lately_written(self._db, self._numbers[OTHER[side]], pair.id_of(OTHER[side]) or "", pair.id_of(side), since)
+        late = {*shown_late(writes, says)} if writes else set()
+        return bool(late) and all(late.issuperset(getattr(strand, side)) for strand in strands)
 
     def _that_can_be_told(
         self,

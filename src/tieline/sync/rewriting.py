@@ -132,21 +132,22 @@ def answered(written: Values, before: Values, shown: Values) -> tuple[Values, li
     return differs, untaken
 
 
-def shown_late(writes: Sequence[tuple[Values, Values]], now: Values) -> str | None:
-    """Return a field by which what a record says `now` is seen to be from before one of these writes; None where nothing tells that.
+def shown_late(writes: Sequence[tuple[Values, Values]], now: Values) -> list[str]:
+    """Return the fields by which what a record says `now` is seen to be from before one of these writes.
 
     `writes` are (what the fields said before, what was written), oldest first. The last write of a field counts; what it says can be
     from before any of them. A field that is absent is one without a value.
     """
     last = {address: value for _, written in writes for address, value in written.items()}
+    late: dict[str, None] = {}
     for before, written in writes:
         for address in written:
             was, wanted, says = before.get(address), last[address], now.get(address)
             if same(wanted, says) or (_is_empty(wanted) and _is_empty(says)):
                 continue
             if same(was, says) or (is_rewriting(was, says) and not is_rewriting(wanted, says)):
-                return address
-    return None
+                late[address] = None
+    return [*late]
 
 
 def as_learned(sent: Any, seen: Any, now: Any) -> bool:

@@ -252,3 +252,17 @@ def test_running_the_functions_leaves_nothing_in_the_folder(project_folder: Path
     before = sorted(path.name for path in project_folder.rglob("*"))
     read_project(project_folder, environ=ENVIRON)
     assert before == sorted(path.name for path in project_folder.rglob("*"))
+
+
+def test_five_keys_are_enough_for_a_first_trial_and_nothing_is_overwritten_by_what_is_not_said(project_folder: Path) -> None:
+    """What is open is asked by warnings, and the answer until then is the safe one."""
+    (project_folder / "integrations" / "leads.yaml").write_text(
+        "from: crm.leads\nto: mail.members\nmatch: {email_address: email}\nunmatched: create\nmap: {email_address: email, status: {const: subscribed}}\n"
+    )
+    _, complaints = read_project_with_complaints(project_folder, ENVIRON)
+    asked = {one.key for one in complaints if one.file == "integrations/leads.yaml"}
+    integration = read_project(project_folder, environ=ENVIRON).integrations["leads"]
+
+    assert {"purpose", "direction", "freshness", "unavailable", "conflict"} == asked
+    assert {"warning"} == {one.severity for one in complaints}
+    assert (False, "hold", None) == (integration.two_way, integration.meeting, integration.unavailable)

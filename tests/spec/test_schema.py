@@ -116,7 +116,7 @@ def test_keys_are_explained_to_whoever_writes_them() -> None:
     properties = schemas()["integration"]["properties"]
     assert "Where records come from: `CONNECTION.RESOURCE`." == properties["from"]["description"]
     assert "source" not in properties
-    assert {"purpose", "from", "to", "map", "direction", "freshness", "unavailable"} == set(schemas()["integration"]["required"])
+    assert {"from", "to", "map"} == set(schemas()["integration"]["required"])
 
 
 def test_defaults_of_durations_are_written_as_people_write_them() -> None:

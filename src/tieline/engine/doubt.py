@@ -185,6 +185,6 @@ class Doubts:
 
     def still_owed(self, delivery: Delivery, there: Candidate) -> Values:
         """Return the fields that a record which is there does not have yet; none where its own values are to stay."""
-        if not self._job.target.update or self._job.spec.conflict not in (None, "source"):
+        if not self._job.target.update or self._job.spec.meeting != "source":
             return {}
         return self._job.whole_lists(changed_fields(delivery.fields, there.values), there.values)

@@ -252,9 +252,9 @@ class Integration(Declared):
     target: str = Declare(alias="to", pattern=r"^[a-z][a-z0-9_-]*\.[a-z][a-z0-9_-]*$")
     """Where they go: `CONNECTION.RESOURCE`."""
     direction: Literal["one-way", "two-way"] | None = None
-    """`one-way`: from the source to the destination. `two-way`: both ways; `from` is then the left side, `to` the right one."""
+    """`one-way`: from the source to the destination. `two-way`: both ways; `from` is then the left side, `to` the right one. One way, until it is said."""
     freshness: Length | None = None
-    """How old a change may be before it has arrived; `status` and its exit code hold us to it."""
+    """How old a change may be before it has arrived; `status` and its exit code hold us to it. Without it, nothing is ever late."""
     when: str | None = None
     """Which changes move: an expression over `new` and `old`, with `became(FIELD, VALUE)` and `changed(FIELD)`. All, without it."""
     otherwise: Annotated[
@@ -274,7 +274,7 @@ class Integration(Declared):
     In a two-way integration a word counts for both sides."""
     conflict: Conflict | None = None
     """One-way, when a counterpart is found and its values differ: the `source`'s win, the `target`'s stay, only empty ones are filled
-    (`fill_empty`), or a person decides (`hold`). Two-way, when the same field changed on both sides: the `left`'s (of `from`) or the
+    (`fill_empty`), or a person decides (`hold`, until it is said). Two-way, when the same field changed on both sides: the `left`'s (of `from`) or the
     `right`'s (of `to`) holds, the `newest`, the one that is not empty (`fill_empty`; where both have one, each side keeps its own), lists are
     merged entry by entry (`union`), each side keeps its own (`never`), or a person decides (`hold`)."""
     skew: Length | None = None
@@ -286,7 +286,7 @@ class Integration(Declared):
     """What a deletion in the source does in the destination: `delete`, or `{archive: {status: closed}}`. Where its list never says that a record
     was deleted, what a whole list does not show is gone once that is proven. In a two-way integration, what one on either side does on the other."""
     unavailable: Unavailable | None = None
-    """What happens while a system is down."""
+    """What happens while a system is down. Without it, changes are kept for as long as that takes."""
     unknown: Literal["hold", "resend"] = "hold"
     """When an answer was lost and nothing can tell whether the write was done: hold for a person, or send again and risk a double."""
     retry: RetryPolicy = RetryPolicy.model_construct()
@@ -312,6 +312,11 @@ class Integration(Declared):
             by if isinstance(by, str) else by.source: target if isinstance(by, str) else by.model_copy(update={"source": target})
             for target, by in self.match.items()
         }
+
+    @property
+    def meeting(self) -> Conflict:
+        """Whose values win where a counterpart has others, one way: a person says so until `conflict` does; what we made ourselves is ours."""
+        return self.conflict or ("hold" if self.match else "source")
 
     @property
     def two_way(self) -> bool:

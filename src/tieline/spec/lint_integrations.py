@@ -21,23 +21,23 @@ from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.source import Key
 from tieline.spec.words import nearest
 
-_QUESTIONS: Final = (
-    ("purpose", "what is this for?", "purpose: When ... in ..., ... has it within ..."),
-    ("direction", "which way do changes go?", "direction: one-way"),
-    ("freshness", "how fast must a change arrive?", "freshness: 5m"),
-    ("unavailable", "what if a system is down: how long are changes kept for it?", "unavailable: {keep: 7d}"),
-)
-ASKED: Final = tuple(key for key, _, _ in _QUESTIONS)
-"""What every integration must answer; optional in the declaration, because a person who is still writing may leave it open."""
+_PURPOSE: Final = ("purpose", "what is this for?", "purpose: When ... in ..., ... has it within ...")
+_DIRECTION: Final = ("direction", "which way do changes go?", "direction: one-way")
+_FRESHNESS: Final = ("freshness", "how fast must a change arrive?", "freshness: 5m")
+_UNAVAILABLE: Final = ("unavailable", "what if a system is down: how long are changes kept for it?", "unavailable: {keep: 7d}")
 _UNMATCHED: Final = ("unmatched", "what becomes of a record without a counterpart?", "unmatched: create` (or hold, ignore)`")
-_ONE_WAY: Final = (
-    _UNMATCHED,
-    ("conflict", "which values win when a counterpart has others?", "conflict: source` (or target, fill_empty, hold)`"),
-)
-_TWO_WAY: Final = (
-    _UNMATCHED,
-    ("conflict", "who decides when both sides change a field?", "conflict: hold` (or left, right, newest, fill_empty, union, never)`"),
-)
+_CONFLICT: Final = ("conflict", "which values win when a counterpart has others?", "conflict: source` (or target, fill_empty, hold)`")
+_BOTH_CHANGE: Final = (
+    "conflict", "who decides when both sides change a field?", "conflict: hold` (or left, right, newest, fill_empty, union, never)`",
+)  # fmt: skip
+_UNTIL_SAID: Final = {
+    "purpose": "`status` shows none",
+    "direction": "they go one way",
+    "freshness": "it is never late",
+    "unavailable": "they are kept until it is back, however long that takes",
+    "conflict": "what differs is held for a person",
+}
+"""What holds of a one-way integration while a question is open: nothing is lost or overwritten by it, so that a first trial may leave it so."""
 
 
 def lint_integration(project: Project, found: Findings, integration: Integration) -> list[Complaint]:
@@ -80,12 +80,16 @@ def resource_of(project: Project, found: Findings | None, key: str, address: str
 
 
 def questions(project: Project, found: Findings, integration: Integration) -> None:
-    """Complain of questions that are not answered."""
-    with_match = _TWO_WAY if integration.two_way else _ONE_WAY
-    for key, question, line in (*_QUESTIONS, *(with_match if integration.match else ())):
+    """Complain of questions that are not answered; warn of those with an answer that is safe until another is given."""
+    with_match = (_UNMATCHED, _BOTH_CHANGE if integration.two_way else _CONFLICT)
+    for key, question, line in (_PURPOSE, _DIRECTION, _FRESHNESS, _UNAVAILABLE, *(with_match if integration.match else ())):
         value = getattr(integration, key)
         if value is None or (isinstance(value, str) and not value.strip()):
-            found.error((key,), question, f"add `{line}`".replace("``", ""))
+            hint = f"add `{line}`".replace("``", "")
+            if key in _UNTIL_SAID and not integration.two_way:
+                found.warning((key,), question, f"{hint}; until then {_UNTIL_SAID[key]}")
+            else:
+                found.error((key,), question, hint)
     if "match" not in integration.model_fields_set:
         hint = "add `match: {their_field: our_field}`, or `match: {}` if the destination can't have any of them yet"
         found.error(("match",), "how is a record found that the destination has already?", hint)

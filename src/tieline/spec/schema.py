@@ -22,7 +22,6 @@ from tieline.spec.base import SHARE_PATTERN, SIZE_PATTERN, Declared, Name
 from tieline.spec.connections import Connection
 from tieline.spec.connectors import Connector
 from tieline.spec.integrations import Integration
-from tieline.spec.lint_integrations import ASKED
 from tieline.spec.project import ProjectFile
 from tieline.spec.shape import Group, Leaf, Many, Member, OneOf, Shape, Table
 from tieline.spec.words import listed
@@ -49,8 +48,6 @@ def schemas() -> dict[str, dict[str, Any]]:
         schema = _published(TypeAdapter(declared).json_schema(by_alias=True))
         if kind == "connections":
             schema["type"] = ["object", "null"]  # there may be none yet
-        if kind == "integration":
-            schema["required"] = [*ASKED, *schema["required"]]
         rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
         result[kind] = {"$schema": _DIALECT, "title": file, "description": _INTRODUCTIONS[kind], **rest}
     return result
@@ -195,7 +192,7 @@ def _type(shape: Shape) -> str:
 def _default(model: type[BaseModel], key: str, member: Member) -> str:
     if issubclass(model, Declared) and key in model.takes_over:
         return "the resource's"
-    if member.required or (key in ASKED and model is Integration):
+    if member.required:
         return "**required**"
     value = member.default
     if value is None or value == "" or isinstance(value, BaseModel) or value == () or value == {}:

@@ -155,3 +155,20 @@ def test_a_search_that_is_refused_for_every_record_ends_the_run(tmp_path: Path, 
     assert 1 == result.code
     assert "no such parameter" in result.said
     assert [] == two.rows["b"]
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_two_records_of_a_page_with_one_id_are_told_and_neither_is_lost_in_silence(
+    both: bool, tmp_path: Path, served: Callable[[Answer], Vendor]
+) -> None:
+    """What the connector calls the id is none: it names the company, or the vendor joins tables. The same row twice is one record."""
+    bob = {"id": "2", "email": "bob@x", "name": "Bob"}
+    two = Two([{"id": "1", "email": "ann@x", "name": "Ann"}, {"id": "1", "email": "zoe@x", "name": "Zoe"}, bob, dict(bob)], [])
+    project = project_of(tmp_path, served(two), both=both)
+    for _ in range(2):
+        assert 1 == project.tieline("run", "sync").code
+    assert ["Bob"] == [row["name"] for row in two.rows["b"]]
+    assert "has the id 1" in project.tieline("dead-letters").said
+    two.rows["a"][1]["id"] = "3"
+    project.tieline("run", "sync")
+    assert ["Ann", "Bob", "Zoe"] == sorted(row["name"] for row in two.rows["b"])

@@ -16,7 +16,7 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -327,6 +327,15 @@ class ListReader:
                 merged = {id: into for id, into in zip(ids, survivors, strict=True) if id is not None and into is not None and into != id}
             records = [record for record, is_gone in zip(records, buried, strict=True) if not is_gone]
             ids = [id for id, is_gone in zip(ids, buried, strict=True) if not is_gone]
+        if told is None and len(set(ids)) < len(ids) and (self._since is None or self._since.mark is None):
+            twins = _twins(ids, records)
+            bad += [
+                unreadable(record, f"another record of the same page has the id {id}: which of them is meant can't be told")
+                for id, record in zip(ids, records, strict=True)
+                if id in twins
+            ]
+            records = [record for id, record in zip(ids, records, strict=True) if id not in twins]
+            ids = [id for id in ids if id not in twins]
         if bad and len(bad) == len(entries) and not walk.seen:
             why = (
                 f"{self._place.name}: no entry of page {number} is a record: of the first, {bad[0].problem}; it begins {bad[0].text[:80]!r}"
@@ -382,6 +391,16 @@ class ListReader:
         conditional = self._listing.conditional
         asked = [self._asked.since, self._asked.url] if conditional is not None and conditional.of == "answer" else []
         return hashlib.sha256(f"{self._place.key}\n{asked}".encode()).hexdigest()[:16]
+
+
+def _twins(ids: Sequence[str | None], records: Sequence[Record]) -> set[str]:
+    """Return the ids that several records of one page have, which differ: what `id` names is no id. A list of changes may tell of a record twice."""
+    first: dict[str, Record] = {}
+    twins: set[str] = set()
+    for id, record in zip(ids, records, strict=True):
+        if id is not None and first.setdefault(id, record) != record:
+            twins.add(id)
+    return twins
 
 
 def survivor_of(record: Record, tombstone: Tombstone | None, read_id: IdReader) -> str | None:

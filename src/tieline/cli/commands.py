@@ -751,6 +751,10 @@ def sample(
     write: Annotated[
         bool, typer.Option("--write", help="Put them into the connector's file, where the resource declares no field yet.")
     ] = False,
+    of_file: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="A file with an answer of the API, or records; nothing is called.", show_default=False),
+    ] = None,
     project: Folder = HERE,
     json: Json = False,
 ) -> None:
@@ -759,7 +763,7 @@ def sample(
     from tieline.cli import sampling
 
     with spoken_errors():
-        raise SystemExit(sampling.sample(project, resource, write=write))
+        raise SystemExit(sampling.sample(project, resource, write=write, of_file=of_file))
 
 
 @app.command(rich_help_panel="Set up")

@@ -6,17 +6,20 @@ import asyncio
 import sys
 from pathlib import Path
 
+import msgspec
+
 from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import OK, escape, output, plural
 from tieline.model.errors import TielineError
-from tieline.model.records import Record
+from tieline.model.paths import get
+from tieline.model.records import ABSENT, Record, decode_json
 from tieline.spec.sample import as_yaml, guess, with_fields, without_zone
 from tieline.spec.words import nearest
 
 
-def sample(folder: Path, place: str, *, write: bool) -> int:
-    """Read a page and print the fields that it shows, or write them into the connector's file where it has none."""
+def sample(folder: Path, place: str, *, write: bool, of_file: Path | None = None) -> int:
+    """Read a page, or a file with an answer, and print the fields that it shows, or write them into the connector's file where it has none."""
     connection, _, name = place.partition(".")
     with opened(folder) as project:
         if connection not in project.project.connections:
@@ -31,9 +34,14 @@ def sample(folder: Path, place: str, *, write: bool) -> int:
                 f"`{connection}` has no resource `{name}`", next_step=nearest(name, known) if known else "see `tieline check`"
             )
         resource = connector.resources[name]
-        if resource.list is None:
-            raise TielineError(f"`{place}` can't be read", next_step="declare `path` or `list` in the connector")
-        records = asyncio.run(_first_page(project, connection, name))
+        if resource.list is None and of_file is None:
+            raise TielineError(
+                f"`{place}` can't be read", next_step="declare `path` or `list` in the connector, or give a file with `--from`"
+            )
+        if of_file is not None:
+            records = read_sample(of_file, resource.list.records if resource.list is not None else "")
+        else:
+            records = asyncio.run(_first_page(project, connection, name))
         if not records:
             raise TielineError(
                 f"the first page of `{place}` has no records",
@@ -66,6 +74,33 @@ def sample(folder: Path, place: str, *, write: bool) -> int:
     for address in without_zone(records, new):
         output.stderr.print(f"[yellow]note[/] `{escape(address)}` is a time without an offset: say its `zone`, such as `zone: UTC`")
     return OK
+
+
+def read_sample(file: Path, address: str) -> list[Record]:
+    """Return the records of a file: an answer as the vendor's documentation shows it, a list, JSON Lines, or one record.
+
+    In an answer they stand at `address`. Raises `TielineError` for a file that can't be read, or holds none.
+    """
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TielineError(f"{file} can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from None
+    try:
+        said = decode_json(text.encode())
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            said = [decode_json(line.encode()) for line in text.splitlines() if line.strip()]
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise TielineError(f"{file} is neither JSON nor JSON Lines: {error}", next_step="save an answer of the API as it is") from None
+    if isinstance(said, dict) and address:
+        said = found if (found := get(said, address)) is not ABSENT else said
+    records = [one for one in (said if isinstance(said, list) else [said]) if isinstance(one, dict)]
+    if not records:
+        where = f" at `{address}`" if address else ""
+        raise TielineError(
+            f"{file} holds no records{where}", next_step="save an answer of the API as it is, and look at `records` in the connector"
+        )
+    return records
 
 
 async def _first_page(project: Tieline, connection: str, resource: str) -> list[Record]:

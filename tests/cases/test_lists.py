@@ -179,6 +179,19 @@ def test_an_undo_takes_out_what_the_run_has_added_and_nothing_else(served, tmp_p
     assert {"own", "vip", "press", "by hand"} == set(there.tags("b", "71"))
 
 
+def test_what_is_set_when_the_condition_ends_takes_out_our_entries_alone(served, tmp_path: Path):
+    there = Tagged([person("1", "ann", "vip", "press")], [person("71", "ann", "own", "vip")])
+    project = project_of(tmp_path, served(there), when="new.name != 'left'", otherwise="{ set: { tags: [gone] } }")
+    in_step(project, "a first meeting")
+    there.records["a"]["1"]["name"] = "left"
+    in_step(project, "it has left")
+    assert ["own", "vip", "gone"] == there.tags("b", "71")
+
+    there.records["a"]["1"]["name"] = "back"
+    in_step(project, "it is back")
+    assert {"own", "vip", "press"} == set(there.tags("b", "71"))
+
+
 def test_a_tag_that_is_refused_parks_its_record_and_makes_none_twice(served, tmp_path: Path):
     there = Tagged([person("1", "ann", "none"), person("2", "bob", "vip")], [])
     there.apart, there.refuse = True, {"none"}

@@ -11,6 +11,7 @@ from tieline.engine.images import TakeImages
 from tieline.engine.ledger import Ledger, tell_set_aside
 from tieline.engine.page import SET_ASIDE, Change, Page, delivery_of
 from tieline.model.errors import SafetyStop
+from tieline.model.lists import ours
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.spec.integrations import Archive, Setting
 from tieline.store import journal, links, outbox
@@ -147,7 +148,9 @@ class Deletions:
                     if self._job.target.whole_update
                     else self._job.whole_lists(fields, agreed)
                 )
-                delivery = delivery_of(link.source_id, "update", target_id, values, agreed, {**agreed, **values})
+                own = links.own_entries(ledger.db, ledger.integration, link.source_id) if self._job.lists else {}
+                before = {**agreed, **{a: ours(agreed.get(a), values.get(a), own.get(a, ())) for a in self._job.lists}}
+                delivery = delivery_of(link.source_id, "update", target_id, values, before, {**agreed, **values})
             else:
                 delivery = delivery_of(link.source_id, "delete", target_id, {}, agreed, agreed)
                 delivery.before = encode_json(agreed) if agreed else None

@@ -52,7 +52,10 @@ def image_taker(job: CompiledIntegration, target: System, ledger: Ledger) -> Tak
                 counts.carried_parked += not again and not ours
             elif (record := records[id]) is not None:
                 before: Values = decode_json(delivery.before) if delivery.before else {}
-                delivery.before = encode_json({**before, **_said(image(record), delivery)})
+                said = _said(image(record), delivery)
+                if delivery.operation == "update":  # of a list that others fill, too, it says what is ours
+                    said = {address: value for address, value in said.items() if address not in job.lists}
+                delivery.before = encode_json({**before, **said})
 
     return take
 

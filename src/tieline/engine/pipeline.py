@@ -30,7 +30,7 @@ from tieline.engine.matching import Matcher
 from tieline.engine.page import SET_ASIDE, Change, delivery_of
 from tieline.engine.page import Page as _Page
 from tieline.model.errors import CircuitOpen, MappingError, RemoteError
-from tieline.model.lists import differ, entries, once, within, without
+from tieline.model.lists import differ, entries, once, ours, within
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import journal, letters, links, outbox
 from tieline.store.database import Database
@@ -401,16 +401,14 @@ class Pipeline:
                 says = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
                 own = there.values
                 says.update({address: own[address] for address in meeting.write if address in own})
-                ours = {
-                    address: within(value, entries(own.get(address))) for address, value in change.values.items() if address in job.lists
-                }
-                says.update(ours)
-                page.own += [(change.source_id, address, found) for address, found in ours.items() if found]
+                theirs = {a: within(value, entries(own.get(a))) for a, value in change.values.items() if a in job.lists}
+                says.update(theirs)
+                page.own += [(change.source_id, address, found) for address, found in theirs.items() if found]
                 change.target_shadow = encode_json(says)
                 page.events.append(self._ledger.event(change.source_id, "matched", target_id=there.id, by=dict(job.match)))
                 page.kept += [(change.source_id, a, encode_json(own[a]) if a in own else None) for a in meeting.kept]
                 self._keeps = self._keeps or bool(meeting.kept)
-                self._queue(page, change, "update", there.id, meeting.write, {**own, **ours}, meeting.agreed)
+                self._queue(page, change, "update", there.id, meeting.write, {**own, **theirs}, meeting.agreed)
 
     async def can_match(self, record: Record) -> bool:
         """Whether the destination can be asked for the counterpart of a record at the moment."""
@@ -467,11 +465,7 @@ class Pipeline:
     def _ours(self, change: Change, agreed: Values) -> Values:
         """Return what was agreed on of lists that keep their own entries, without those that are not ours to take out."""
         own = links.own_entries(self._db, self._ledger.integration, change.source_id)
-        found = {}
-        for address in self._job.lists:
-            there, made = entries(agreed.get(address)), entries(change.values.get(address))
-            found[address] = [*within(there, made), *without(without(there, made), own.get(address, ()))]
-        return found
+        return {address: ours(agreed.get(address), change.values.get(address), own.get(address, ())) for address in self._job.lists}
 
     def _update(self, page: _Page, change: Change, target_id: str, agreed: Values, *, look: bool) -> None:
         """Queue what brings a counterpart in line. `look`: it may not say what was agreed on."""

@@ -20,7 +20,7 @@ from tieline.engine.passes import Way
 from tieline.engine.unsent import reason_of
 from tieline.mapping import nest
 from tieline.model.errors import Refused, RemoteError
-from tieline.model.lists import change, entries, within, without
+from tieline.model.lists import change, entries, ours, within, without
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.store import journal, outbox, runs
@@ -237,10 +237,10 @@ class Undoer:
         own, found = own_entries(way.ledger.db, way.ledger.integration, delivery.source_id), {}
         for address in lists:
             had, wrote = entries(before.get(address)), entries(delivery.fields[address])
-            ours = [*within(wrote, had), *without(without(wrote, had), own.get(address, ()))]
-            back, there = change(ours, had), entries(says.get(address))
+            put = ours(wrote, had, own.get(address, ()))
+            back, there = change(put, had), entries(says.get(address))
             if within(back.remove, there) or without(back.add, there):
-                found[address] = ours
+                found[address] = put
         return found
 
     async def _entered_again(self, way: Way, links: Links, deleted: Mapping[int, Values]) -> tuple[dict[int, str], dict[int, RemoteError]]:

@@ -59,6 +59,12 @@ def differ(one: Any, other: Any) -> bool:
     return bool(led.add or led.remove)
 
 
+def ours(agreed: Any, made: Any, own: Sequence[Any]) -> list[Any]:
+    """Return what was agreed on of a list, without what others had put there (`own`) and is not made any more: that is not ours to take out."""
+    there, now = entries(agreed), entries(made)
+    return [*within(there, now), *without(without(there, now), own)]
+
+
 def entries(value: Any) -> list[Any]:
     """Return what is taken for a list as one; what is none has no entries."""
     return value if isinstance(value, list) else []

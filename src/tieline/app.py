@@ -313,7 +313,7 @@ class Tieline(Looking):
             record = await target.get(job.target_resource, target_id)
             if record is None:
                 raise Refused(f"{job.spec.target} has no record {target_id}; nothing was changed", next_step="look up its id there")
-            there = job.project_target(record)
+            there = job.without_lists(job.project_target(record))
         linking.link(self.db, name, source_id, target_id, there, reason, now=self.clock.now())
 
     def unlink(self, name: str, source_id: str, reason: str) -> str:

@@ -179,6 +179,22 @@ def test_an_undo_takes_out_what_the_run_has_added_and_nothing_else(served, tmp_p
     assert {"own", "vip", "press", "by hand"} == set(there.tags("b", "71"))
 
 
+def test_a_link_by_hand_takes_nothing_out_of_a_list(served, tmp_path: Path):
+    there = Tagged([person("1", "ann", "vip", "press")], [person("71", "anne", "own", "vip")])
+    project = project_of(tmp_path, served(there), unmatched="hold")
+    assert project.tieline("run", "people").code == 1
+    (letter,) = project.tieline("dead-letters", "list", "--json").json
+
+    resolved = project.tieline("dead-letters", "resolve", str(letter["id"]), "--as", "71", "--reason", "known")
+
+    assert resolved.code == 0, resolved.said
+    in_step(project, "linked")
+    assert ["own", "vip", "press"] == there.tags("b", "71")
+    there.records["a"]["1"]["tags"] = []
+    in_step(project, "the source has none any more")
+    assert ["own", "vip"] == there.tags("b", "71")
+
+
 def test_what_is_set_when_the_condition_ends_takes_out_our_entries_alone(served, tmp_path: Path):
     there = Tagged([person("1", "ann", "vip", "press")], [person("71", "ann", "own", "vip")])
     project = project_of(tmp_path, served(there), when="new.name != 'left'", otherwise="{ set: { tags: [gone] } }")

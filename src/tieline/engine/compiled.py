@@ -180,6 +180,10 @@ class CompiledIntegration:
                 found[address] = ListChange(one.add, [*one.remove, *also], within(now, had) if address in self.lists else [])
         return found
 
+    def without_lists(self, there: Values) -> Values:
+        """Return what a counterpart says, to begin with: what of a list that others fill, too, is ours is found out when it is written."""
+        return {address: value for address, value in there.items() if address not in self.lists}
+
     def goes_alone(self, operation: str) -> bool:
         """Whether each record is written in a call of its own, because a list in it needs a look, or calls of its own."""
         return bool(self._by_calls) or (operation == "update" and bool(self.lists))

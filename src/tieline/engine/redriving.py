@@ -320,7 +320,7 @@ class Redriver:
         if keep is not None:
             policy = "source" if keep == "source" else "target"
         if policy == "source":
-            return (encode_json(there) if there is not None else None), []
+            return (encode_json(job.without_lists(there)) if there is not None else None), []
         values = self._mapped(delivery)
         if there is None:
             if policy == "hold":
@@ -331,12 +331,14 @@ class Redriver:
             return encode_json(values), [(address, None) for address in values]
         for address in job.only_create:
             values.pop(address, None)
-        meeting = meet(values, there, policy, job.agree)
+        meeting = meet(values, there, policy, job.agree, job.lists)
         if meeting.conflicts:
             fields = ", ".join(f"`{address}` is {left!r} here, {right!r} there" for address, left, right in meeting.conflicts[:5])
             raise Refused(f"they differ: {fields}; nothing was changed", next_step="say whose values hold: --keep source, or --keep target")
         agreed = {address: value for address, value in meeting.agreed.items() if address not in meeting.write}
-        return encode_json({**there, **agreed}), [(a, encode_json(there[a]) if a in there else None) for a in meeting.kept]
+        return encode_json(job.without_lists({**there, **agreed})), [
+            (a, encode_json(there[a]) if a in there else None) for a in meeting.kept
+        ]
 
     def _mapped(self, delivery: Delivery) -> Values:
         """Return the destination's fields as the record that the letter keeps makes them now; those it was set aside with, if it can't."""

@@ -78,6 +78,9 @@ _MOST_MERGED = 10
 """So many records that were merged into the next are followed."""
 _MOST_STALE = 3
 """So many times a record is read again and written, when somebody was faster than we who had just read it."""
+_BEGINS = (b"{", b"[", b"<")
+"""How JSON and a page begin."""
+_NO_GAPS: Mapping[str, Any] = {}
 _JSON = {"Content-Type": "application/json"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -661,10 +664,9 @@ class RestSystem:
         """Send one record, on condition of a version where there is one."""
         r, call = self._resources[resource], self._call(declared)
         condition = declared.condition if isinstance(declared, Change) and version is not None else None
-        values = Gaps({"id": item.id, "changed_fields": ",".join(item.record)}, item.record)
         fields = _fields_for(call, declared, item)
-        values.update(fields)
         try:
+            values = Gaps({"id": item.id, "changed_fields": ",".join(item.record), **fields}, item.record) if call.names else _NO_GAPS
             more = {condition.body: version} if condition is not None and condition.body is not None else {}
             body, content = self._body(r, declared, item, record, operation, more)
             url = call.url(values, {condition.param: str(version)} if condition is not None and condition.param is not None else {})
@@ -676,7 +678,9 @@ class RestSystem:
         headers = {**call.headers_for(item.id), **content, **self._key_header(item.key)}
         if condition is not None and condition.header is not None:
             headers[condition.header] = fill_header(condition.value or f"{{{condition.field}}}", {condition.field: str(version)})
-        purpose = Purpose(operation, resource, private=self._private(resource, {r.id: item.id, **fields}))
+        purpose = Purpose(
+            operation, resource, private=self._private(resource, {r.id: item.id, **fields}) if self._personal[resource] else ()
+        )
         response, error, journaled = await self._caller.write(
             declared.method, url, headers, body, declared.cost, item.attempt, purpose, _checks(declared)
         )
@@ -695,19 +699,21 @@ class RestSystem:
             return Receipt(None, error, journaled)
         assert response is not None
         try:
-            self._no_page(response, "the answer to a write")
-            if declared.record and operation != "delete" and (nothing := self._nothing_stored(declared, response)) is not None:
+            answer = self._told(response)
+            if declared.record and operation != "delete" and (nothing := self._nothing_stored(declared, response, answer)) is not None:
                 return Receipt(None, self._caller.misread(response, nothing), journaled)
             if (
                 item.id is not None
                 and operation != "delete"
-                and (other := self._other_shown(resource, declared, response, item.id)) is not None
+                and (other := self._other_shown(resource, declared, answer, item.id)) is not None
             ):
                 why = f"{self.name}: the answer is about {other}, not about {resource} {item.id}, which was to be written"
                 return Receipt(None, self._caller.misread(response, Untold(why, status=response.status)), journaled)
             if item.show and operation != "delete":
-                return self._shown(r, declared, response, item, journaled)
-            return Receipt(item.id or self._new_id(r, declared, response, item.record), None, journaled)
+                id = item.id or self._new_id(resource, declared, response, answer, item.record)
+                stored = get(answer, declared.record) if declared.record else answer
+                return Receipt(id, None, journaled, record=stored if isinstance(stored, dict) else None)
+            return Receipt(item.id or self._new_id(resource, declared, response, answer, item.record), None, journaled)
         except Undecodable as undecodable:
             self._caller.misread(response, undecodable)
             # The write was accepted, but the answer can't be read: whether and as what it exists has to be looked up.
@@ -764,7 +770,7 @@ class RestSystem:
             return of_each or [Receipt(None, error, journaled) for _ in items]
         try:
             if declared.results is None:
-                self._no_page(response, f"the batch answer for {resource}")
+                self._told(response, f"the batch answer for {resource}")
                 return [Receipt(item.id or self.id_of(resource, item.record), None, journaled) for item in items]
             answer = self._decode(response, f"the batch answer for {resource}")
             read_id, account = self._read_id[resource], self._caller.account
@@ -861,17 +867,7 @@ class RestSystem:
             return _as_json(r, item.id)
         return with_more(item.record, {r.id: _as_json(r, item.id)})
 
-    def _shown(self, r: Resource, declared: Write, response: HttpResponse, item: Item, call: int | None) -> Receipt:
-        """Return a receipt with the record as the answer shows it; an answer that can't be read shows none, and is no failure by that."""
-        answer: Any = ABSENT
-        if response.body.strip():
-            with contextlib.suppress(*FAILURES):
-                answer = decode_leniently(response.body)
-        id = item.id or self._new_id(r, declared, response, item.record, answer)
-        stored = get(answer, declared.record) if declared.record and answer is not ABSENT else answer
-        return Receipt(id, None, call, record=stored if isinstance(stored, dict) else None)
-
-    def _other_shown(self, resource: str, declared: Write, response: HttpResponse, id: str) -> str | None:
+    def _other_shown(self, resource: str, declared: Write, answer: Any, id: str) -> str | None:
         """Return the id of the record that the answer to an update shows, if that is another one.
 
         An object that has no field of the resource but the id is no record: some vendors answer with that of a job. A vendor that
@@ -881,16 +877,14 @@ class RestSystem:
         tombstone = self._tombstones[resource]
         if (r.get is not None and r.get.merged == "survivor") or (tombstone is not None and tombstone.into is not None):
             return None
-        answer: Any = None
-        with contextlib.suppress(*FAILURES):
-            answer = decode_leniently(response.body) if response.body.strip() else None
-        stored = get(answer, declared.record) if declared.record and isinstance(answer, dict) else answer
+        stored = get(answer, declared.record) if declared.record else answer
         if not isinstance(stored, dict) or all(get(stored, address) is ABSENT for address in r.fields if address != r.id):
             return None
         shown = self.id_of(resource, stored)
         return shown if shown is not None and shown != self._read_id[resource](id) else None
 
-    def _new_id(self, r: Resource, declared: Write, response: HttpResponse, sent: Record, answer: Any = ABSENT) -> str | None:
+    def _new_id(self, resource: str, declared: Write, response: HttpResponse, answer: Any, sent: Record) -> str | None:
+        r = self._resources[resource]
         read_id = self._answer_ids.get(id(declared))
         if read_id is None:
             part = declared.id.part or ("last_segment" if declared.id.header is not None else None)
@@ -900,8 +894,7 @@ class RestSystem:
             if new is None:
                 raise Undecodable(f"{self.name}: the answer has no `{declared.id.header}` header with the new record's id")
             return new
-        if response.body.strip():
-            answer = answer if answer is not ABSENT else self._decode(response, "the answer to a write")
+        if answer is not ABSENT:
             if declared.id.body is not None:
                 found = get(answer, declared.id.body)
                 new = read_id(found[0] if isinstance(found, list) and len(found) == 1 else found)
@@ -911,19 +904,15 @@ class RestSystem:
             stored = get(answer, declared.record) if declared.record else answer
             if isinstance(stored, dict) and (new := read_id(get(stored, r.id))) is not None:
                 return new
-        if (own := id_reader(r)(get(sent, r.id))) is not None:
+        if (own := self._read_id[resource](get(sent, r.id))) is not None:
             return own
         raise Undecodable(
             f"{self.name}: the answer does not tell the id of the record",
             next_step="declare `id:` for this write in the connector",
         )
 
-    def _nothing_stored(self, declared: Write, response: HttpResponse) -> Untold | None:
+    def _nothing_stored(self, declared: Write, response: HttpResponse, answer: Any) -> Untold | None:
         """Return what a success is that does not show the record where it should: none. An empty answer shows nothing, and is one."""
-        answer: Any = ABSENT
-        if response.body.strip():
-            with contextlib.suppress(*FAILURES):
-                answer = decode(response.body)
         if not isinstance(answer, (dict, list)) or get(cast("dict[str, Any]", answer), declared.record) not in (
             ABSENT,
             None,
@@ -937,18 +926,25 @@ class RestSystem:
         why = f"{self.name}: {response.status}, and the answer has no record at `{declared.record}`" + (f": {text}" if text else "")
         return Untold(why, status=response.status, text=text)
 
-    def _no_page(self, response: HttpResponse, what: str) -> None:
-        """Raise `Undecodable` for a page where the vendor's word is awaited: a proxy or a log-in page says 200 as well, and has done nothing.
+    def _told(self, response: HttpResponse, what: str = "the answer to a write") -> Any:
+        """Return what an answer to a write says; `ABSENT` for nothing, or a word such as `OK`: what was written needs no more.
 
-        So does an answer that was cut off. Nothing, or a word such as `OK`, is an answer: what was written needs no more.
+        Raises `Undecodable` for a page where the vendor's word is awaited: a proxy or a log-in page says 200 as well, and has done nothing. So
+        does an answer that was cut off.
         """
-        if response.body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{", b"["):
-            self._decode(response, what)
+        body = response.body
+        first = body[:1] if body[:1] in _BEGINS else body[:64].lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        if first in _BEGINS:
+            return self._decode(response, what, decode_leniently)
+        if first:
+            with contextlib.suppress(*FAILURES):
+                return decode_leniently(body)
+        return ABSENT
 
-    def _decode(self, response: HttpResponse, what: str) -> Any:
+    def _decode(self, response: HttpResponse, what: str, decoded: Callable[[bytes], Any] = decode) -> Any:
         body = response.body
         try:
-            return decode(body)
+            return decoded(body)
         except FAILURES as error:
             start = body[:80].decode("utf-8", "replace").strip()
             shape = "an HTML page" if start[:1] == "<" else "empty" if not start else "not JSON"

@@ -93,7 +93,7 @@ class Sender:
         self.failed: BaseException | None = None
         """An error that is not the destination's: the store, or ours."""
         largest = max(job.target.batch.values(), default=1)
-        self._wave = largest * min(target.concurrency, 16)
+        self._wave = max(largest * min(target.concurrency, 16), 4 * target.concurrency)
         self._most_open = max(4 * largest * min(target.concurrency, 16), 4 * target.concurrency, 1000)
 
     def expect(self, source_ids: Collection[str]) -> None:

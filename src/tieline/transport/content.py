@@ -7,6 +7,7 @@ decoded is left as it came: it is no JSON then, and told so.
 from __future__ import annotations
 
 import codecs
+import functools
 import zlib
 from email.message import Message
 
@@ -15,15 +16,17 @@ from tieline.transport.ports import HttpResponse
 
 _GZIP = b"\x1f\x8b\x08"
 _WIDE = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_PLAIN = (b"{", b"[")
 _UTF8 = ("utf-8", "utf8", "us-ascii", "ascii", "utf-8-sig", "")
 
 
 def make_plain(response: HttpResponse, most_bytes: int) -> None:
     """Unpack a body, and write it in UTF-8. Raises `Undecodable` for one that is larger than `most_bytes` once it is unpacked."""
-    body = response.body
+    body, content = response.body, response.headers.get("Content-Type", "")
+    if body[:1] in _PLAIN and "charset" not in content.lower():  # the common case, quickly
+        return
     if body.startswith(_GZIP):
         response.body = body = _unpacked(body, most_bytes)
-    content = response.headers.get("Content-Type", "")
     charset = _charset(content) if "charset" in content.lower() else ""
     for mark, wide in _WIDE:
         if body.startswith(mark):
@@ -40,6 +43,7 @@ def make_plain(response: HttpResponse, most_bytes: int) -> None:
         return
 
 
+@functools.lru_cache(maxsize=256)
 def _charset(content: str) -> str:
     message = Message()
     message["Content-Type"] = content

@@ -139,23 +139,28 @@ def test_a_get_has_no_body(tmp_path: Path, served: Callable[[Answer], Vendor]) -
 
 
 @pytest.mark.parametrize("refusals", [(423,), (423, 423)])
-def test_a_refusal_is_not_repeated_under_its_key(refusals: tuple[int, ...], tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:
+def test_a_refusal_is_asked_about_once_more_and_then_left_with_its_key(
+    refusals: tuple[int, ...], tmp_path: Path, served: Callable[[Answer], Vendor]
+) -> None:
     """A lock passes, and the vendor says `locked` for ever to whoever comes with the same key."""
     answer = Replaying(*refusals)
     vendor = served(answer)
-    run = Project(tmp_path, vendor, FILES, {"ZONE": "UTC"}).tieline("run", "sync")
+    project = Project(tmp_path, vendor, FILES, {"ZONE": "UTC"})
+    project.change("integrations/sync.yaml", "attempts: 3", "attempts: 5")
+    run = project.tieline("run", "sync")
     assert 0 == run.code, run.said
     assert [{"email": "ann@example.com"}] == answer.made
     keys = [asked.headers["Idempotency-Key"] for asked in vendor.calls("POST", "/b")]
-    assert len(refusals) + 1 == len(set(keys)) == len(keys)
+    assert keys[:-1:2] == keys[1::2], "a network may have sent it twice, and the other one may have been done"
+    assert len(refusals) + 1 == len(set(keys))
 
 
 def test_nor_in_a_later_run(tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:
-    answer = Replaying(423, 423, 423, 423)
+    answer = Replaying(423, 423)
     vendor = served(answer)
     project = Project(tmp_path, vendor, FILES, {"ZONE": "UTC"})
     project.tieline("run", "sync")
     project.tieline("run", "sync")
     assert [{"email": "ann@example.com"}] == answer.made
     keys = [asked.headers["Idempotency-Key"] for asked in vendor.calls("POST", "/b")]
-    assert len(set(keys)) == len(keys) == 5
+    assert (3, 4) == (len(set(keys)), len(keys))

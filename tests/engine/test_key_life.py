@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.world import World, leads, members
-from tieline.testing import UNANSWERED, error
+from tieline.testing import UNANSWERED, Crash, Process, error
 
 LIFE = 24 * 3600.0
 
@@ -56,5 +56,21 @@ def test_where_nobody_can_look_a_person_decides(swift_path: Path) -> None:
 def test_within_its_life_it_is_sent_again_under_its_key(keeps: str | None, swift_path: Path) -> None:
     world = in_doubt(swift_path, keeps, find=(), lists=False)
     world.clock.advance(LIFE / 2)
+    assert "green" == world.run().state
+    assert 1 == len(world.arrived)
+
+
+def test_a_process_that_dies_after_a_refusal_repeats_under_the_key_that_it_used_last(swift_path: Path) -> None:
+    """Nothing but the key keeps the record from being made twice: the vendor has no search and no list."""
+    world = World(swift_path, leads(), members(find=(), lists=False), mail={"idempotency": True}, retry={"attempts": 3})
+    world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.network.strike(error(423), system="mail", method="POST", times=3)
+    assert "owed" == world.run().state
+    world.clock.advance(100.0)
+    world.network.strike(UNANSWERED, system="mail", method="POST", times=1)
+    with pytest.raises(Crash):
+        world.run(process=Process(lambda number, what: bool(world.arrived)))
+    assert ["Ann"] == [one["name"] for one in world.arrived]
+    world.clock.advance(100.0)
     assert "green" == world.run().state
     assert 1 == len(world.arrived)

@@ -69,7 +69,8 @@ class Sender:
         self._line = Line(self._batch_size)
         self._confirmer = Confirmer(job, ledger, links, on_confirmed)
         self._unsent = Unsent(job, ledger, links)
-        self._settler = Settler(job, ledger, Doubts(job, target, ledger, matcher, links=links), self._confirmer.agreed)
+        doubts = Doubts(job, target, ledger, matcher, links=links)
+        self._settler = Settler(job, ledger, doubts, self._confirmer.agreed)
         self._retries = Retries(
             job, target, ledger, self._line, batch_size=self._batch_size, halt=self.halt, leave_owed=self._leave_owed, over=self.flush
         )
@@ -93,7 +94,9 @@ class Sender:
         self.failed: BaseException | None = None
         """An error that is not the destination's: the store, or ours."""
         largest = max(job.target.batch.values(), default=1)
-        self._wave = max(largest * min(target.concurrency, 16), 4 * target.concurrency)
+        # A process that dies leaves in doubt what it had let leave: that is looked for, or held where it can't be.
+        ahead = 4 if doubts.can_look or job.target.idempotency else 1
+        self._wave = max(largest * min(target.concurrency, 16), ahead * target.concurrency)
         self._most_open = max(4 * largest * min(target.concurrency, 16), 4 * target.concurrency, 1000)
 
     def expect(self, source_ids: Collection[str]) -> None:

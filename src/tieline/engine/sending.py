@@ -61,7 +61,7 @@ class Calls:
         again = [delivery for delivery in chunk if not delivery.fresh]
         if not again:
             return []
-        owed = await self._ledger.commit(lambda connection: outbox.claim(connection, [delivery.id for delivery in again]))
+        owed = await self._ledger.commit(lambda connection: outbox.claim(connection, again))
         gone = [delivery for delivery in again if delivery.id not in owed]
         self._ledger.counts.superseded += sum(1 for delivery in gone if delivery.run == self._ledger.run)
         return gone
@@ -171,6 +171,8 @@ def _is_plain(error: RemoteError | None) -> bool:
 def _key(prefix: str, delivery: Delivery) -> str:
     # Vendors refuse a key that comes with another body, or for another record: after a second look, either can differ.
     said = (delivery.changed or b"") + (delivery.target_id or "").encode()
-    # Some vendors repeat a refusal under its key, for as long as they know that. While something may have been done, the key stays as it is.
-    again = f"-{delivery.refused}" if delivery.refused else ""
+    # Some vendors repeat a refusal under its key, for as long as they know that. While something may have been done, the key stays as it is; and
+    # a refusal is asked about once more under its own: a network may have sent the write twice, and the other one may have been done.
+    times = delivery.refused // 2
+    again = f"-{times}" if times else ""
     return f"{prefix}-{delivery.id}-{zlib.crc32(said):x}{again}"

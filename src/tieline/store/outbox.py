@@ -91,6 +91,8 @@ class Delivery(msgspec.Struct, gc=False):
     """Not stored: it deletes or archives the record."""
     refused: int = 0
     """How often it was refused plainly, and not done: each try after that has another idempotency key. Kept with the reason."""
+    refused_before: int = 0
+    """Not stored: the same, as the store knows it."""
     answered_at: float | None = None
     """Not stored: when its last attempt in this run was over, by the clock that is never set; None when there was none."""
 
@@ -226,8 +228,7 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
     One that was superseded meanwhile stays so, and False is returned.
     """
     settled = delivery.state not in ("owed", "unknown")
-    if delivery.refused and not settled:
-        delivery.reason = encode_json({**delivery.why, "refused": delivery.refused})
+    _keep_refused(delivery)
     written = connection.execute(
         """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
              operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ?
@@ -240,8 +241,21 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
     return written.rowcount > 0
 
 
-def claim(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
-    """Mark deliveries that have waited as unknown, before anything leaves; return those that were still owed."""
+def _keep_refused(delivery: Delivery) -> None:
+    if delivery.refused:
+        delivery.reason, delivery.refused_before = encode_json({**delivery.why, "refused": delivery.refused}), delivery.refused
+
+
+def claim(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> set[int]:
+    """Mark deliveries that have waited as unknown, before anything leaves; return the ids of those that were still owed.
+
+    How often they were refused is written down as well: they leave under the key that follows from it, and have to be repeated under it.
+    """
+    ids = [delivery.id for delivery in deliveries]
+    for delivery in deliveries:
+        if delivery.refused != delivery.refused_before:
+            _keep_refused(delivery)
+            connection.execute("UPDATE delivery SET reason = ? WHERE id = ?", (delivery.reason, delivery.id))
     rows = connection.execute(
         f"UPDATE delivery SET state = 'unknown' WHERE state IN ('owed', 'unknown') AND id IN ({marks(len(ids))}) RETURNING id",
         tuple(ids),
@@ -495,6 +509,8 @@ def reason(kind: str, message: str, next_step: str = "", **more: Any) -> bytes:
 
 def _make(row: Row) -> Delivery:
     delivery = Delivery(*row)
-    if delivery.reason and delivery.state in ("owed", "unknown"):
-        delivery.refused = delivery.why.get("refused", 0)
+    if delivery.reason and '"refused"' in str(delivery.reason):
+        delivery.refused = delivery.refused_before = delivery.why.get("refused", 0)
+        if delivery.state not in ("sending", "unknown"):
+            delivery.refused += delivery.refused % 2  # since then, whatever was on its way has arrived
     return delivery

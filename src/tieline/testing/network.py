@@ -6,7 +6,7 @@ the same time, any may be answered first.
 Some requests arrive twice, as behind a proxy that has sent them on again: only those that HTTP allows to be repeated (GET, PUT, DELETE), and
 others that carry an idempotency key which the vendor knows. A creation without a key that the network doubles makes two records, and no
 client can help it. For the same reason a late copy arrives before the next write of ours: whoever overwrites by no condition can't know
-that an older write overtakes a newer one.
+that an older write overtakes a newer one. What was refused is not done by a copy that comes so late.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ class Network:
         if self.doubles and _may_be_repeated(system, request) and self._doubling.random() < self.doubles:
             self.doubled += 1
             if self._doubling.random() < 0.5:
-                self._late.append((system, request))
+                if not 400 <= own.status < 500:
+                    self._late.append((system, request))
             else:
                 again = system.handle(request)
                 # Of a request that was done nobody is told that it was turned away.

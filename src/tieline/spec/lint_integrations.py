@@ -52,6 +52,7 @@ def lint_integration(project: Project, found: Findings, integration: Integration
     if target is not None:
         _target(found, integration, target[1])
         emptied(found, ("to",), integration.map, integration.target, target[1])
+        parts_of_objects(found, ("to",), integration.map, integration.target, target[1])
         _lost_answers(found, integration, *target)
     return found.complaints
 
@@ -196,6 +197,25 @@ def emptied(found: Findings, at: tuple[Key, ...], writes: Iterable[str], place: 
         names = ", ".join(f"`{address}`" for address in lost)
         hint = "declare `get`, so that the record is read and sent back whole; or map them; or write `replaces: false` if the vendor keeps them"
         found.error(at, f"an update of `{place}` replaces the record, and would empty what is not mapped: {names}", hint)
+
+
+def parts_of_objects(found: Findings, at: tuple[Key, ...], writes: Iterable[str], place: str, resource: Resource) -> None:
+    """Warn of updates that send a part of an object: some vendors then empty the rest of it, and the connector does not say."""
+    update = resource.update
+    if update is None or {"replaces", "whole"} & update.model_fields_set:
+        return
+    written = [*writes]
+    for parent in sorted({address.rpartition(".")[0] for address in written if "." in address and "[" not in address}):
+        beside = [a for a, field in resource.fields.items() if a.startswith(f"{parent}.") and not field.read_only and a != resource.id]
+        if len(beside) < 2:
+            continue
+        others = [address for address in beside if not covers(written, address)] or beside
+        names = ", ".join(f"`{address}`" for address in others[:3]) + (", …" if len(others) > 3 else "")
+        hint = (
+            "in the connector's `update` write `replaces: true` (the record is read first, and sent back whole), `whole: true` (all mapped fields "
+            "are sent), or `replaces: false` if the vendor keeps the rest of an object"
+        )
+        found.warning(at, f"an update of `{place}` sends a part of `{parent}`: a vendor that replaces objects as a whole empties {names}", hint)
 
 
 def made_by_upsert(found: Findings, at: tuple[Key, ...], match: tuple[str, ...], place: str, resource: Resource) -> None:

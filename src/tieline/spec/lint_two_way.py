@@ -17,7 +17,7 @@ from tieline.spec.fields import Fields, covers
 from tieline.spec.findings import Findings
 from tieline.spec.folder import Project
 from tieline.spec.integrations import Archive, Integration, Rule, TwoWayDeletes, TwoWayUnmatched
-from tieline.spec.lint_integrations import creates, deletion, emptied, made_by_upsert, questions, resource_of, updates
+from tieline.spec.lint_integrations import creates, deletion, emptied, made_by_upsert, parts_of_objects, questions, resource_of, updates
 from tieline.spec.lint_lists import LISTS
 from tieline.spec.lint_webhooks import tell_of_deletions
 from tieline.spec.source import Key
@@ -94,6 +94,7 @@ def lint_two_way(project: Project, found: Findings, integration: Integration) ->
         _deletions(project, found, integration, side, other)
         _lost_answers(found, integration, side)
         emptied(found, (side.key,), side.written, side.place, side.resource)
+        parts_of_objects(found, (side.key,), side.written, side.place, side.resource)
     return found.complaints
 
 

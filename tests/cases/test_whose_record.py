@@ -134,7 +134,7 @@ def test_a_search_that_tells_nothing_parks_its_record_alone(
     project = project_of(tmp_path, served(two), both=False)
     project.change("connectors/b.yaml", "    list: { path: /contacts, records: items }\n", "")
     two.searching = lambda email: said if email == "pat@x" else None
-    for _ in range(2):
+    for _ in range(3):
         result = project.tieline("run", "sync")
     letters = project.tieline("dead-letters").said
     assert 1 == result.code

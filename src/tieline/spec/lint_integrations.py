@@ -215,7 +215,9 @@ def parts_of_objects(found: Findings, at: tuple[Key, ...], writes: Iterable[str]
             "in the connector's `update` write `replaces: true` (the record is read first, and sent back whole), `whole: true` (all mapped fields "
             "are sent), or `replaces: false` if the vendor keeps the rest of an object"
         )
-        found.warning(at, f"an update of `{place}` sends a part of `{parent}`: a vendor that replaces objects as a whole empties {names}", hint)
+        found.warning(
+            at, f"an update of `{place}` sends a part of `{parent}`: a vendor that replaces objects as a whole empties {names}", hint
+        )
 
 
 def made_by_upsert(found: Findings, at: tuple[Key, ...], match: tuple[str, ...], place: str, resource: Resource) -> None:

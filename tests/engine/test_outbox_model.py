@@ -50,7 +50,7 @@ HABITS: dict[str, dict[str, Any]] = {
     "knows nothing": {"find": ()},
 }
 EDGES = {
-    None: {"sending", "owed", "held", "dead"},
+    None: {"sending", "owed", "held", "dead", "unknown"},
     "sending": {"delivered", "owed", "unknown", "held", "dead", "superseded"},
     "owed": {"unknown", "superseded", "dead"},  # a refusal that was held back, and that nothing has helped
     "unknown": {"delivered", "owed", "held", "dead", "superseded"},
@@ -267,6 +267,11 @@ class Outbox(RuleBasedStateMachine):
                         raise Broken(f"{where}, and no call or look says so")
                 case "discarded" if "discarded by hand" not in told:
                     raise Broken(f"{where}, and nobody has done it")
+                case "unknown" if before is None and not any(
+                    row[1] == source_id and row[0] < id and row[2] == "superseded" and decode_json(row[4] or b"{}").get("kind") == "unknown"
+                    for row in rows
+                ):
+                    raise Broken(f"{where}, and it takes the place of none that was in doubt")
                 case "superseded" if newest[source_id] == id and not reason and "redriven by hand" not in told:
                     raise Broken(f"{where}, and there is no later one")
             self.deliveries[id] = state

@@ -294,6 +294,26 @@ def one_absence_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tieline.engine.missing.ask_for", nobody)
 
 
+@in_worlds(lambda simulation: simulation.deaf)
+def a_get_that_shows_nothing_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked for by its id and is not there is gone, though nothing that is asked for so ever is."""
+
+    async def works(self: Absence, ids: object) -> bool:
+        return True
+
+    monkeypatch.setattr(Absence, "_is_proven", works)
+
+
+@in_worlds(lambda simulation: bool(simulation.source.late_deletes) and simulation.deletes != "ignore")
+def a_hint_that_get_does_not_confirm_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deletion that a feed tells of and `get` does not show yet is not asked for again."""
+
+    async def dropped(self: Absence, ids: object, told: object = None) -> None:
+        return None
+
+    monkeypatch.setattr(Absence, "still_there", dropped)
+
+
 def what_has_left_counts_as_queued(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a crash nothing that was sent at once is in doubt."""
     may_leave = outbox.may_leave

@@ -70,13 +70,18 @@ class Simulation:
         self.target, mail = self._target()
         if self.source.tombstones:
             self.deletes = chance.choice(["ignore", "delete", "archive"])
-        self.absent, self.runs = False, 0
+        self.absent = self.deaf = False
+        self.runs = 0
         self._apart()
         self.when = "new.status == 'open'" if chance.random() < 0.25 else None
         matched = bool(self.target.find or self.target.lists) and (not mail["idempotency"] or chance.random() < 0.8)
         if not matched and not self.target.upsert and self.target.tells == "nothing":
             self.target.tells = "record"
         give_manners(self.target, seed, lambda: self.weather.calm)
+        late = random.Random(f"late reads {seed}")
+        if self.target.find and late.random() < 0.4:
+            self.target.lag = late.choice([30.0, 600.0])
+            self.target.declared_lag = late.choice([self.target.lag, None])
         self.moves = self._may_move()
         """People give up handles, and others take them: only one may have each."""
         given = {"id": "id"} if self.target.ids == "given" else {}
@@ -175,6 +180,8 @@ class Simulation:
                 "tells",
                 "ids",
                 "find_lag",
+                "lag",
+                "declared_lag",
                 "says_no",
                 "apart",
                 "result_key",
@@ -236,6 +243,8 @@ class Simulation:
             return
         self.source.feed = chance.choice(["time", "version", "whole"])
         self.source.feed_lag = chance.choice([0.0, 3.0]) if self.source.feed == "time" else 0.0
+        if random.Random(f"late deletes {self.seed}").random() < 0.5:
+            self.source.late_deletes = self.source.declared_lag = 600.0
         self.deletes = chance.choice(["ignore", "delete", "archive"])
 
     def _by_absence(self) -> None:
@@ -249,7 +258,11 @@ class Simulation:
         self.absent, self.source.gets, self.deletes = True, chance.random() < 0.5, chance.choice(["delete", "archive"])
         self.source.declared_lag = chance.choice([0.0, 0.0, 30.0])
 
+        self.deaf = deaf = self.source.gets and random.Random(f"deaf {self.seed}").random() < 0.4
+
         def hides(way: str, entry: Entry) -> bool:
+            if way == "get" and deaf and self.runs % 2 and not self.weather.calm:
+                return True  # whatever is asked for by its id is not there: that says nothing of any record
             if way != "list" or self.weather.calm or self.source.conditional is not None:
                 return False  # a list that leaves something out is not the same as before, and would have to say so
             if self.source.gets:
@@ -440,7 +453,7 @@ class Simulation:
             if chance.random() < 0.2 and world_matches(self.world):
                 id = {"id": lead["id"]} if self.target.ids == "given" else {}
                 self.target.add(**id, email=lead["email"].lower(), name="older", rev=0)
-        clock.advance(self.target.find_lag)
+        clock.advance(max(self.target.find_lag, self.target.lag))
         for _ in range(chance.randint(4, 8) if self.rough else chance.randint(1, 4)):
             for _ in range(chance.randint(0, 4)):
                 self._edit()
@@ -460,9 +473,10 @@ class Simulation:
         self.weather.calm, self.bad_disk, self.world.network.doubles = True, 0.0, 0.0
         self.world.network.late_ones_arrive()
         clock.advance(_LONG_WAIT_SECONDS + 400.0)
-        for _ in range(2 if self.absent else 0):
-            self._run(0.0)  # one absence may prove nothing
-            clock.advance(61.0)
+        late = self.source.late_deletes
+        for _ in range(2 if self.absent or late else 0):
+            self._run(0.0)  # one absence may prove nothing, nor does what is told within the lag
+            clock.advance(late + 61.0)
         for _ in range(6):
             outcome = self._run(0.0)
             clock.advance(61.0)
@@ -521,7 +535,8 @@ class Simulation:
             return None
         except SafetyStop as error:
             self.log.append(f"{world.clock.elapsed_seconds:.3f} {error}")
-            if "is being run by" not in str(error) and not (self.absent and "shows no record at all" in str(error)):
+            absence = "shows no record at all" in str(error) or "has none of the records that it is asked for by id" in str(error)
+            if "is being run by" not in str(error) and not (self.absent and absence):
                 raise Broken(f"a safety stop without a reason: {error}") from error
             return None
         except StoreError as error:

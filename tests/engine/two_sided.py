@@ -320,9 +320,6 @@ class TwoSided:
         self.bad_disk = chance.choice([0.0, 0.0, 0.0, 0.01])
         self.restless = chance.choice([0.0, 0.0, 0.2, 0.6])
         self.impatient = chance.choice([0.0, 0.0, 0.02])
-        if any(collection.lag for collection in self.sides.values()):
-            # A lost answer that can't be looked for, because nothing is shown yet, is another matter.
-            self.weather.rate = self.weather.storms = world.network.doubles = self.mortality = self.bad_disk = self.impatient = 0.0
         self._edits_now = self._late_edits_now = 0
         self._stop: Callable[[], None] = lambda: None
         self._books = TwoSidedBooks()

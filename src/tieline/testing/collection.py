@@ -97,6 +97,7 @@ class Collection:
         find_cache: float | None = None,
         lag: float = 0.0,
         declared_lag: float | None = 0.0,
+        late_deletes: float = 0.0,
         hides: Callable[[str, Entry], bool] = lambda way, entry: False,
         creates: bool = True,
         update: Literal["patch", "put"] | None = "patch",
@@ -133,7 +134,8 @@ class Collection:
         says that it is the last (`stop`). `windows`: a list can be asked for between two times or versions. `conditional`: a list can be
         asked for on condition that something has changed. `find_cache`: how long the connector lets what was found be remembered.
         `list_lag`, `find_lag`: how long a change is missing from lists and searches; `declared_find_lag` is what the connector says of it.
-        `lag`: how long a list and `get` show nothing of what was made; `declared_lag` is what the connector says of it, None nothing. `hides`:
+        `lag`: how long a list and `get` show nothing of what was made; `declared_lag` is what the connector says of it, None nothing. `late_deletes`: how long
+        `get` still shows what was deleted, where no mark is left of it. `hides`:
         whether a `list` or a `get` does not show a record that is there.
         `versions`: a record tells its version, and a single change is refused that comes with another one, in `If-Match` or in the body.
         `batch`: most records of a call, by operation; `results`: how the answer tells what became of each; with `none`, all or nothing.
@@ -155,6 +157,8 @@ class Collection:
         self.shows_survivor = shows_survivor
         self.declared_find_lag = find_lag if declared_find_lag is None else declared_find_lag
         self.lag, self.declared_lag, self.hides = lag, declared_lag, hides
+        self.late_deletes = late_deletes
+        self._dropped: dict[str, tuple[Entry, float]] = {}
         self.creates, self.update, self.deletes, self.upsert, self.versions = creates, update, deletes, upsert, versions
         self.stale = 0
         """How many writes were refused because they came with another version than the record's."""
@@ -269,6 +273,8 @@ class Collection:
     def asked_for(self, id: str) -> Entry | None:
         """Return what is shown to somebody who asks for a record by its id."""
         entry = self.entries.get(id if self.keeps_deleted else str(self.merged.get(id, id)))
+        if entry is None and id in self._dropped and self._dropped[id][1] > self._now() - self.late_deletes:
+            return self._dropped[id][0]
         if entry is None or self._is_too_new(entry) or self.hides("get", entry):
             return None
         return entry if self.keeps_deleted or not entry.deleted else None
@@ -554,6 +560,7 @@ class Collection:
         if not self._marks:
             self._version += 1
             del self.entries[str(entry.id)]
+            self._dropped[str(entry.id)] = entry, self._now()
             return
         self._version += 1
         entry.changed_at, entry.version, entry.deleted = self._now(), self._version, True

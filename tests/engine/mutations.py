@@ -155,8 +155,8 @@ def a_records_deliveries_overtake_each_other(monkeypatch: pytest.MonkeyPatch) ->
 def nothing_is_claimed_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was owed stays owed while it is on its way: after a crash it is not doubted."""
 
-    def unclaimed(connection: sqlite3.Connection, ids: Sequence[int]) -> set[int]:
-        return set(ids)
+    def unclaimed(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> set[int]:
+        return {delivery.id for delivery in deliveries}
 
     monkeypatch.setattr(outbox, "claim", unclaimed)
 

@@ -1,6 +1,6 @@
 """Whatever people edit, whatever the network loses, wherever the process dies: in the end both systems agree, and nothing is there twice.
 
-A seed decides the vendors' habits, the edits, the weather and the deaths. A hundred are run here; `TIELINE_SEEDS=5000` runs more,
+A seed decides the vendors' habits, the edits, the weather and the deaths. A hundred are run here, a thousand with CI=true; `TIELINE_SEEDS=5000` runs more,
 `TIELINE_SEEDS=17-17` replays one.
 """
 
@@ -14,7 +14,7 @@ from engine.mutations import MUTATIONS, Mutation
 from engine.simulation import Broken, Simulation, simulate
 
 
-def seeds(thorough: int = 100) -> range:
+def seeds(thorough: int = 1000) -> range:
     """Return the seeds that are asked for; `thorough`: how many there are where nothing is asked for, and nobody waits."""
     wanted = os.environ.get("TIELINE_SEEDS") or (str(thorough) if os.environ.get("CI") == "true" else "100")
     first, dash, last = wanted.partition("-")

@@ -621,12 +621,10 @@ class TwoSided:
             return  # what each side has kept for itself, a later edit of one side may replace
         if edit is None or edit.value in self.present.get((OTHER[side], field), ()):
             return
-        if (
-            field == "tags"
-            and edit.value is not None
-            and any(edit.value <= one for one in (value, *self.present.get((OTHER[side], field), ())) if one is not None)
-        ):
-            return  # all of it stands there, or did: whoever took an entry out over there has seen it
+        if field == "tags" and edit.value is not None:
+            there = {entry for one in self.present.get((OTHER[side], field), ()) if one is not None for entry in one}
+            if edit.value - there <= (value or frozenset()):
+                return  # all of it stands here, or stood there: whoever took an entry out over there has seen it
         conditional = self.sides[side].versions is not None  # what nobody could have read can't have been overwritten there
         late = self.sides[side].list_lag and self._may_be_unread(side, at)
         if not conditional and (edit.at > self.began or late or self._may_be_unshown(side, id)):

@@ -242,7 +242,14 @@ def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(absence.Absence, "judge", hasty)
 
 
+@noticed("nobody has deleted its counterpart", 876, 894)
+def what_nothing_has_shown_is_not_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What we have made, or found by a search, is gone when it is not shown, though no list and no `get` has ever shown it."""
+    monkeypatch.setattr(pairs.Pair, "unseen_of", lambda self, side: None)
+
+
 MUTATIONS: list[Mutation] = [
+    what_nothing_has_shown_is_not_in_doubt,
     reads_are_never_late,
     one_answer_is_enough,
     an_echo_is_known_by_its_time,

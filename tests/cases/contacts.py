@@ -6,7 +6,7 @@ from typing import Any
 
 from cases.served import Asked
 
-CONNECTOR = """\
+CONTACTS = """\
 connector: {name}
 environments: {{ production: "{{url}}/{name}" }}
 auth: {{ bearer: {{}} }}
@@ -17,6 +17,11 @@ resources:
     records: items
     fields:
       id: {{ type: string, read_only: true }}
+"""
+"""A connector up to its fields, for `format`."""
+CONNECTOR = (
+    CONTACTS
+    + """\
       email: {{ type: string, format: email, personal: true }}
       name: {{ type: string, personal: true }}
       phone: {{ type: string, personal: true }}
@@ -25,15 +30,16 @@ resources:
     list: {{ paging: {{ style: offset, size: 100 }}, total: total }}
     find: {{ email: {{ params: {{ email: "{{value}}" }} }} }}
 """
+)
 CONNECTORS = {f"connectors/{name}.yaml": CONNECTOR.format(name=name) for name in "ab"}
 
 
-def integration(direction: str = "one-way", **said: str) -> str:
+def integration(direction: str = "one-way", *, resource: str = "contacts", **said: str) -> str:
     """Return an integration of both collections; `said` are further lines, or other answers."""
     answers = {
         "purpose": "a contact says the same in both",
-        "from": "a.contacts",
-        "to": "b.contacts",
+        "from": f"a.{resource}",
+        "to": f"b.{resource}",
         "direction": direction,
         "freshness": "1h",
         "match": "{ email: email }",

@@ -1,4 +1,4 @@
-"""A gateway's word for an order that was stored, locks that ask to wait, waits that nobody can wait for, and tags that come back another way."""
+"""A gateway's word for an order that was stored, locks that ask to wait, waits that are too long to wait for, and tags that come back another way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cases.contacts import integration
 from cases.served import Answer, Asked, Project, Vendor
 
 SOURCE = """\
@@ -27,20 +28,11 @@ resources:
 """
 TARGET = SOURCE.replace("connector: a", "connector: b").replace('/a"', '/b"')
 BLIND = "\n".join(line for line in TARGET.splitlines() if not line.strip().startswith(("list:", "find:", "get:"))) + "\n"
-SYNC = """\
-purpose: x
-from: a.people
-to: b.people
-direction: one-way
-freshness: 1h
-match: { email: email }
-unmatched: create
-conflict: source
-deletes: ignore
-retry: { attempts: 3, base: 0.01s, most: 0.02s }
-unavailable: { keep: 7d }
-map: { email: email, name: name }
-"""
+SYNC = integration(
+    resource="people",
+    retry="{ attempts: 3, base: 0.01s, most: 0.02s }",
+    map="{ email: email, name: name }",
+)
 BOTH = (
     SYNC.replace("one-way", "two-way")
     .replace("conflict: source", "conflict: hold")

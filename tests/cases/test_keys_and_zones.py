@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cases.contacts import integration
 from cases.served import Answer, Asked, Project, Vendor
 
 SOURCE = """\
@@ -49,20 +50,12 @@ CONNECTIONS = """\
 a: { connector: a, auth: { bearer: "${env:KEY}" }, owner: me@example.com, variables: { zone: "${env:ZONE}" } }
 b: { connector: b, auth: { bearer: "${env:KEY}" }, owner: me@example.com }
 """
-SYNC = """\
-purpose: x
-from: a.people
-to: b.people
-direction: one-way
-freshness: 1h
-match: {}
-unmatched: create
-conflict: source
-deletes: ignore
-retry: { attempts: 3, base: 0.01s, most: 0.02s }
-unavailable: { keep: 7d }
-map: { email: email }
-"""
+SYNC = integration(
+    resource="people",
+    match="{}",
+    retry="{ attempts: 3, base: 0.01s, most: 0.02s }",
+    map="{ email: email }",
+)
 FILES = {"connectors/a.yaml": SOURCE, "connectors/b.yaml": TARGET, "connections.yaml": CONNECTIONS, "integrations/sync.yaml": SYNC}
 ANN = {"id": 7, "email": "ann@example.com", "changed": "2026-01-02T03:04:05Z"}
 
@@ -142,7 +135,7 @@ def test_a_get_has_no_body(tmp_path: Path, served: Callable[[Answer], Vendor]) -
 def test_a_refusal_is_asked_about_once_more_and_then_left_with_its_key(
     refusals: tuple[int, ...], tmp_path: Path, served: Callable[[Answer], Vendor]
 ) -> None:
-    """A lock passes, and the vendor says `locked` for ever to whoever comes with the same key."""
+    """A lock passes, and the vendor says `locked` for ever under the same key."""
     answer = Replaying(*refusals)
     vendor = served(answer)
     project = Project(tmp_path, vendor, FILES, {"ZONE": "UTC"})

@@ -5,24 +5,17 @@ from typing import Any
 
 import pytest
 
-from cases.contacts import integration
+from cases.contacts import CONTACTS, integration
 from cases.served import Asked, Project, Vendor
 
-CONNECTOR = """\
-connector: {name}
-environments: {{ production: "{{url}}/{name}" }}
-auth: {{ bearer: {{}} }}
-errors: {{ message: error }}
-resources:
-  contacts:
-    path: /contacts
-    records: items
-    fields:
-      id: {{ type: string, read_only: true }}
+CONNECTOR = (
+    CONTACTS
+    + """\
       email: {{ type: string, format: email }}
       name: {{ type: string }}
       tags: {{ type: array }}
 """
+)
 ONE_CALL = """\
     lists:
       tags:

@@ -24,7 +24,7 @@ def interrupt(world, number, *, when):
 def test_a_run_that_is_asked_to_end_ends_in_good_order(world, number):
     """What is under way is waited for and confirmed; the next run does the rest, and nothing twice."""
     if signal.getsignal(number) is signal.SIG_IGN:
-        pytest.skip("whoever started these tests has this signal ignored, as `nohup` does, and tieline respects that")
+        pytest.skip("these tests were started with this signal ignored, as `nohup` does, and tieline respects that")
     world.slow_down()
     run = interrupt(world, number, when=MEMBERS + 5)
     there = len(world.members)

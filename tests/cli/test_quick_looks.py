@@ -149,7 +149,7 @@ def test_what_is_spoilt_is_not_believed(folder: Path, bytes_: bytes) -> None:
 
 
 def test_nothing_is_remembered_of_files_with_a_secret_in_them_nor_where_there_is_no_store(folder: Path) -> None:
-    """Looking makes no store, and a secret stays where somebody wrote it."""
+    """Looking makes no store, and a secret stays where it was written."""
     connections = folder / "connections.yaml"
     connections.write_text(connections.read_text("utf-8").replace("${env:ACME_CRM_TOKEN}", "a-secret-in-the-clear"), "utf-8")
     Looking.at(folder).close()

@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                    (source, target, shadow, shadow))  # fmt: skip
         insert("INSERT INTO pair (id, integration, verdict, left_id, right_id, left_shadow, right_shadow) VALUES (1, 2, 'held', ?, ?, ?, ?)",
                (LONG, SPACED, shadow, json.dumps({"given_name": NAME, "email": EMAIL})))  # fmt: skip
-        rule = {"kind": "mapping", "field": "merge_fields.PHONE", "rule": "integrations/qualified-leads.yaml:32", "next": "mend it"}
+        rule = {"kind": "mapping", "field": "merge_fields.PHONE", "rule": "integrations/qualified-leads.yaml:32", "next": "correct it"}
         delivery(1, 1, "dead", LONG, {**rule, "message": f"`phone` of {EMAIL} is \x1b[2J no phone number", "value": EMAIL})
         delivery(2, 1, "dead", SPACED, {**rule, "message": "no phone number " * 12})
         delivery(3, 2, "held", LONG, {

@@ -83,7 +83,7 @@ class Simulation:
             self.target.lag = late.choice([30.0, 600.0])
             self.target.declared_lag = late.choice([self.target.lag, None])
             if self.target.lists and not mail["idempotency"]:
-                # Where somebody may rename what we made, only the list shows it: the connector has to say by how much that is behind.
+                # Where people may rename what we made, only the list shows it: the connector has to say by how much that is behind.
                 self.target.declared_lag = self.target.lag
         self.moves = self._may_move()
         """People give up handles, and others take them: only one may have each."""
@@ -412,7 +412,7 @@ class Simulation:
             self._rename_what_was_made()
 
     def _rename_what_was_made(self) -> None:
-        """Have somebody rename a record whose creation was not answered, before anybody has looked."""
+        """Have a person rename a record whose creation was not answered, before we have looked."""
         lately = [e for e in self.world.network.exchanges[-12:-1] if e.system == "mail"]  # the last one is about to leave
         looked_at = max((e.sent_at for e in lately if e.request.method == "GET"), default=0.0)
         made = [e for e in lately if e.request.method == "POST" and e.ended_at is not None and e.ended_at > looked_at]

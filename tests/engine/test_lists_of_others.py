@@ -13,7 +13,7 @@ from tieline.testing.faults import LOST, REFUSED, UNANSWERED, error
 
 FIELDS = {"email": {"type": "string"}, "tags": {"type": "array"}}
 POOL = ["vip", "press", "board", "new", "lead"]
-"""What the source has, and people add as well while nothing fails: with an answer lost, nobody could tell whose it is."""
+"""What the source has, and people add as well while nothing fails: with an answer lost, whose it is could not be told."""
 OWN = ["own", "by hand", "later"]
 FAULTS = [LOST, REFUSED, UNANSWERED, error(503), error(503, done=True), error(429)]
 

@@ -148,7 +148,7 @@ def test_what_a_search_shows_and_a_get_does_not_is_there_all_the_same(swift_path
 
 
 def test_what_was_there_already_and_no_list_has_shown_since_is_not_taken_for_deleted(swift_path: Path) -> None:
-    """Somebody has entered it there, and the list is an hour behind: found by the refusal of a second one, it is in doubt until it is shown."""
+    """A person has entered it there, and the list is an hour behind: found by the refusal of a second one, it is in doubt until it is shown."""
     habits: dict[str, Any] = {"lag": 3600.0, "declared_lag": None, "unique": "email"}
     world = World(swift_path, target=members(**habits), **DIRECTIONS["both ways"])
     for name in ("ann", "bob"):

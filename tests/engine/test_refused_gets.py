@@ -128,7 +128,7 @@ def test_among_dead_letters_that_are_decided_again(swift_path: Path) -> None:
     assert "attention" == world.run().state
     ann = world.leads.where("name", "ann")[0]["id"]
     for member in world.members.records:
-        world.members.change(member["id"], rev=2)  # somebody settled it there
+        world.members.change(member["id"], rev=2)  # a person settled it there
     refuse(world, "crm", ann)
     outcome = world.run(redrive=tuple(letter.id for letter in world.letters()))
     assert "attention" == outcome.state, outcome

@@ -35,7 +35,7 @@ def names(world: World) -> list[str]:
 @EACH
 @pytest.mark.parametrize("gets", [True, False], ids=["get", "no get"])
 def test_by_a_feed(how: dict[str, Any], gets: bool, swift_path: Path) -> None:
-    """Without `get` nobody asks again, and the feed's mark has moved past it."""
+    """Without `get` nothing asks again, and the feed's mark has moved past it."""
     world = two(swift_path, how, feed="version", gets=gets)
     world.leads.remove(world.leads.where("name", "ann")[0]["id"])
     outcome = world.run()

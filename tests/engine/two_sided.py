@@ -603,7 +603,7 @@ class TwoSided:
         if (number := sum(one == side for one, _ in self.deleted)) > allowed:
             self._breaks(f"{number} records of the {side} are deleted in one run, and the brake allows {allowed}")
         if (OTHER[side], email) not in self.removed:
-            self._breaks(f"{side} {id} is deleted, and nobody has deleted its counterpart: {email}")
+            self._breaks(f"{side} {id} is deleted, and its counterpart was not deleted: {email}")
         for field in _EDITED:
             self._overwritten(side, id, field, None, at)
 
@@ -624,7 +624,7 @@ class TwoSided:
         if field == "tags" and edit.value is not None:
             there = {entry for one in self.present.get((OTHER[side], field), ()) if one is not None for entry in one}
             if edit.value - there <= (value or frozenset()):
-                return  # all of it stands here, or stood there: whoever took an entry out over there has seen it
+                return  # all of it stands here, or stood there: the person who took an entry out over there has seen it
         conditional = self.sides[side].versions is not None  # what nobody could have read can't have been overwritten there
         late = self.sides[side].list_lag and self._may_be_unread(side, at)
         if not conditional and (edit.at > self.began or late or self._may_be_unshown(side, id)):
@@ -956,7 +956,7 @@ class TwoSided:
             match pair.verdict:
                 case "alone":
                     if (OTHER[side], email) not in self.removed:
-                        raise Broken(f"{side} {id} is alone, and nobody has deleted its counterpart")
+                        raise Broken(f"{side} {id} is alone, and its counterpart was not deleted")
                 case "ignored":
                     if self.unmatched[side] != "ignore":
                         raise Broken(f"{side} {id} is ignored without a reason")

@@ -59,7 +59,7 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Intake, "_stage", deaf)
 
 
-@noticed("nobody has deleted its counterpart|does not come to rest|differs|overwritten|gone", 150)
+@noticed("its counterpart was not deleted|does not come to rest|differs|overwritten|gone", 150)
 def whatever_is_shown_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer with another id means that the record was merged into that one, and one without an id that there is none."""
     declaration, get = Collection.declaration, RestSystem._get
@@ -90,7 +90,7 @@ def both_sides_share_a_shadow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_remembered", shared)
 
 
-@noticed("nobody has deleted its counterpart|overwritten, and nothing|is there already", 76, 115)
+@noticed("its counterpart was not deleted|overwritten, and nothing|is there already", 76, 115)
 def a_list_that_broke_off_counts_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be read is gone."""
     read = Intake.read
@@ -225,13 +225,13 @@ def a_condition_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reconciler, "_version", lambda self, *arguments: None)
 
 
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 90, 118)
+@noticed("its counterpart was not deleted|was made on the .* times|is there already", 90, 118)
 def reads_are_never_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we have just made and is not shown is gone, however late the system's reads may be."""
     monkeypatch.setattr(absence, "lag_of", lambda *arguments: absence.Lag(0.0, 0.0, never=True))
 
 
-@noticed("nobody has deleted its counterpart|was made on the .* times|is there already", 272)
+@noticed("its counterpart was not deleted|was made on the .* times|is there already", 272)
 def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is gone because it was asked for once, and was not shown."""
     judge = absence.Absence.judge
@@ -242,7 +242,7 @@ def one_answer_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(absence.Absence, "judge", hasty)
 
 
-@noticed("nobody has deleted its counterpart", 876, 894)
+@noticed("its counterpart was not deleted", 876, 894)
 def what_nothing_has_shown_is_not_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
     """What we have made, or found by a search, is gone when it is not shown, though no list and no `get` has ever shown it."""
     monkeypatch.setattr(pairs.Pair, "unseen_of", lambda self, side: None)

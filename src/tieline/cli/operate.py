@@ -52,7 +52,7 @@ def check(folder: Path, *, live: bool) -> int:
         mark = "[red]failed [/]" if call["error"] else "[green]ok     [/]"
         output.console.print(f"{mark} {escape(call['connection'])}: {escape(call['error'] or call['asked'])}")
     if project is None or errors:
-        output.print(f"{plural(len(errors), 'error')}: {_what_can_not_run(home)} before they are mended", style="red")
+        output.print(f"{plural(len(errors), 'error')}: {_what_can_not_run(home)} until they are corrected", style="red")
         return WRONG
     examples = sum(len(spec.tests) for spec in project.integrations.values())
     output.print(

@@ -127,8 +127,8 @@ def _print_last_run(entry: IntegrationStatus, style: str) -> None:
 
 def _verified_in_words(verified: Verified) -> list[Span]:
     wrong = (f"{verified.wrong:,} not as they should be", "yellow") if verified.wrong else "none astray"
-    mended = f"; run {verified.mended_by} has sent again since what went astray" if verified.mended_by is not None else ""
-    return [f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, ", wrong, mended]
+    since = f"; run {verified.mended_by} has sent again since what went astray" if verified.mended_by is not None else ""
+    return [f"{verified.in_sync:,} in sync, {verified.excluded:,} excluded, ", wrong, since]
 
 
 def _webhooks_in_words(hooks: WebhooksStatus) -> str:

@@ -101,7 +101,7 @@ def restore(folder: Path, events: tuple[int, ...], reason: str) -> int:
 
 
 def _what_is_new(was: Conflict, now: Conflict) -> str:
-    """Return what a side says now that it did not say when somebody was asked."""
+    """Return what a side says now that it did not say when the question was put."""
     told = []
     for side in SIDES:
         said, says = (one.left if side == "left" else one.right for one in (was, now))

@@ -524,7 +524,7 @@ class RestSystem:
     async def _another_hit(self, resource: str, meant: str, operation: str, item: Item) -> RemoteError | None:
         """Say why an upsert would not write the record that is meant, where that can be known before; None when it would.
 
-        An update hits whoever has the key there now, and a creation whoever has it already, unless the key is what was looked up.
+        An update hits the record that has the key there now, and a creation the one that has it already, unless the key is what was looked up.
         """
         r = self._resources[resource]
         if operation != "upsert" or meant == "upsert" or (meant == "create" and item.looked_up):

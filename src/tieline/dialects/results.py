@@ -98,7 +98,7 @@ def _found(
 def _mixed_up(found: dict[int, Any], declared: BatchResults, items: Sequence[Item], how: Answer) -> bool:
     """Whether one of the results repeats what another record says, rather than what its own does.
 
-    Vendors that work on a batch side by side answer in the order in which they were done. One that spells values in its own way repeats nobody's.
+    Vendors that work on a batch side by side answer in the order in which they were done. One that spells values in its own way repeats no other's.
     """
     at = declared.id.removesuffix(how.id_field)
     base = at.removesuffix(".") if at.endswith(".") else ""

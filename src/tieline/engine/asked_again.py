@@ -123,7 +123,7 @@ class AskedAgain:
         hidden = set(wanted) - (await self._read(other, wanted)).keys()
         self._intakes[other].absence.undecided.update(dict.fromkeys(hidden))
         open_ = {keys[key][0] for key, some in found.items() if any(candidate.id in hidden for candidate in some)}
-        self.looked.update(pair.id for id, pair in alone.items() if id not in open_)  # what has no match key, nobody can look for
+        self.looked.update(pair.id for id, pair in alone.items() if id not in open_)  # what has no match key can't be looked for
         return True
 
     def _written(self, half: Half, record: Record) -> Values:

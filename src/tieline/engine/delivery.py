@@ -142,7 +142,7 @@ class Sender:
             delivery.target_id = link.target_id if link is not None else None
             if delivery.target_id is None and (delivery.behind or delivery.doubt):
                 earlier = [d for d in outbox.of_record(db, integration, delivery.source_id) if d.id < delivery.id]
-                # Of a search that nobody answered no record was made, whatever its failure is called.
+                # By a search that was not answered no record was made, whatever its failure is called.
                 delivery.inherited = any(d.operation == "create" and d.why.get("kind") == "unknown" for d in earlier)
                 delivery.doubt = delivery.state == "unknown" or delivery.inherited
 

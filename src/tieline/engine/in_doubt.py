@@ -1,7 +1,7 @@
 """Records that we made, that nothing has shown since, and that are not there: each is looked for by its match key before a person is asked about it.
 
 A search may know what a list and `get` don't show yet, and the vendor may have given the record another id. What is found under the same id is
-there, and nothing follows from its absence; a single record under another id, which is nobody's counterpart, is the record from now on. Where
+there, and nothing follows from its absence; a single record under another id, which is the counterpart of none, is the record from now on. Where
 nothing is found, or several are, `sync.reconcile` holds the pair as in doubt.
 """
 

@@ -341,7 +341,7 @@ class Intake:
     def _as_they_are(self, rows: dict[str, Record], known: Mapping[str, pairs.Known]) -> dict[str, Record]:
         """Return records with what they last said in fields that show what stood there before our own last writes.
 
-        That is an older copy, and no edit. Somebody may have set a field back, though: that counts as soon as the vendor tells a later time
+        That is an older copy, and no edit. A person may have set a field back, though: that counts as soon as the vendor tells a later time
         of change, or once the lag is over. A list of changes that tells no time shows it once only, and is believed.
         """
         half, db, lag = self._half, self._ledger.db, self.absence.lag.ours

@@ -229,7 +229,7 @@ class Matcher:
         if any(get(record, self._find_field) in _NOTHING for record in records) and not self._mine(key, records):
             raise _lasting(
                 Undecodable(
-                    f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field, or with nothing in it: nobody can tell whether it is the counterpart",
+                    f"{self._job.spec.target}: what it finds by `{self._find_field}` comes without that field, or with nothing in it: whether it is the counterpart can't be told",
                     next_step="have the search answer with it (some vendors want a parameter for that); or take `find` out, and the list is looked through",
                 )
             )
@@ -247,7 +247,7 @@ class Matcher:
         if None in ids:  # passed over, it could be the very one, and another would be made
             raise _lasting(
                 AnotherRecord(
-                    f"{job.spec.target}: what it finds by `{self._find_field}` has no id that can be used: nobody can tell which record it is",
+                    f"{job.spec.target}: what it finds by `{self._find_field}` has no id that can be used: which record it is can't be told",
                     next_step="correct `id` of the resource in the connector",
                 )
             )

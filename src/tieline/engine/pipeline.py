@@ -480,7 +480,7 @@ class Pipeline:
             if address in write and not differ(agreed.get(address), write[address]) and not (remove and look):
                 del write[address]
             elif remove and look and address in change.values:
-                write[address] = change.values[address]  # what is to be taken out may be there, whoever put it there
+                write[address] = change.values[address]  # what is to be taken out may be there, wherever it comes from
         kept = links.kept(self._db, self._ledger.integration, change.source_id) if self._keeps else {}
         if uncertain:
             write |= {address: value for address, value in change.values.items() if address not in kept}

@@ -279,7 +279,7 @@ class Settler:
         return Send()
 
     def of_gone(self, delivery: Delivery) -> Outcome:
-        """It was to be deleted, and there is no such record: we have deleted it ourselves, or somebody has, or it is not known yet."""
+        """It was to be deleted, and there is no such record: we have deleted it ourselves, or a person has, or it is not known yet."""
         asked_before = delivery.attempts > 1 and delivery.why.get("kind") != NotThere.kind
         if delivery.doubt or asked_before:
             return Confirm(delivery.target_id or "")

@@ -64,7 +64,7 @@ class Project:
 
 def find_project_folder(start: Path) -> Path:
     """Return the folder with a `tieline.yaml`: this one or the nearest above it. Raises `SpecError`."""
-    start = Path(os.path.abspath(start))  # noqa: PTH100 - resolve() would follow a link out of the folder somebody is in
+    start = Path(os.path.abspath(start))  # noqa: PTH100 - resolve() would follow a link out of the folder that a person is in
     if not start.exists():  # a folder whose name is misspelt must not become the project around it
         raise no_project(start, "there is no such folder")
     for folder in (start, *start.parents):

@@ -81,7 +81,7 @@ class Rule(Declared):
     add: tuple[Any, ...] = ()
     """Entries that the destination's list is to have, beside those that `from` gives; the list keeps its other entries, as with `conflict: union`."""
     remove: tuple[Any, ...] = ()
-    """Entries that it is not to have, whoever put them there; it keeps its other entries."""
+    """Entries that it is not to have, wherever they come from; it keeps its other entries."""
     only: Literal["create", "forward", "back"] | None = None
     """`create`: the field is written when the record is made, and left alone from then on. In a two-way integration also `forward`: the
     rule runs only from `from` to `to`; `back`: only from `to` to `from`."""

@@ -221,7 +221,7 @@ def parts_of_objects(found: Findings, at: tuple[Key, ...], writes: Iterable[str]
 
 
 def made_by_upsert(found: Findings, at: tuple[Key, ...], match: tuple[str, ...], place: str, resource: Resource) -> None:
-    """Complain of records that are made by an upsert, of which nobody can say before whom it hits."""
+    """Complain of records that are made by an upsert, of which can't be said before whom it hits."""
     if resource.create is not None or resource.batch.create is not None or not creates(resource) or not match:
         return
     by = resource.upsert.by if resource.upsert is not None else resource.id

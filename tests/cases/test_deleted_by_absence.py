@@ -62,7 +62,6 @@ class Both:
     def __init__(self) -> None:
         self.shop: dict[str, dict[str, Any]] = {f"s{n}": {"id": f"s{n}", "name": f"N{n}", "email": f"{n}@example.com"} for n in range(1, 7)}
         self.book: dict[str, dict[str, Any]] = {}
-        self.made = 0
         self.hidden: set[str] = set()
         self.denied: set[str] = set()
 
@@ -73,9 +72,10 @@ class Both:
         else:
             shown = self.book
         if asked.method == "POST":
-            self.made += 1
-            self.book[f"b{self.made}"] = {**asked.json, "id": f"b{self.made}"}
-            return 201, self.book[f"b{self.made}"]
+            id = f"b{asked.json['email'].partition('@')[0]}"
+            assert id not in self.book
+            self.book[id] = {**asked.json, "id": id}
+            return 201, self.book[id]
         if not id:
             return 200, {"data": list(shown.values())}
         if id not in shown:

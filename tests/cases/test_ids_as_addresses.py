@@ -54,7 +54,7 @@ class OData:
         if asked.path.startswith("/a/"):
             return 200, {"items": self.people}
         if asked.method == "POST":
-            guid = f"7EB682F1-0000-4000-8000-{len(self.accounts):012X}"
+            guid = f"7EB682F1-0000-4000-8000-{int(asked.json['email'].split('@')[0]):012X}"
             self.accounts[guid] = {"accountid": guid, **asked.json}
             return 204, None, {"OData-EntityId": f"http://crm.example.com/b/accounts({guid.lower()})"}
         if asked.path == "/b/accounts":

@@ -25,6 +25,7 @@ resources:
       id: {{ type: string, read_only: true }}
       email: {{ type: string }}
       name: {{ type: string }}
+    lag: 0s
     list: {{ path: /contacts, records: items }}
     get: {{ path: "/contacts/{{id}}" }}
     find: {{ email: {{ path: /contacts, params: {{ email: "{{value}}" }}, records: items }} }}
@@ -118,6 +119,22 @@ def test_it_is_made_again_once_a_person_says_that_it_was_not(tmp_path: Path, ser
     project.tieline("run", "sync")
     assert 0 == project.tieline("dead-letters", "resolve", "1", "--not-done", "--reason", "another Ann").code
     assert ["married@x.example", "ann@x.example"] == [row["email"] for row in there.rows]
+
+
+def test_what_was_not_done_goes_again_once_reads_can_not_be_behind(tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:
+    there = Bs(502, PAGE, done=False)
+    vendor = served(there)
+    project = project_of(tmp_path, vendor)
+    project.change("connectors/b.yaml", "    lag: 0s\n", "")
+    runs = [project.tieline("run", "sync") for _ in range(2)]
+    assert [3, 3] == [run.code for run in runs]
+    assert "502: Not what you wanted: no record there has its match key yet, and reads may be behind what was made" in runs[0].said
+    assert "say `lag: 0s` in the connector" in " ".join(runs[1].said.split())
+    assert 1 == len(vendor.writes)
+    assert "lag: 0s" in project.tieline("explain", "a", "contacts", "1").said
+    project.change("connectors/b.yaml", "    id: id\n", "    id: id\n    lag: 0s\n")
+    assert 0 == project.tieline("run", "sync").code
+    assert ["ann@x.example"] == [row["email"] for row in there.rows]
 
 
 def test_a_stranger_that_is_new_there_holds_nothing(tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:

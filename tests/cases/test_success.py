@@ -28,6 +28,7 @@ errors: { message: message, ERRORS }
 resources:
   contacts:
     fields: { id: { type: string, read_only: true }, email: { type: string }, name: { type: string } }
+    lag: 0s
     list: { path: /contacts, records: data }
     get: { path: "/contacts/{id}" }
     find: { email: { path: /contacts, params: { email: "{value}" }, records: data } }

@@ -61,7 +61,7 @@ def test_an_integration_runs_although_another_one_s_file_is_wrong(world: World) 
     check = world.tieline("check")
 
     assert (0, 2, 0) == (one.code, every.code, status.code)
-    assert "1 error: `other` can't run before they are mended" in check.out
+    assert "1 error: `other` can't run until they are corrected" in check.out
     assert world.qualified == world.members
     assert "warning integrations/other.yaml:" in one.err
     assert [("other", None), (NAME, "green")] == sorted((run["integration"], run.get("state")) for run in every.json)

@@ -82,9 +82,6 @@ class Simulation:
         if self.target.find and late.random() < 0.4:
             self.target.lag = late.choice([30.0, 600.0])
             self.target.declared_lag = late.choice([self.target.lag, None])
-            if self.target.lists and not mail["idempotency"]:
-                # Where people may rename what we made, only the list shows it: the connector has to say by how much that is behind.
-                self.target.declared_lag = self.target.lag
         self.moves = self._may_move()
         """People give up handles, and others take them: only one may have each."""
         given = {"id": "id"} if self.target.ids == "given" else {}

@@ -183,6 +183,18 @@ def test_a_clock_set_back_does_not_keep_a_delivery_waiting_for_hours(new_world):
     assert 25 > world.clock.elapsed_seconds - began
 
 
+def test_a_clock_set_back_does_not_keep_what_is_looked_for_waiting_for_hours(new_world):
+    world = new_world(leads(), members(declared_lag=None), retry={"attempts": 1, "base": "10s", "most": "20s"})
+    start(world, 1)
+    world.network.strike(error(500), system="mail", method="POST")
+    assert "owed" == world.run().state
+    world.clock.set_back(6 * 3600)
+    assert "owed" == world.run().state
+    world.clock.advance(901.0)
+
+    assert "green" == world.run().state
+
+
 def test_a_conflict_on_update_is_decided_again_with_what_is_there_now(new_world):
     """409, 412: somebody else was at the record. It is read again, and what it does not have yet is sent."""
     world = new_world()

@@ -220,3 +220,41 @@ def test_what_is_refused_after_a_newer_version_was_filtered_is_no_letter(swift_p
     assert ("green", []) == (world.run().state, world.letters())
     with world.store() as db:
         assert [("filtered",)] == db.read("SELECT verdict FROM link")
+
+
+@pytest.mark.parametrize("find", [("email",), ()])
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("renamed", [False, True])
+def test_what_reads_may_not_show_yet_is_not_made_again(renamed: bool, dies: bool, find: tuple[str, ...], swift_path: Path) -> None:
+    """Nothing says by how much reads are behind: what is not found is made again only once they can't be."""
+    from tieline.testing import Crash, Process
+
+    late = members(find=find, lag=300.0, declared_lag=None, find_lag=300.0, declared_find_lag=0.0)
+    world = World(swift_path, leads(), late, match={"email": "email"}, retry={"attempts": 3})
+    world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.network.strike(UNANSWERED, system="mail", method="POST")
+    if dies:
+        with pytest.raises(Crash):
+            world.run(process=Process(lambda number, what: bool(world.members.records)))
+        world.clock.advance(61.0)
+    assert "owed" == world.run().state
+    if renamed:
+        world.members.change(world.members.records[0]["id"], email="married@x")
+    for _ in range(40):
+        world.clock.advance(40.0)
+        outcome = world.run()
+    assert ("attention" if renamed else "green") == outcome.state
+    assert 1 == len(world.members.records)
+
+
+def test_what_was_not_made_is_made_once_reads_can_not_be_behind(swift_path: Path) -> None:
+    world = World(swift_path, leads(), members(find=("email",), declared_lag=None), match={"email": "email"}, retry={"attempts": 3})
+    world.leads.add(email="ann@x", name="Ann", rev=1)
+    world.network.strike(LOST, system="mail", method="POST")
+    assert "owed" == world.run().state
+    assert [] == world.members.records
+    world.clock.advance(100.0)
+    assert "owed" == world.run().state
+    world.clock.advance(800.0)
+    assert "green" == world.run().state
+    assert 1 == len(world.members.records)

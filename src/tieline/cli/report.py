@@ -262,6 +262,8 @@ def _print_moment(moment: Moment) -> None:
         output.hanging(f"      {address}: {was}{value_text(value)}", hang=8)
     if moment.why and moment.why.get("rule"):
         output.hanging("      ", ("rule", "dim"), " ", str(moment.why["rule"]), hang=11)
+    if moment.what == "owed" and moment.why and moment.why.get("next"):
+        output.hanging("      ", ("next", "dim"), " ", str(moment.why["next"]), hang=11)
     if moment.call is not None:
         call = moment.call
         answer = f"{call.status}" if call.status is not None else f"no answer ({call.failure})"

@@ -172,8 +172,8 @@ class System(Protocol):
     def lag(self, resource: str) -> float | None:
         """Return how many seconds a list or `get` can be behind what was written, as declared; None where nothing is."""
 
-    def find_lag(self, resource: str, field: str) -> float:
-        """Return how many seconds a new record can be missing from `find`."""
+    def find_lag(self, resource: str, field: str) -> float | None:
+        """Return how many seconds a new record can be missing from `find`, as declared; None where nothing is."""
 
     def find_cache(self, resource: str, field: str) -> float | None:
         """Return how many seconds what `find` showed may be remembered; None for not at all."""

@@ -432,8 +432,8 @@ class RestSystem:
         declared = [one.lag for one in (r, r.list, r.get) if one is not None and one.lag is not None]
         return max(declared, default=None)
 
-    def find_lag(self, resource: str, field: str) -> float:
-        """Return how many seconds a new record can be missing from `find`."""
+    def find_lag(self, resource: str, field: str) -> float | None:
+        """Return how many seconds a new record can be missing from `find`, as declared; None where nothing is."""
         return self._resources[resource].find[field].lag
 
     @property

@@ -16,7 +16,7 @@ from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from tieline.dialects.dialect import System
-from tieline.engine.absence import known_by
+from tieline.engine.absence import known_by, lag_of
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger, about
 from tieline.engine.linked import Links
@@ -33,6 +33,10 @@ UNKNOWN_NEXT = "look into the destination; then `tieline dead-letters resolve NO
 
 _PROMPT_SECONDS = 60.0
 """A look that comes so soon after an attempt of this process is early enough: nobody has renamed what it may have made."""
+
+
+_GAP_SECONDS = 120.0
+"""So long after the first look comes the second; each later gap is as long as all before it."""
 
 
 class Way(Enum):
@@ -126,7 +130,7 @@ class Doubts:
         if self._has_key(delivery, alone=alone) or self._job.spec.unknown == "resend":
             return []
         over_at = delivery.answered_at
-        return [] if over_at is not None and clock.monotonic() - over_at <= _PROMPT_SECONDS + self._matcher.lag else None
+        return [] if over_at is not None and clock.monotonic() - over_at <= _PROMPT_SECONDS + (self._matcher.lag or 0.0) else None
 
     def _accepted_first(self, delivery: Delivery) -> float:
         """Return since when one of the versions of a record may have made it."""
@@ -159,6 +163,18 @@ class Doubts:
         link = self._links.of_sources(self._ledger.db, self._ledger.integration, [delivery.source_id]).get(delivery.source_id)
         seen = job.old_values(decode_json(link.source_shadow)) if link else {}
         return delivery.match_key or job.target_key(job.nest(delivery.fields)) or (link.match_key if link else None), seen
+
+    def look_again_at(self, delivery: Delivery) -> float | None:
+        """Return when to look again for what a creation in doubt may have made, in seconds since 1970 (UTC); None when a read must show it by now."""
+        if not self._news.can_be_read and self._matcher.lag is not None:
+            return None  # the look has waited as long as the search can be behind
+        now = self._ledger.clock.now()
+        if (
+            delivery.left_at is None or delivery.left_at > now
+        ):  # its process died, or the clock was set back: it may have left as late as now
+            delivery.left_at = now
+        shown_by = delivery.left_at + lag_of(self._ledger.db, self._target, self._job.target_resource).ours
+        return min(shown_by, now + max(_GAP_SECONDS, now - delivery.left_at)) if shown_by > now else None
 
     def known_by(self, delivery: Delivery) -> float:
         """Return from when on it is to be believed that a delivery's counterpart is not there."""

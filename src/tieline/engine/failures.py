@@ -26,6 +26,7 @@ from tieline.model.errors import (
     Undecodable,
     Unreachable,
     Unsettled,
+    Unshown,
     Untold,
 )
 
@@ -95,6 +96,7 @@ FAILURES: Final = (
         Reaction.PARK,
     ),
     Failure(Incomplete, "a list of which fewer came than there are", _ENDS, Reaction.LOOK_FIRST),
+    Failure(Unshown, "a look that does not show, within the lag, what may have been made", "look again after the lag", Reaction.LOOK_FIRST),
     Failure(Unsettled, "a list that changed each time it was read", "the next run reads it again", Reaction.LOOK_FIRST),
 )
 PASSING: Final = (Unreachable, Unavailable, OutcomeUnknown, RateLimited, Passing, Unsettled)

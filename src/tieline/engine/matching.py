@@ -85,9 +85,9 @@ class Matcher:
         return bool(self._job.match) and (self._find_field is not None or self._job.target.list)
 
     @property
-    def lag(self) -> float:
-        """For how many seconds a search need not show what was made."""
-        return self._target.find_lag(self._job.target_resource, self._find_field) if self._find_field is not None else 0.0
+    def lag(self) -> float | None:
+        """For how many seconds a search need not show what was made, as declared; None where nothing is."""
+        return self._target.find_lag(self._job.target_resource, self._find_field) if self._find_field is not None else None
 
     async def candidates(
         self,
@@ -160,8 +160,8 @@ class Matcher:
         With `fresh`, waits until a record written just now can be seen by the search.
         """
         if self._find_field is not None:
-            if fresh and (lag := self._target.find_lag(self._job.target_resource, self._find_field)):
-                await self._ledger.clock.sleep(lag)
+            if fresh and self.lag:
+                await self._ledger.clock.sleep(self.lag)
             found = {key: (await self._search(key, values.get(self._find_field), fresh=True))[1]}
         else:
             if fresh and self._job.list_lag:

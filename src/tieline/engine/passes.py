@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tieline.dialects.dialect import System, Waiting
-from tieline.engine.absence import Absence
+from tieline.engine.absence import Absence, lag_of
 from tieline.engine.brakes import Braked
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.destination import Destination
@@ -20,9 +20,10 @@ from tieline.engine.images import look_again
 from tieline.engine.ledger import Counts, Ledger
 from tieline.engine.mending import Mending
 from tieline.engine.redriving import Settlement
+from tieline.engine.retrying import waits_for_lag
 from tieline.model.clock import believed
 from tieline.model.ends import End, Known
-from tieline.model.errors import RemoteError, SafetyStop, TielineError
+from tieline.model.errors import RemoteError, SafetyStop, TielineError, Unshown
 from tieline.store import outbox, runs
 from tieline.store import state as shared
 from tieline.store.letters import Chosen
@@ -238,6 +239,8 @@ class Pass(ABC):
             first = next(
                 first for way in self.ways for first in outbox.open_of(way.ledger.db, way.ledger.integration, ("owed", "unknown"), limit=1)
             )
+            if first.why.get("kind") == Unshown.kind:
+                next_step = "; ".join(text for text in (next_step, first.why["next"]) if text)
             # What is owed undecided since earlier runs says what was so then.
             now_known = first.operation == "none" and self.unanswered is not None
             return ended, str(self.unanswered) if now_known else first.why.get("message"), next_step
@@ -309,7 +312,9 @@ class Pass(ABC):
             chunk = [delivery for delivery in chunk if delivery.operation != "none"]  # those are undecided
             for delivery in chunk:
                 delivery.doubt = delivery.state == "unknown"
-                delivery.due_at = believed(delivery.due_at, now, longest)
+                if delivery.due_at > now + longest:
+                    lag = lag_of(ledger.db, way.target, way.job.target_resource).ours if waits_for_lag(delivery) else 0.0
+                    delivery.due_at = believed(delivery.due_at, now, max(longest, lag))
             await way.sender.put(await look_again(chunk, way.job, way.target, ledger))
             self._check_stopped()
         return any_

@@ -12,7 +12,7 @@ from tieline.engine.line import Line
 from tieline.engine.unsent import reason_of
 from tieline.model import events
 from tieline.model.clock import sleep_unless
-from tieline.model.errors import OutcomeUnknown, Passing, RateLimited, RemoteError, TielineError
+from tieline.model.errors import NotThere, OutcomeUnknown, Passing, RateLimited, RemoteError, TielineError, Unshown
 from tieline.store.outbox import Delivery
 from tieline.transport.retry import wait_seconds
 
@@ -20,7 +20,14 @@ LeaveOwed = Callable[[Sequence[Delivery], TielineError | None], Awaitable[None]]
 """Lets deliveries stay owed, and why; without a reason, for the one for which they have been so far."""
 
 _LONGEST_WAIT = 300.0
+_LONGEST_FOR_LAG = 60.0
+"""A run waits no longer for reads that may be behind; what waits for them stays owed."""
 """Seconds that one delivery may have to wait within a run; with more, it stays owed."""
+
+
+def waits_for_lag(delivery: Delivery) -> bool:
+    """Whether a delivery is owed because reads may be behind."""
+    return delivery.why.get("kind") in (Unshown.kind, NotThere.kind)
 
 
 class Retries:
@@ -104,7 +111,7 @@ class Retries:
     async def wait_until(self, deliveries: Sequence[Delivery], error: RemoteError, at: float) -> None:
         """Let deliveries wait until a time, in seconds since 1970 (UTC); when that is too long, they stay owed, and nothing else does."""
         wait = at - self._ledger.clock.now()
-        if self._halted.is_set() or wait > _LONGEST_WAIT:
+        if self._halted.is_set() or wait > _LONGEST_FOR_LAG:
             for delivery in deliveries:
                 delivery.due_at = at
             await self._leave_owed(deliveries, error)
@@ -112,13 +119,13 @@ class Retries:
         await self._wait(deliveries, error, wait)
 
     async def await_their_time(self, early: Sequence[Delivery]) -> None:
-        """Let deliveries of earlier runs wait until they are due; those that are due too late stay owed."""
+        """Let deliveries of earlier runs wait until they are due; those that are due too late, or wait for the lag, stay owed."""
         now = self._ledger.clock.now()
-        together: dict[float, list[Delivery]] = {}
+        together: dict[tuple[float, bool], list[Delivery]] = {}
         for delivery in early:
-            together.setdefault(delivery.due_at, []).append(delivery)
-        for due_at, deliveries in together.items():
-            if due_at - now > _LONGEST_WAIT:
+            together.setdefault((delivery.due_at, waits_for_lag(delivery)), []).append(delivery)
+        for (due_at, for_lag), deliveries in together.items():
+            if due_at - now > (_LONGEST_FOR_LAG if for_lag else _LONGEST_WAIT):
                 await self._leave_owed(deliveries, None)  # why they wait, they say themselves
             else:
                 self._start(deliveries, due_at - now, counts=False)

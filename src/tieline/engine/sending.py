@@ -131,15 +131,15 @@ class Calls:
 
     def read(self, operation: str, group: Sequence[Delivery], receipts: Sequence[Receipt]) -> Answered:
         """Tell apart what went well and what failed; attempts are counted."""
-        answered, over_at = Answered([], [], [], [], []), self._ledger.clock.monotonic()
+        answered, over_at, now = Answered([], [], [], [], []), self._ledger.clock.monotonic(), self._ledger.clock.now()
         for delivery, receipt in zip(group, receipts, strict=True):
-            delivery.call, delivery.shown, delivery.answered_at = receipt.call, receipt.record, over_at
+            delivery.call, delivery.shown, delivery.answered_at, delivery.left_at = receipt.call, receipt.record, over_at, now
             # An earlier attempt may have added what is there now.
             delivery.found = dict(receipt.found) if delivery.attempts == 0 and not delivery.doubt else {}
             if receipt.error is None or reaction_to(receipt.error) is not Reaction.WAIT:
                 delivery.attempts += 1
                 delivery.tries += 1
-            error = receipt.error
+            error = delivery.failure = receipt.error
             if _is_plain(error) and not delivery.doubt:
                 delivery.refused += 1
             delivery.unnamed = (

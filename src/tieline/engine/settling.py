@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -13,9 +14,9 @@ from tieline.engine.doubt import Doubts, Found, Way
 from tieline.engine.failures import PASSING, Reaction, reaction_to
 from tieline.engine.ledger import Ledger
 from tieline.engine.looks import may_look_again
-from tieline.model.errors import NotThere, Rejected, RemoteError, Stale, Undecodable
+from tieline.model.errors import NotThere, Rejected, RemoteError, Stale, Undecodable, Unshown
 from tieline.model.records import encode_json
-from tieline.store import journal
+from tieline.store import journal, outbox
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
 from tieline.sync.rewriting import is_rewriting
@@ -106,9 +107,10 @@ class Settler:
         """Find out whether a write was done; `alone` says that it goes in a call of its own, `repeats` that a repetition would tell."""
         match self._doubts.way(delivery, alone=alone, repeats=repeats):
             case Way.REPEAT:
+                await self._leaves_again(delivery)
                 return Send()  # the doubt stays, lest a later version take its place
             case Way.RESEND:
-                await self._note(delivery, "sent again without knowing", unknown="resend")
+                await self._leaves_again(delivery, "sent again without knowing", unknown="resend")
                 return Send()
             case Way.HOLD:
                 return Hold("unknown", f"{_LOST}, and the destination can't be asked whether it was done")
@@ -141,12 +143,15 @@ class Settler:
             ids = tuple(one.id for one in others[:_MOST_SHOWN])
             told = f"{_LOST}: no record there has its match key, but what is new there may be it, renamed since: {', '.join(ids)}"
             return Hold("unknown", told, ids)
+        if not found.candidates and (at := self._doubts.look_again_at(delivery)) is not None:
+            told = f"{delivery.failure or _LOST}: no record there has its match key yet, and reads may be behind what was made"
+            return Later(Unshown(told), at)
         delivery.doubt = False
         if not found.candidates:
             if self._job.target.idempotency and delivery.unnamed and delivery.attempts > _ENOUGH:
                 # Whoever knows the key has done it, and says so again and again: somebody has deleted it since.
                 return Hold("unknown", "the destination says that it was made, does not tell its id, and has no record with its match key")
-            await self._note(delivery, "looked: it had not been done")
+            await self._leaves_again(delivery, "looked: it had not been done")
             return Send()
         delivery.made = True
         return await self._adopt(delivery, found, "looked: it had been done", perhaps_made=True)
@@ -156,7 +161,7 @@ class Settler:
         if self._doubts.way(delivery, alone=True) is Way.RESEND:
             return refused
         outcome = await self.of_doubt(delivery, alone=True, repeats=False)
-        return refused if isinstance(outcome, Send) and delivery.operation == "create" else outcome
+        return refused if isinstance(outcome, (Send, Later)) and delivery.operation == "create" else outcome
 
     async def of_unnamed(self, delivery: Delivery) -> Outcome:
         """The write succeeded, or was so already, and the answer did not tell the id: look it up."""
@@ -324,6 +329,19 @@ class Settler:
 
     def _may_look_again(self, delivery: Delivery, failure: RemoteError) -> bool:
         return may_look_again(failure, [delivery], self._job.spec.retry)
+
+    async def _leaves_again(self, delivery: Delivery, kind: str = "", **detail: Any) -> None:
+        """Note that a creation in doubt is about to leave once more, and why."""
+        if not kind and delivery.why.get("left") is None:
+            delivery.left_at = None
+            return
+        events = [self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)] if kind else []
+
+        def unit(connection: sqlite3.Connection) -> None:
+            outbox.leaves_again(connection, delivery)
+            journal.note(connection, events)
+
+        await self._ledger.commit(unit)
 
     async def _note(self, delivery: Delivery, kind: str, **detail: Any) -> None:
         event = self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)

@@ -253,6 +253,14 @@ class Unsettled(Incomplete):
     likely = "many records come, go or change while the list is read, or its order is not the same each time"
 
 
+class Unshown(RemoteError):
+    """What may have been made is not shown, and reads may be behind what was made."""
+
+    kind = "unshown"
+    next_step = "nothing; it is looked for again. If reads are never behind writes there, say `lag: 0s` in the connector"
+    likely = "the write was not done, or reads there are answered from a copy that is behind its writes"
+
+
 class Expired(TielineError):
     """The point from which changes are wanted is too old for the system. `feed`: that of its feed of deletions.
 

@@ -349,7 +349,7 @@ class Find(Request):
     """Where the record is in an entry, when it is wrapped."""
     none: tuple[int, ...] = (204, 404)
     """Statuses that mean `there is none`."""
-    lag: Duration = 0.0
+    lag: Duration | None = None
     """How long a new record can be missing from the answer."""
     cache: Duration | None = None
     """How long a record that was found is remembered, over runs and for all integrations, instead of being searched for again. What

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from tieline.model.clock import MOST_WAIT_SECONDS
+from tieline.model.errors import RemoteError
 from tieline.model.records import decode_json, encode_json
 from tieline.store import state
 from tieline.store.database import Database, Row, insert, marks, update_from
@@ -93,6 +94,10 @@ class Delivery(msgspec.Struct, gc=False):
     """How often it was refused plainly, and not done: each try after that has another idempotency key. Kept with the reason."""
     refused_before: int = 0
     """Not stored: the same, as the store knows it."""
+    left_at: float | None = None
+    """Of one in doubt: when its last attempt was over, in seconds since 1970 (UTC); None where that is not known. Kept with the reason."""
+    failure: RemoteError | None = None
+    """Not stored: what its last attempt in this run met."""
     answered_at: float | None = None
     """Not stored: when its last attempt in this run was over, by the clock that is never set; None when there was none."""
 
@@ -228,7 +233,7 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
     One that was superseded meanwhile stays so, and False is returned.
     """
     settled = delivery.state not in ("owed", "unknown")
-    _keep_refused(delivery)
+    _keep_with_reason(delivery)
     written = connection.execute(
         """UPDATE delivery SET state = ?, attempts = ?, due_at = ?, call = ?, reason = ?, record = coalesce(?, record),
              operation = ?, target_id = coalesce(?, target_id), settled_at = ?, settled_run = ?
@@ -241,9 +246,20 @@ def set_state(connection: sqlite3.Connection, delivery: Delivery, *, now: float,
     return written.rowcount > 0
 
 
-def _keep_refused(delivery: Delivery) -> None:
-    if delivery.refused:
-        delivery.reason, delivery.refused_before = encode_json({**delivery.why, "refused": delivery.refused}), delivery.refused
+def _keep_with_reason(delivery: Delivery) -> None:
+    left = delivery.left_at if delivery.state == "unknown" else None
+    if delivery.refused or left is not None:
+        kept = {"refused": delivery.refused or None, "left": left}
+        delivery.reason = encode_json({**delivery.why, **{key: value for key, value in kept.items() if value is not None}})
+        delivery.refused_before = delivery.refused
+
+
+def leaves_again(connection: sqlite3.Connection, delivery: Delivery) -> None:
+    """Note of one in doubt that it leaves again: when it left before says nothing any more."""
+    delivery.left_at = None
+    if delivery.why.get("left") is not None:
+        delivery.reason = encode_json({key: value for key, value in delivery.why.items() if key != "left"})
+        connection.execute("UPDATE delivery SET reason = ? WHERE id = ?", (delivery.reason, delivery.id))
 
 
 def claim(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> set[int]:
@@ -254,7 +270,7 @@ def claim(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> set
     ids = [delivery.id for delivery in deliveries]
     for delivery in deliveries:
         if delivery.refused != delivery.refused_before:
-            _keep_refused(delivery)
+            _keep_with_reason(delivery)
             connection.execute("UPDATE delivery SET reason = ? WHERE id = ?", (delivery.reason, delivery.id))
     rows = connection.execute(
         f"UPDATE delivery SET state = 'unknown' WHERE state IN ('owed', 'unknown') AND id IN ({marks(len(ids))}) RETURNING id",
@@ -509,6 +525,8 @@ def reason(kind: str, message: str, next_step: str = "", **more: Any) -> bytes:
 
 def _make(row: Row) -> Delivery:
     delivery = Delivery(*row)
+    if delivery.state == "unknown" and (left := delivery.why.get("left")) is not None:
+        delivery.left_at = float(left)
     if delivery.reason and '"refused"' in str(delivery.reason):
         delivery.refused = delivery.refused_before = delivery.why.get("refused", 0)
         if delivery.state not in ("sending", "unknown"):

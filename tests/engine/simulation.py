@@ -479,7 +479,7 @@ class Simulation:
             clock.advance(late + 61.0)
         for _ in range(6):
             outcome = self._run(0.0)
-            clock.advance(61.0 + self.target.lag)
+            clock.advance(61.0 + self.target.lag + (120.0 if self.target.declared_lag is None else 0.0))
             if outcome is not None and outcome.state in ("green", "attention") and not {"owed", "unknown"} & outcome.open.keys():
                 break
         else:

@@ -47,6 +47,24 @@ def test_an_answer_is_a_failure_by_what_the_vendor_says(declared: Any, answer: A
     assert means is (type(error) if error is not None else None)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "declared", "means"),
+    [
+        (200, b"", {"at": "code", "not": 0}, Untold),
+        (200, b"[]", {"at": "code", "not": 0}, Untold),
+        (204, b"", {"at": "code", "not": 0}, None),
+        (200, b"", "error", None),
+        (200, b"[]", {"at": "success", "equals": False}, None),
+    ],
+)
+def test_an_answer_without_the_word_that_says_success_is_none(status: int, body: bytes, declared: Any, means: type | None) -> None:
+    errors = Errors.model_validate({"in_success": declared})
+
+    error = error_of(HttpResponse(status, Headers({}), body), errors, 0.0)
+
+    assert means is (type(error) if error is not None else None)
+
+
 @pytest.mark.parametrize("wrong", [{"at": "x"}, {"at": "x", "equals": 1, "filled": True}, {"at": "x", "filled": False}])
 def test_one_way_is_said(wrong: Any) -> None:
     with pytest.raises(ValidationError, match="one of"):

@@ -62,6 +62,8 @@ def garbled(how: str = "truncated", *, status: int | None = None) -> Fault:
     """Return an answer to work that was done, of which only the status and rubbish arrive: `truncated`, `html`, `empty` or `list`."""
 
     def rubbish(own: HttpResponse | None, now: float) -> HttpResponse:
+        if how in ("empty", "list") and own is not None and b'"refused":true' in own.body and b'"code"' not in own.body:
+            return own  # where a refusal is told by a flag or a list, nothing in its place is a success, by all that is declared
         body = {
             "truncated": own.body[: len(own.body) // 2] if own is not None else b'{"da',
             "html": b"<!DOCTYPE html><html><body><h1>We'll be right back</h1></body></html>",

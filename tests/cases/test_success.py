@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,21 @@ def test_what_a_batch_leaves_out_is_nobody_else_s_and_becomes_a_dead_letter(
     assert 4 == len(book.book)
     assert 1 == again.code, "the letter is open"
     assert {r["email"]: r["name"] for r in book.book.values()} == {r["email"]: r["name"] for r in book.people if r["email"] != book.bad}
+
+
+def test_what_a_batch_leaves_out_is_held_where_reads_may_be_behind(tmp_path: Path, served: Served) -> None:
+    book = Book()
+    made = project(tmp_path, served, book, MANY.replace("RESULTS", "by: id, key: email, field: email"))
+    made.change("connectors/b.yaml", "    lag: 0s\n", "")
+
+    ran = made.tieline("run", "sync")
+    [letter] = json.loads(made.tieline("dead-letters", "list", "--json").out)
+    redriven = made.tieline("dead-letters", "redrive", str(letter["id"]))
+
+    assert "4 created + 1 held" in ran.out, ran.said
+    assert "no record there has its match key, and reads may be behind what was made" in letter["message"]
+    assert 0 != redriven.code, redriven.said
+    assert 4 == len(book.book)
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -52,6 +52,7 @@ def test_an_answer_is_a_failure_by_what_the_vendor_says(declared: Any, answer: A
     [
         (200, b"", {"at": "code", "not": 0}, Untold),
         (200, b"[]", {"at": "code", "not": 0}, Untold),
+        (201, b"", {"at": "code", "not": 0}, None),
         (204, b"", {"at": "code", "not": 0}, None),
         (200, b"", "error", None),
         (200, b"[]", {"at": "success", "equals": False}, None),

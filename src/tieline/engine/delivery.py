@@ -431,7 +431,9 @@ class Sender:
                     await self._try_again(deliveries, error)
                 case Reaction.LOOK_THEN_PARK:
                     for delivery in deliveries:
-                        if delivery.tries < self._job.spec.retry.attempts:
+                        if self._settler.must_wait_long(delivery, alone=alone):
+                            await self._carry_out(delivery, await self._settler.of_untold_and_unshown(delivery, error))
+                        elif delivery.tries < self._job.spec.retry.attempts:
                             await self._try_again([delivery], error)
                         elif not alone:
                             await self._retries.once_more_alone(delivery, error)

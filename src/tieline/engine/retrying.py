@@ -9,6 +9,7 @@ from tieline.dialects.dialect import System
 from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
+from tieline.engine.settling import LONGEST_FOR_LAG
 from tieline.engine.unsent import reason_of
 from tieline.model import events
 from tieline.model.clock import sleep_unless
@@ -20,8 +21,6 @@ LeaveOwed = Callable[[Sequence[Delivery], TielineError | None], Awaitable[None]]
 """Lets deliveries stay owed, and why; without a reason, for the one for which they have been so far."""
 
 _LONGEST_WAIT = 300.0
-_LONGEST_FOR_LAG = 60.0
-"""A run waits no longer for reads that may be behind; what waits for them stays owed."""
 """Seconds that one delivery may have to wait within a run; with more, it stays owed."""
 
 
@@ -111,7 +110,7 @@ class Retries:
     async def wait_until(self, deliveries: Sequence[Delivery], error: RemoteError, at: float) -> None:
         """Let deliveries wait until a time, in seconds since 1970 (UTC); when that is too long, they stay owed, and nothing else does."""
         wait = at - self._ledger.clock.now()
-        if self._halted.is_set() or wait > _LONGEST_FOR_LAG:
+        if self._halted.is_set() or wait > LONGEST_FOR_LAG:
             for delivery in deliveries:
                 delivery.due_at = at
             await self._leave_owed(deliveries, error)
@@ -125,7 +124,7 @@ class Retries:
         for delivery in early:
             together.setdefault((delivery.due_at, waits_for_lag(delivery)), []).append(delivery)
         for (due_at, for_lag), deliveries in together.items():
-            if due_at - now > (_LONGEST_FOR_LAG if for_lag else _LONGEST_WAIT):
+            if due_at - now > (LONGEST_FOR_LAG if for_lag else _LONGEST_WAIT):
                 await self._leave_owed(deliveries, None)  # why they wait, they say themselves
             else:
                 self._start(deliveries, due_at - now, counts=False)

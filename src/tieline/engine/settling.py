@@ -25,6 +25,8 @@ OVERTAKEN: Final = "changed there while we were about to write"
 """What the journal says of a write that was refused because its condition did not hold."""
 _EARLY: Final = "too early to believe, since what was made may not be known everywhere yet"
 _LOST: Final = "the answer to its creation was lost"
+LONGEST_FOR_LAG: Final = 60.0
+"""A run waits no longer for reads that may be behind, in seconds; what waits for them stays owed."""
 _MOST_SHOWN: Final = 5
 _ENOUGH: Final = 3
 """So many attempts are enough, of which the last was answered without telling anything."""
@@ -195,6 +197,25 @@ class Settler:
             return Hold("unknown", f"{told}, and no record there has its match key", (id,))
         delivery.doubt, delivery.made = False, True
         return await self._adopt(delivery, found, "looked: it had been done", perhaps_made=True)
+
+    def must_wait_long(self, delivery: Delivery, *, alone: bool) -> bool:
+        """Whether a creation may only be made again once reads can't be behind what it may have made, and that is not soon."""
+        if self._doubts.way(delivery, alone=alone) is not Way.LOOK:
+            return False
+        at = self._doubts.look_again_at(delivery)
+        return at is not None and at - self._ledger.clock.now() > LONGEST_FOR_LAG
+
+    async def of_untold_and_unshown(self, delivery: Delivery, error: RemoteError) -> Outcome:
+        """The answer said that all is well and nothing of a creation, which is hardly done, and may not be shown yet: look, then ask a person."""
+        try:
+            found = await self._doubts.look(delivery)
+        except RemoteError as failure:
+            if self._may_look_again(delivery, failure):
+                return Wait(failure)
+            return Fail(failure) if isinstance(failure, PASSING) else Hold("unknown", f"{error}; and looking for it failed: {failure}")
+        if found.candidates:
+            return await self._adopt(delivery, found, "looked: it had been done", perhaps_made=True)
+        return Hold("unknown", f"{error}; no record there has its match key, and reads may be behind what was made")
 
     async def of_untold(self, delivery: Delivery, error: RemoteError) -> Outcome:
         """It was sent as often as it may be, the last time alone, and each answer said that all is well and nothing of it: look, then park it."""

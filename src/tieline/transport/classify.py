@@ -25,7 +25,6 @@ THROTTLED: Final = frozenset((420, 429, 430, 477, 509, 529))
 LOCKED: Final = frozenset((423,))
 _NOT_PASSING: Final = frozenset((401, 408, 425))
 """Whatever Retry-After says of them: credentials do not get better by waiting, and the others are tried again anyway."""
-_WITHOUT_BODY: Final = frozenset((204, 205))
 _TAGS = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -156,8 +155,8 @@ def _hidden_failure(response: HttpResponse, errors: Errors, now: float, checks: 
         answer = decode_json(response.body) if response.body else None
     except (msgspec.DecodeError, RecursionError):
         return None
-    if answer is None and response.status in _WITHOUT_BODY:
-        return None
+    if answer is None and response.status != 200:
+        return None  # made, taken or done, and nothing to say of it: 201, 202, 204
     found = [check.fails(answer if isinstance(answer, dict) else {}) for check in checks]
     if not any(failed is True for failed in found):
         missing = next((check.at for check, failed in zip(checks, found, strict=True) if failed is None), None)

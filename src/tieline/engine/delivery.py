@@ -432,7 +432,8 @@ class Sender:
                 case Reaction.LOOK_THEN_PARK:
                     for delivery in deliveries:
                         if self._settler.must_wait_long(delivery, alone=alone):
-                            await self._carry_out(delivery, await self._settler.of_untold_and_unshown(delivery, error))
+                            if await self._carry_out(delivery, await self._settler.of_untold_and_unshown(delivery, error)):
+                                self._again([delivery])
                         elif delivery.tries < self._job.spec.retry.attempts:
                             await self._try_again([delivery], error)
                         elif not alone:

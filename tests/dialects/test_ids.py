@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tieline.dialects.ids import id_reader, text_id
+from tieline.dialects.ids import id_reader, one_spelling, text_id
 from tieline.spec.connectors import Resource
 
 KEY = "7EB682F1-0000-4000-8000-00000000000A"
@@ -125,3 +125,23 @@ def test_the_last_segment_of_an_address_is_what_was_put_there(id: str):
     assume(id.strip() and id not in (".", "..") and "(" not in id)
 
     assert read(f"https://api.example.com/v1/contacts/{quote(id, safe='')}?a=b/c", part="last_segment") == id
+
+
+@pytest.mark.parametrize(
+    ("declared", "shown", "expected"),
+    [
+        ({"id_form": "guid"}, f"{{{KEY}}}", SMALL),
+        ({"id_form": "case_insensitive"}, "AbC", "abc"),
+        ({"id_form": "number"}, 7, 7),
+        ({"id_form": "guid", "id_part": "key"}, f"accounts({KEY})", f"accounts({KEY})"),
+        ({}, KEY, KEY),
+    ],
+)
+def test_a_record_shows_its_id_in_the_one_spelling(declared, shown, expected):
+    resource = Resource.model_validate({"fields": {"id": {"type": "any"}}, "list": {"path": "/x"}, **declared})
+    record = {"id": shown}
+
+    if (write := one_spelling(resource)) is not None:
+        write(record, id_reader(resource)(shown))
+
+    assert {"id": expected} == record

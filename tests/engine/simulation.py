@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.books import Books, Broken
-from engine.manners import give_manners
+from engine.manners import give_manners, give_spelling
 from engine.people import People
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
@@ -62,6 +62,7 @@ class Simulation:
         """All that can go wrong does so often: every fourth world is like that."""
         chance = self.chance
         self.source, self.deletes = self._source(), "ignore"
+        give_spelling(self.source, f"source {seed}")
         self._work = random.Random(f"work {seed}")
         self.busy = self._work.random() < 0.5 and self.source.changed_since in ("time", "version") and self.source.ceiling is None
         """While the source's list is read, what it has shown changes, and then what it will show: its largest time is no safe mark."""
@@ -418,9 +419,9 @@ class Simulation:
             return
         with self.world.store() as db:
             known = {row[0] for row in db.read("SELECT target_id FROM link WHERE target_id IS NOT NULL")}
-        sent = {str(found["ext"]) for e in lost for found in _records_in(e.request)}
+        sent = {self.source.meant(found["ext"]) for e in lost for found in _records_in(e.request)}
         for record in self.target.records[-6:]:
-            ext = str(record.get("ext"))
+            ext = self.source.meant(record.get("ext"))
             if ext in sent and ext not in self.renamed and str(record["id"]) not in known:
                 self.renamed.add(ext)
                 self.target.change(record["id"], email=f"married-{ext}@example.org")
@@ -623,7 +624,7 @@ class Simulation:
         set_aside = {letter.source_id: letter for letter in letters}
         there: defaultdict[str, list[Record]] = defaultdict(list)
         for record in self.target.records:
-            there[str(record.get("ext"))].append(record)
+            there[self.source.meant(record.get("ext"))].append(record)
         emails = Counter(str(record.get("email")).lower() for record in self.target.records)
         if doubled := [email for email, number in emails.items() if number > 1]:
             raise Broken(f"there twice: {doubled}")

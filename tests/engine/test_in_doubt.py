@@ -82,3 +82,33 @@ def test_a_search_that_is_refused_holds_it_alone(swift_path: Path) -> None:
     assert "attention" == world.run(full=True).state
     assert ["never shown since we made it" in letter.message for letter in world.letters()] == [True]
     assert "Bobby" in [one["name"] for one in world.arrived]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_what_was_unlinked_unseen_is_met_again_and_still_in_doubt(side: str, swift_path: Path) -> None:
+    """A list that is behind does not show what we have made: that it is there is known by the key that it was made with."""
+    late: dict[str, Any] = {"lag": LONG, "declared_lag": None, "find": ("email",)}
+    world = World(
+        swift_path,
+        leads(**(late if side == "left" else {})),
+        members(**(late if side == "right" else {})),
+        direction="two-way",
+        conflict="left",
+        deletes={"left": "unlink", "right": "delete"} if side == "right" else {"left": "delete", "right": "unlink"},
+        brakes={"deletes": 5},
+    )
+    here, there = (world.members, world.leads) if side == "left" else (world.leads, world.members)
+    ids = [here.add(email=f"{name}@x", name=name, rev=1) for name in ("ann", "bob")]
+    assert "green" == world.run().state
+    here.remove(ids[0])
+    for _ in range(2):  # an absence is believed the second time
+        world.clock.advance(61.0)
+        world.run(full=True)
+    here.add(email="ann@x", name="ann", rev=2)
+    world.clock.advance(61.0)
+    world.run(full=True)
+    assert 1 == len(there.where("email", "ann@x"))
+    world.clock.advance(1_000.0)
+    world.run(full=True)
+    assert 2 == len(here.records) == len(there.records)
+    assert 2 == there.where("email", "ann@x")[0]["rev"]

@@ -16,6 +16,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from tieline.model.paths import get, put
+from tieline.model.records import Record
+
 if TYPE_CHECKING:
     from tieline.spec.connectors import Resource
 
@@ -57,6 +60,22 @@ def id_reader(resource: Resource, part: str | None = None) -> IdReader:
     if take is None:
         return text_id if spell is None else lambda value: _spelled(text_id(value), spell)
     return lambda value: _spelled(_taken(text_id(value), take), spell)
+
+
+def one_spelling(resource: Resource) -> Callable[[Record, str | None], None] | None:
+    """Return what writes an id into its record in the one spelling, so that what is mapped from it does not change with the place that showed it.
+
+    None where a record keeps what it shows: ids have no form, or are a part of it.
+    """
+    if resource.id_form == "text" or resource.id_part != "whole":
+        return None
+
+    def write(record: Record, id: str | None) -> None:
+        shown = get(record, resource.id)
+        if id is not None and shown.__class__ is str and shown != id:
+            put(record, resource.id, id)
+
+    return write
 
 
 def spelling_of(resource: Resource) -> str:

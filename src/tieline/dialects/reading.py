@@ -23,7 +23,7 @@ import msgspec
 
 from tieline.dialects.decoding import Unreadable, unreadable
 from tieline.dialects.dialect import Page, Since
-from tieline.dialects.ids import IdReader
+from tieline.dialects.ids import IdReader, one_spelling
 from tieline.dialects.pagination import Pager, Step, pager
 from tieline.dialects.points import points_of
 from tieline.dialects.since import SinceTracker
@@ -128,6 +128,7 @@ class ListReader:
         self._tag: str | None = None
         self._tag_at = 0.0
         self._is_buried = burial(listing.tombstone if isinstance(listing, List) else None)
+        self._spell = one_spelling(place.resource)
 
     async def pages(self) -> AsyncIterator[Page]:
         """Yield pages until the list ends. Raises `RemoteError`; never ends early without one."""
@@ -336,6 +337,9 @@ class ListReader:
             ]
             records = [record for id, record in zip(ids, records, strict=True) if id not in twins]
             ids = [id for id in ids if id not in twins]
+        if self._spell is not None:
+            for id, record in zip(ids, records, strict=True):
+                self._spell(record, id)
         if bad and len(bad) == len(entries) and not walk.seen:
             why = (
                 f"{self._place.name}: no entry of page {number} is a record: of the first, {bad[0].problem}; it begins {bad[0].text[:80]!r}"

@@ -21,7 +21,7 @@ from tieline.dialects.decoding import FAILURES, Unreadable, decode, decode_lenie
 from tieline.dialects.deleted import read_with_deleted
 from tieline.dialects.dialect import Features, Item, Page, Receipt, Since, Waiting
 from tieline.dialects.entries import list_requests, prepared
-from tieline.dialects.ids import IdReader, id_reader
+from tieline.dialects.ids import IdReader, id_reader, one_spelling
 from tieline.dialects.pagination import Step, pager
 from tieline.dialects.points import points_of
 from tieline.dialects.reading import Asked, ListReader, Place, kind_of, survivor_of
@@ -110,6 +110,7 @@ class RestSystem:
             name: frozenset(address for address, field in r.fields.items() if field.personal) for name, r in connector.resources.items()
         }
         self._read_id = {name: id_reader(r) for name, r in connector.resources.items()}
+        self._spell = {name: one_spelling(r) for name, r in connector.resources.items()}
         self._answer_ids: dict[int, IdReader] = {}
         self._id_at = {name: compile_get(r.id) for name, r in connector.resources.items()}
         self._deleted_id_at = {name: compile_get(r.deleted.id or r.id) for name, r in connector.resources.items() if r.deleted is not None}
@@ -157,6 +158,12 @@ class RestSystem:
     def id_of(self, resource: str, record: Record | Values) -> str | None:
         """Return a record's id as text, or None when it has none that can be used."""
         return self._read_id[resource](self._id_at[resource](record))
+
+    def _spelled(self, resource: str, record: Any) -> Any:
+        """Return a record with its id in the one spelling."""
+        if (spell := self._spell[resource]) is not None and isinstance(record, dict):
+            spell(record, self.id_of(resource, record))
+        return record
 
     def read_id(self, resource: str, value: Any) -> str | None:
         """Return an id that a person or another system has written in the spelling of this one; None where it can't be one."""
@@ -341,9 +348,11 @@ class RestSystem:
         wanted = self._read_id[resource](id)
         mine = [record for record in records if isinstance(record, dict) and self.id_of(resource, record) == wanted]
         if len(mine) == 1:
+            self._spelled(resource, mine[0])
             return mine[0]
         one: Any = records[0]
         if len(records) == 1 and isinstance(one, dict) and declared.merged == "survivor" and self.id_of(resource, one) is not None:
+            self._spelled(resource, one)
             return one
         raise self._caller.misread(response, self._not_that(resource, id, records))
 
@@ -396,7 +405,7 @@ class RestSystem:
                 in_success=_checks(declared),
             )  # fmt: skip
             found = [get(entry, declared.record) if declared.record else entry for entry in entries]
-            records += [record for record in found if not self._is_buried[resource](record)]
+            records += [self._spelled(resource, record) for record in found if not self._is_buried[resource](record)]
             if paging is None or response.status in declared.none:
                 return records
             size, flagged = getattr(paging, "size", None), paging.more is not None or paging.end is not None
@@ -711,7 +720,7 @@ class RestSystem:
                 return Receipt(None, self._caller.misread(response, Untold(why, status=response.status)), journaled)
             if item.show and operation != "delete":
                 id = item.id or self._new_id(resource, declared, response, answer, item.record)
-                stored = get(answer, declared.record) if declared.record else answer
+                stored = self._spelled(resource, get(answer, declared.record) if declared.record else answer)
                 return Receipt(id, None, journaled, record=stored if isinstance(stored, dict) else None)
             return Receipt(item.id or self._new_id(resource, declared, response, answer, item.record), None, journaled)
         except Undecodable as undecodable:

@@ -121,7 +121,8 @@ class Meetings:
             both = Work(
                 msgspec.structs.replace(
                     left, verdict="linked", met=0, right_id=right.right_id, right_key=right.right_key, right_shadow=right.right_shadow,
-                    right_at=right.right_at, right_version=right.right_version, right_sent=None, left_sent=None, rounds=None,
+                    right_at=right.right_at, right_version=right.right_version, right_unseen=right.right_unseen, right_sent=None,
+                    left_sent=None, rounds=None,
                 )
             )  # fmt: skip
             for found in (one.staged, work.staged if work is not None else {}):

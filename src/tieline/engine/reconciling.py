@@ -347,14 +347,10 @@ class Reconciler:
             decided.send(gone, delivery, work.opens[gone])
             sent.add(gone)
             return msgspec.structs.replace(pair, verdict="gone")
-        alone = msgspec.structs.replace(
-            pair, met=0, rounds=None, left_sent=None, right_sent=None,
-            **{f"{gone}_id": None, f"{gone}_key": None, f"{gone}_shadow": None, f"{gone}_at": None,
-               f"{gone}_version": None},
-        )  # fmt: skip
+        alone = pairs.without(pair, gone)
         if what == "unlink":
             decided.note(rest, rest_id or "", "its counterpart was deleted: it stands for itself now", was=gone_id)
-            return msgspec.structs.replace(alone, verdict="alone")
+            return alone
         if what in ("remake_left", "remake_right"):
             decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made anew", was=gone_id)
             if not self._desk.is_looked_for(pair) or not self._meetings.is_new(alone, rest):

@@ -109,8 +109,6 @@ _COLUMNS: Final = (
     "id, verdict, met, left_id, right_id, left_key, right_key, left_shadow, right_shadow, left_sent, right_sent, left_at, right_at, rounds, "
     "left_version, right_version, left_unseen, right_unseen"
 )
-_WRITTEN: Final = 16
-"""So many of them are written with a pair; what was seen is noted when it is seen."""
 
 
 class Known(NamedTuple):
@@ -314,12 +312,17 @@ def set_versions(connection: sqlite3.Connection, integration: int, side: Side, v
 
 
 def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
-    """Write pairs as they are now. Raises `sqlite3.IntegrityError` when a record would be in two."""
+    """Write pairs as they are now. Raises `sqlite3.IntegrityError` when a record would be in two.
+
+    Whether a record was shown since we made it, others note meanwhile; a pair takes that along only for a record that is new in it.
+    """
     connection.executemany(
         """UPDATE pair SET verdict = ?2, met = ?3, left_id = ?4, right_id = ?5, left_key = ?6, right_key = ?7, left_shadow = ?8,
            right_shadow = ?9, left_sent = ?10, right_sent = ?11, left_at = ?12, right_at = ?13, rounds = ?14,
-           left_version = ?15, right_version = ?16 WHERE id = ?1""",
-        [msgspec.structs.astuple(row)[:_WRITTEN] for row in rows],
+           left_version = ?15, right_version = ?16,
+           left_unseen = CASE WHEN left_id IS ?4 THEN left_unseen ELSE ?17 END,
+           right_unseen = CASE WHEN right_id IS ?5 THEN right_unseen ELSE ?18 END WHERE id = ?1""",
+        [msgspec.structs.astuple(row) for row in rows],
     )
 
 
@@ -346,8 +349,12 @@ def stand_alone(connection: sqlite3.Connection, integration: int, side: Side, ma
 
 def without(pair: Pair, side: Side) -> Pair:
     """Return a pair whose record of one side is let go: the other one stands for itself, and no counterpart is made by itself."""
-    gone: dict[str, Any] = {f"{side}_{name}": None for name in ("id", "key", "shadow", "sent", "at", "version")}
-    return msgspec.structs.replace(pair, verdict="alone", met=0, rounds=None, **{f"{OTHER[side]}_sent": None, **gone})
+    gone: dict[str, Any] = {f"{side}_{name}": None for name in ("id", "key", "shadow", "sent", "at", "version", "unseen")}
+    # What we have made, and nothing has shown since, is known by the key that it was made with.
+    key = pair.key_of(OTHER[side]) or pair.key_of(side)
+    return msgspec.structs.replace(
+        pair, verdict="alone", met=0, rounds=None, **{f"{OTHER[side]}_sent": None, f"{OTHER[side]}_key": key, **gone}
+    )
 
 
 def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
@@ -360,12 +367,13 @@ def remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
 def join(connection: sqlite3.Connection, integration: int, left_id: str, right_id: str) -> None:
     """Make one pair of two records that have no counterpart; it meets the next time it is decided."""
     right = connection.execute(
-        "SELECT right_key, right_shadow, right_at, right_version FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id)
+        "SELECT right_key, right_shadow, right_at, right_version, right_unseen FROM pair WHERE integration = ? AND right_id = ?",
+        (integration, right_id),
     ).fetchone()
     connection.execute("DELETE FROM pair WHERE integration = ? AND right_id = ?", (integration, right_id))
     connection.execute(
-        """UPDATE pair SET right_id = ?, right_key = ?, right_shadow = ?, right_at = ?, right_version = ?, left_sent = NULL, right_sent = NULL,
-           rounds = NULL, met = 0, verdict = 'linked' WHERE integration = ? AND left_id = ?""",
+        """UPDATE pair SET right_id = ?, right_key = ?, right_shadow = ?, right_at = ?, right_version = ?, right_unseen = ?, left_sent = NULL,
+           right_sent = NULL, rounds = NULL, met = 0, verdict = 'linked' WHERE integration = ? AND left_id = ?""",
         (right_id, *right, integration, left_id),
     )
 
@@ -373,13 +381,13 @@ def join(connection: sqlite3.Connection, integration: int, left_id: str, right_i
 def part(connection: sqlite3.Connection, integration: int, pair: Pair) -> None:
     """Take a pair apart: each record stands for itself from now on, and none is made for it by itself."""
     connection.execute(
-        """UPDATE pair SET right_id = NULL, right_key = NULL, right_shadow = NULL, right_version = NULL, right_sent = NULL, left_sent = NULL,
-           rounds = NULL, met = 0, verdict = 'alone' WHERE id = ?""",
+        """UPDATE pair SET right_id = NULL, right_key = NULL, right_shadow = NULL, right_version = NULL, right_unseen = NULL, right_sent = NULL,
+           left_sent = NULL, rounds = NULL, met = 0, verdict = 'alone' WHERE id = ?""",
         (pair.id,),
     )
     connection.execute(
-        "INSERT INTO pair (integration, verdict, right_id, right_key, right_shadow) VALUES (?, 'alone', ?, ?, ?)",
-        (integration, pair.right_id, pair.right_key, pair.right_shadow),
+        "INSERT INTO pair (integration, verdict, right_id, right_key, right_shadow, right_unseen) VALUES (?, 'alone', ?, ?, ?, ?)",
+        (integration, pair.right_id, pair.right_key or pair.left_key, pair.right_shadow, pair.right_unseen),
     )
 
 

@@ -32,6 +32,7 @@ class Written(msgspec.Struct):
 
 
 LOCKED = 423
+_GUID_DIGITS = 32
 
 
 class Refusal(Exception):
@@ -70,7 +71,7 @@ class Collection:
         name: str,
         fields: Mapping[str, Mapping[str, Any]] | None = None,
         *,
-        ids: Literal["number", "large", "text", "given"] = "number",
+        ids: Literal["number", "large", "text", "guid", "given"] = "number",
         paging: Paging | None = "cursor",
         page_size: int = 100,
         order: Literal["made", "changed"] = "made",
@@ -122,7 +123,8 @@ class Collection:
     ) -> None:
         """Times are in seconds.
 
-        `ids`: the vendor counts from 1001, from beyond what a float can hold, or as text; `given` ones come with the record.
+        `ids`: the vendor counts from 1001, from beyond what a float can hold, or as text; `given` ones come with the record. A `guid` is spelled in
+        capitals, in braces or without hyphens, as the place that shows it likes.
         `order`: a list comes in the order in which records were made, or were last changed. `changed_since`: it can be asked for what
         changed after a time, a version, or the mark that the first page's `ETag` gave. `times`: how it writes times; `precision`: the finest step of those that it tells.
         `tombstones`: a list shows what is left of deleted records. `keeps_deleted`: they keep their fields, and whoever asks for one by id,
@@ -231,7 +233,8 @@ class Collection:
                 raise Refusal(409 if id is not None else 422, f"id {id} is missing or taken")
         else:
             number = self._made + (2**53 if self.ids == "large" else 1000)
-            id = f"{self.name}-{number}" if self.ids == "text" else number
+            texts = {"text": f"{self.name}-{number}", "guid": f"{number:08x}-ab12-4cd3-8ef4-a1b2c3d4e5f6"}
+            id = texts.get(self.ids, number)
         entry = Entry(id, {}, self._now(), 0.0, 0)
         self.entries[str(id)] = entry
         self._keep(entry, {**copy.deepcopy(sent), "id": id})
@@ -310,10 +313,10 @@ class Collection:
         page = shown[:size]
         entries = [
             {
-                "item": one.id,
+                "item": self.spelled(one.id, "feed"),
                 "at": self.told_time(one.at),
                 "version": one.version,
-                **({"merged_into": one.into} if one.into is not None else {}),
+                **({"merged_into": self.spelled(one.into, "feed")} if one.into is not None else {}),
             }
             for one in page
         ]
@@ -372,9 +375,26 @@ class Collection:
         moment = dt.datetime.fromisoformat(told)
         return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
-    def shown(self, entry: Entry) -> Record:
-        """Return a record as the API shows it."""
+    def spelled(self, id: Any, place: str) -> Any:
+        """Return an id as the vendor spells it in a place: `list`, `item`, `search`, `result`, `header` or `feed`."""
+        if self.ids != "guid" or not isinstance(id, str):
+            return id
+        ways = (id, id.upper(), "{" + id.upper() + "}", id.replace("-", ""))
+        return ways[(len(place) + int(id[:8], 16)) % len(ways)]
+
+    def meant(self, id: Any) -> str:
+        """Return the key of the entry that somebody means by an id, however they spell it."""
+        text = str(id)
+        if self.ids != "guid":
+            return text
+        bare = text.strip("{}").replace("-", "").lower()
+        return "-".join((bare[:8], bare[8:12], bare[12:16], bare[16:20], bare[20:])) if len(bare) == _GUID_DIGITS else text
+
+    def shown(self, entry: Entry, place: str = "item") -> Record:
+        """Return a record as the API shows it in a place, see `spelled`."""
         shown = dict(entry.record)
+        if "id" in shown:
+            shown["id"] = self.spelled(shown["id"], place)
         if self.changed_since is not None:
             shown["updated_at"] = self.told_time(entry.changed_at)
             shown["version"] = entry.version
@@ -383,7 +403,7 @@ class Collection:
         if self._marks:
             shown["deleted"] = entry.deleted
             if str(entry.id) in self.merged:
-                shown["merged_into"] = self.merged[str(entry.id)]
+                shown["merged_into"] = self.spelled(self.merged[str(entry.id)], place)
         if self.ceiling is not None:
             shown["made_at"] = self.told_time(entry.made_at)
         return shown
@@ -399,6 +419,8 @@ class Collection:
         """Return the resource as a connector declares it."""
         items = f"/{self.name}/items/{{id}}"
         declared: dict[str, Any] = {"fields": {"id": {"type": "any", "read_only": self.ids != "given"}, **self.fields}}
+        if self.ids == "guid":
+            declared["id_form"] = "guid"
         if self.versions is not None:
             declared["fields"]["version"] = {"type": "integer", "read_only": True}
         if self.ceiling is not None:

@@ -229,22 +229,22 @@ class FakeSystem:
             case "GET", ["deleted"] if c.feed is not None:
                 return answer(200, c.told(query.get("since"), int(query["after"]) if "after" in query else None, int(query["limit"])))
             case "GET", ["search"]:
-                return answer(200, {"data": [c.shown(entry) for entry in c.found(query["field"], query["value"])]})
+                return answer(200, {"data": [c.shown(entry, "search") for entry in c.found(query["field"], query["value"])]})
             case "GET", ["items", id]:
-                entry = c.asked_for(unquote(id))
+                entry = c.asked_for(c.meant(unquote(id)))
                 return answer(404, {"error": "not found"}) if entry is None else answer(200, c.shown(entry))
             case "POST", []:
                 return self._stored(c, c.create(sent, key), 201)
             case (("PATCH" | "PUT"), ["items", id]):
                 in_body = sent.pop("version", None) if c.versions == "body" else None
-                c.expect(unquote(id), headers.get("If-Match") if in_body is None else str(in_body))
-                return self._stored(c, c.replace(unquote(id), sent, key, whole=method == "PUT"), 200)
+                c.expect(c.meant(unquote(id)), headers.get("If-Match") if in_body is None else str(in_body))
+                return self._stored(c, c.replace(c.meant(unquote(id)), sent, key, whole=method == "PUT"), 200)
             case "PUT", ["by", field, value]:
                 entry, made = c.put(field, unquote(value), sent, key)
                 return self._stored(c, entry, 201 if made else 200)
             case "DELETE", ["items", id]:
-                c.expect(unquote(id), headers.get("If-Match", query.get("version")))
-                c.delete(unquote(id), key)
+                c.expect(c.meant(unquote(id)), headers.get("If-Match", query.get("version")))
+                c.delete(c.meant(unquote(id)), key)
                 return HttpResponse(204, Headers({}), b"")
             case "POST", ["batch", operation]:
                 return self._batch(c, operation, sent["items"], key)
@@ -255,7 +255,9 @@ class FakeSystem:
             case "record":
                 return answer(status, c.shown(entry) if c.says_no == "status" else {**_spoken(c.says_no), "data": c.shown(entry)})
             case "location":
-                return HttpResponse(status, Headers({"Location": f"{self.url}/{c.name}/items/{quote(str(entry.id), safe='')}"}), b"")
+                return HttpResponse(
+                    status, Headers({"Location": f"{self.url}/{c.name}/items/{quote(str(c.spelled(entry.id, 'header')), safe='')}"}), b""
+                )
             case "nothing":
                 return HttpResponse(204, Headers({}), b"")
 
@@ -266,7 +268,7 @@ class FakeSystem:
             # All or nothing: whatever one of them is refused for, none is done.
             for item in items:
                 id = item if operation == "delete" else item.get("id")
-                c._judge(operation, {} if operation == "delete" else item, c.entries.get(str(id)) if operation != "create" else None)
+                c._judge(operation, {} if operation == "delete" else item, c.entries.get(c.meant(id)) if operation != "create" else None)
             for item in items:
                 self._one_of_batch(c, operation, item, key)
             return answer(200, _spoken(c.says_no))
@@ -280,7 +282,7 @@ class FakeSystem:
             try:
                 c.check_lock()
                 entry = self._one_of_batch(c, operation, item, key)
-                result |= {"status": 200, "id": entry.id if entry is not None else item}
+                result |= {"status": 200, "id": c.spelled(entry.id if entry is not None else item, "result")}
             except Refusal as refusal:
                 result |= {"status": refusal.status, "error": refusal.text}
             if not c.leaves_out():
@@ -296,12 +298,12 @@ class FakeSystem:
             case "create":
                 return c.create(item, key)
             case "update":
-                return c.replace(str(item["id"]), {k: v for k, v in item.items() if k != "id"}, key, whole=c.update == "put")
+                return c.replace(c.meant(item["id"]), {k: v for k, v in item.items() if k != "id"}, key, whole=c.update == "put")
             case "upsert":
                 assert c.upsert is not None
                 return c.put(c.upsert, get(item, c.upsert), item, key)[0]
             case "delete":
-                c.delete(str(item), key)
+                c.delete(c.meant(item), key)
         return None
 
     def _list(self, c: Collection, query: dict[str, str], asked: Headers) -> HttpResponse:
@@ -356,7 +358,7 @@ class FakeSystem:
                 body["meta"]["next_url"] = url
             else:
                 headers["Link"] = f'<{self.url}/{c.name}>; rel="first", <{url}>; rel="next"'
-        body["data"] = [c.shown(entry) for entry in page]
+        body["data"] = [c.shown(entry, "list") for entry in page]
         return answer(200, body, headers)
 
 

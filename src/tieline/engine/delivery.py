@@ -22,6 +22,7 @@ from tieline.engine.compiled import CompiledIntegration
 from tieline.engine.confirming import Confirmed, Confirmer
 from tieline.engine.doubt import Doubts
 from tieline.engine.failures import Reaction, reaction_to
+from tieline.engine.hits import Hits
 from tieline.engine.ledger import Ledger
 from tieline.engine.line import Line
 from tieline.engine.linked import Links, OnConfirmed
@@ -70,6 +71,7 @@ class Sender:
         self._confirmer = Confirmer(job, ledger, links, on_confirmed)
         self._unsent = Unsent(job, ledger, links)
         doubts = Doubts(job, target, ledger, matcher, links=links)
+        self._hits = Hits(job, ledger, links, self._hold)
         self._settler = Settler(job, ledger, doubts, self._confirmer.agreed)
         self._retries = Retries(
             job, target, ledger, self._line, batch_size=self._batch_size, halt=self.halt, leave_owed=self._leave_owed, over=self.flush
@@ -300,6 +302,8 @@ class Sender:
         if self.halted is not None:
             await self._leave_owed(chunk, self.halted)
             return
+        if not (chunk := await self._hits.unless_known(chunk)):
+            return
         await self._let_leave(chunk)
         if len(chunk) <= self._batch_size("create") and all(
             d.fresh and d.operation == "create" and d.target_id is None and not d.doubt for d in chunk
@@ -394,10 +398,7 @@ class Sender:
                         try:
                             await self._commit_confirmed([one])
                         except sqlite3.IntegrityError:
-                            await self._hold(
-                                one[0], "already linked",
-                                f"the destination answered with the id {one[1]}, which is the counterpart of another source record already",
-                            )  # fmt: skip
+                            await self._hits.happened(one[0], one[1])
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must end and say so
             self._fail(error)
 

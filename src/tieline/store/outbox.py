@@ -359,6 +359,20 @@ def of_record(db: Database, integration: int, source_id: str) -> list[Delivery]:
     ]
 
 
+ALREADY_LINKED = "already linked"
+"""The kind of a letter about a write that hit another record's counterpart; its only candidate is that one."""
+
+
+def hits_of(db: Database, integration: int, source_ids: Sequence[str]) -> dict[str, Delivery]:
+    """Return the last write of each of these records that hit another record's counterpart, by source id."""
+    rows = db.read(
+        f"""SELECT {_COLUMNS} FROM delivery WHERE integration = ? AND source_id IN ({marks(len(source_ids))})
+            AND state IN ('held', 'superseded', 'discarded') AND reason IS NOT NULL ORDER BY id""",
+        (integration, *source_ids),
+    )
+    return {one.source_id: one for one in map(_make, rows) if one.why.get("kind") == ALREADY_LINKED}
+
+
 def sources_of(db: Database, integration: int, target_id: str) -> list[str]:
     """Return which records deliveries to another one were about, the latest first."""
     sql = "SELECT source_id FROM delivery WHERE integration = ? AND target_id = ? GROUP BY source_id ORDER BY max(id) DESC"

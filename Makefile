@@ -36,6 +36,7 @@ fuzz: $(VENV)/.dev ## Search the properties with chance: other examples each tim
 lint: $(VENV)/.dev ## Look for mistakes and formatting that differs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/.dev ## Mend what lint can mend
 	@$(BIN)/ruff check --fix

@@ -17,9 +17,9 @@ from tieline._version import __version__
 
 if TYPE_CHECKING:
     from tieline.app import Tieline
-    from tieline.engine.ledger import Counts
-    from tieline.engine.passes import Outcome, Wanted
-    from tieline.engine.planning import Plan, PlannedWrite
+    from tieline.engine.core.ledger import Counts
+    from tieline.engine.runs.passes import Outcome, Wanted
+    from tieline.engine.runs.plan import Plan, PlannedWrite
     from tieline.model.errors import Complaint, MappingError, RemoteError, SafetyStop, SpecError, StoreError, TielineError
     from tieline.observe.explain import Story
     from tieline.observe.status import IntegrationStatus
@@ -44,14 +44,14 @@ __all__ = [
 ]
 
 _HOME = {
-    "Counts": "tieline.engine.ledger",
+    "Counts": "tieline.engine.core.ledger",
     "IntegrationStatus": "tieline.observe.status",
-    "Outcome": "tieline.engine.passes",
-    "Plan": "tieline.engine.planning",
-    "PlannedWrite": "tieline.engine.planning",
+    "Outcome": "tieline.engine.runs.passes",
+    "Plan": "tieline.engine.runs.plan",
+    "PlannedWrite": "tieline.engine.runs.plan",
     "Story": "tieline.observe.explain",
     "Tieline": "tieline.app",
-    "Wanted": "tieline.engine.passes",
+    "Wanted": "tieline.engine.runs.passes",
 }
 
 

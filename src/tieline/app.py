@@ -15,26 +15,35 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
+from tieline.config.loading.folder import Project
+from tieline.config.loading.functions import FILE
+from tieline.config.loading.references import check_url, resolve, resolve_secret
+from tieline.config.models.connections import Connection
+from tieline.config.models.connectors import Connector, Resource
+from tieline.config.models.fields import Fields
+from tieline.config.models.integrations import Integration, Rule
+from tieline.config.models.zones import with_zones
+from tieline.config.suggestions import meant
 from tieline.dialects.ids import IdReader, id_reader, text_id
-from tieline.dialects.rest import RestSystem
-from tieline.dialects.templates import fill_header
-from tieline.engine import deadletters, linking, pairing
-from tieline.engine.allowances import KeptAllowances
-from tieline.engine.compiled import CompiledIntegration, Where
-from tieline.engine.failures import PASSING
-from tieline.engine.ledger import Counts, body_of, journaled
-from tieline.engine.likeness import Likeness
-from tieline.engine.passes import EVERYTHING, Outcome, Wanted
-from tieline.engine.planning import Plan, PlannedWrite, check_plan, guard_by, make_plan, writes_of
-from tieline.engine.receiving import Receiving
-from tieline.engine.renamed import Orphan, adopt, retire, what_to_do
-from tieline.engine.run import Engine, amend, check_lease, observe
-from tieline.engine.standing import Standing
-from tieline.engine.two_sides import TwoWayIntegration
-from tieline.engine.undoing import LEFT_ALONE, left_alone
-from tieline.engine.unmatched import Unmatched
-from tieline.engine.verifying import Verification, verify
-from tieline.engine.verifying_pairs import apart, meet_anew, verify_pairs
+from tieline.dialects.rest.system import RestSystem
+from tieline.dialects.rest.templates import fill_header
+from tieline.engine.core.allowances import KeptAllowances
+from tieline.engine.core.compiled import CompiledIntegration, Where
+from tieline.engine.core.failures import PASSING
+from tieline.engine.core.ledger import Counts, body_of, journaled
+from tieline.engine.core.two_sides import TwoWayIntegration
+from tieline.engine.intake.webhooks import Receiving
+from tieline.engine.review import dead_letters, linking, pairing
+from tieline.engine.review.discard import Standing
+from tieline.engine.review.renamed import Orphan, adopt, retire, what_to_do
+from tieline.engine.review.suggestions import Likeness
+from tieline.engine.review.unmatched import Unmatched
+from tieline.engine.runs.passes import EVERYTHING, Outcome, Wanted
+from tieline.engine.runs.plan import Plan, PlannedWrite, check_plan, guard_by, make_plan, writes_of
+from tieline.engine.runs.run import Engine, amend, check_lease, observe
+from tieline.engine.runs.undo import LEFT_ALONE, left_alone
+from tieline.engine.verify.pairs import apart, meet_anew, verify_pairs
+from tieline.engine.verify.sweep import Verification, verify
 from tieline.looking import BREAKER, VERIFIED, Looking
 from tieline.mapping import BACK
 from tieline.model import events
@@ -44,15 +53,6 @@ from tieline.model.ids import named
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, encode_json
 from tieline.model.verified import Verified
-from tieline.spec.connections import Connection
-from tieline.spec.connectors import Connector, Resource
-from tieline.spec.fields import Fields
-from tieline.spec.functions import FILE
-from tieline.spec.integrations import Integration, Rule
-from tieline.spec.reader import Project
-from tieline.spec.references import check_url, resolve, resolve_secret
-from tieline.spec.words import meant
-from tieline.spec.zones import with_zones
 from tieline.store import calls, journal, runs, state
 from tieline.store.calls import Call
 from tieline.store.database import Database, reserve
@@ -61,9 +61,9 @@ from tieline.store.retention import Retention
 from tieline.store.runs import both_outboxes, sides
 from tieline.store.runs import names as integration_names
 from tieline.transport.caller import READ_RETRIES, Account, Caller
+from tieline.transport.limits.priority import PRIORITY
 from tieline.transport.outages import Outage
 from tieline.transport.ports import Transport
-from tieline.transport.priority import PRIORITY
 from tieline.transport.recording import CallRecord, Keeping, Said, private_fields
 
 
@@ -139,7 +139,7 @@ class Tieline(Looking):
         if name in self.names():
             raise Refused(f"{name} has a file; nothing was changed", next_step="delete its file first")
         retire(self.db, name, reason, now=self.clock.now())
-        return deadletters.discard_all(self.db, reason, integration=name, chosen=Chosen(), now=self.clock.now())
+        return dead_letters.discard_all(self.db, reason, integration=name, chosen=Chosen(), now=self.clock.now())
 
     def compiled(self, name: str) -> CompiledIntegration | TwoWayIntegration:
         """Return an integration, ready to run. Raises `SpecError` when its own files are wrong."""
@@ -414,12 +414,12 @@ class Tieline(Looking):
         """Give up on dead letters, by number or all that are meant; return how many. Both sides of a pair stand as they are."""
         stand, now = Standing(self.db, lambda name: self.two_way(name) if self.is_two_way(name) else None), self.clock.now()
         if isinstance(which, Chosen):
-            return deadletters.discard_all(self.db, reason, integration=integration, chosen=which, now=now, stand=stand)
-        return deadletters.discard(self.db, which, reason, now=now, stand=stand)
+            return dead_letters.discard_all(self.db, reason, integration=integration, chosen=which, now=now, stand=stand)
+        return dead_letters.discard(self.db, which, reason, now=now, stand=stand)
 
-    def edit_letter(self, id: int, changes: Mapping[str, Any]) -> deadletters.DeadLetter:
+    def edit_letter(self, id: int, changes: Mapping[str, Any]) -> dead_letters.DeadLetter:
         """Change fields of the source record that a dead letter keeps."""
-        letter = deadletters.get_open_letter(self.db, id)
+        letter = dead_letters.get_open_letter(self.db, id)
         (name,) = self.names(letter.integration)
         self.check_usable(name)
         if letter.side is not None:
@@ -432,7 +432,7 @@ class Tieline(Looking):
             self._check_fields(source, letter.record, changes)
         connection, _, resource = source.partition(".")
         system = self.system(connection)
-        return deadletters.edit(self.db, id, changes, lambda record: system.id_of(resource, record), now=self.clock.now())
+        return dead_letters.edit(self.db, id, changes, lambda record: system.id_of(resource, record), now=self.clock.now())
 
     def _check_fields(self, place: str, record: dict[str, Any], addresses: Iterable[str]) -> None:
         """Raise `TielineError` for a field that the resource does not declare and the record does not have."""

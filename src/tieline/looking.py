@@ -14,11 +14,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from tieline.config.loading.dotenv import Environment
+from tieline.config.loading.folder import Project, find_project_folder
+from tieline.config.loading.references import is_loopback, resolve
 from tieline.dialects.ids import spelling_of
-from tieline.dialects.templates import Template
-from tieline.engine import deadletters
-from tieline.engine.allowances import KIND
-from tieline.engine.renamed import Orphan, orphans, predecessor, what_to_do
+from tieline.dialects.rest.templates import Template
+from tieline.engine.core.allowances import KIND
+from tieline.engine.review import dead_letters
+from tieline.engine.review.renamed import Orphan, orphans, predecessor, what_to_do
+from tieline.lint.cache import recall
 from tieline.model.clock import Clock, SystemClock
 from tieline.model.ends import End, end_at
 from tieline.model.errors import SpecError, TielineError
@@ -29,23 +33,19 @@ from tieline.observe.calls import hide_in_call, records_meant
 from tieline.observe.explain import Story, explain
 from tieline.observe.limits import Side
 from tieline.observe.status import IntegrationStatus, SystemDown, status_of, webhooks_of
-from tieline.spec.dotenv import Environment
-from tieline.spec.folder import Project, find_project_folder
-from tieline.spec.references import is_loopback, resolve
-from tieline.spec.remembered import recall
 from tieline.store import state
 from tieline.store.calls import Call, Search
 from tieline.store.database import Database
 from tieline.store.runs import names as integration_names
 from tieline.store.runs import state_of
-from tieline.transport.allowance import Allowance
+from tieline.transport.limits.rate_budget import Allowance
 from tieline.transport.outages import Outage
 from tieline.transport.recording import private_fields
 
 if TYPE_CHECKING:
-    from tieline.spec.connections import Connection
-    from tieline.spec.connectors import Connector, Resource
-    from tieline.spec.integrations import Integration
+    from tieline.config.models.connections import Connection
+    from tieline.config.models.connectors import Connector, Resource
+    from tieline.config.models.integrations import Integration
 
 BREAKER = "breaker"
 """Kind of values that tell which systems are down, by connection."""
@@ -79,7 +79,7 @@ class Looking:
         With `in_part`, what can be read is used: `project.errors` says what is wrong, and an integration raises `SpecError` when it is
         run although its own files are wrong.
         """
-        from tieline.spec.reader import read_project, read_project_in_part  # slow to import
+        from tieline.lint.project import read_project, read_project_in_part  # slow to import
 
         read = read_project_in_part if in_part else read_project
         return cls(read(find_project_folder(folder)), clock=clock)
@@ -92,7 +92,7 @@ class Looking:
             looking = cls(project)
             looking._remembered = True
             return looking
-        from tieline.spec.reader import read_project_in_part  # slow to import
+        from tieline.lint.project import read_project_in_part  # slow to import
 
         return cls(read_project_in_part(found, kept=True))
 
@@ -266,9 +266,9 @@ class Looking:
         if fields := private_fields(personal):
             hide_in_call(call, fields)
 
-    def dead_letters(self, integration: str | None = None, cause: str | None = None) -> list[deadletters.DeadLetter]:
-        """Return what needs a person, oldest first; a thousand at most (`engine.deadletters` reads and groups any number)."""
-        return deadletters.list_letters(self.db, integration=integration, cause=cause)
+    def dead_letters(self, integration: str | None = None, cause: str | None = None) -> list[dead_letters.DeadLetter]:
+        """Return what needs a person, oldest first; a thousand at most (`engine.review.dead_letters` reads and groups any number)."""
+        return dead_letters.list_letters(self.db, integration=integration, cause=cause)
 
     def rule_text(self, name: str, field: str | None, side: str | None = None) -> tuple[str, str] | None:
         """Return where the rule of a field stands now, as file and line, and how it reads there; None if there is none.
@@ -278,7 +278,7 @@ class Looking:
         spec = self._read().integrations.get(name)
         if spec is None or field is None:
             return None
-        from tieline.spec.backwards import rule_back_to  # it knows rules as they are declared
+        from tieline.config.models.backwards import rule_back_to  # it knows rules as they are declared
 
         keys: tuple[str, ...] | None = ("map", field) if field in spec.map else (field,) if field == "when" else None
         if side == "right" or (keys is None and spec.two_way):
@@ -317,7 +317,7 @@ class Looking:
     def _read(self) -> Project:
         """Return the project as its files declare it, for what rules mean: a remembered one only says how things are called."""
         if self._remembered:
-            from tieline.spec.reader import read_project_in_part  # slow to import
+            from tieline.lint.project import read_project_in_part  # slow to import
 
             self.project, self._remembered = read_project_in_part(self.project.folder), False
         return self.project

@@ -11,7 +11,7 @@ import pytest
 
 from cases.served import Answer, Asked, Project, Vendor
 from cases.test_escape_sequences import FILES
-from tieline.spec.dotenv import Environment, read_dotenv
+from tieline.config.loading.dotenv import Environment, read_dotenv
 
 NEW = "new-0123456789-abcdef"
 

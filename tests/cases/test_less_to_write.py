@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cases.served import Answer, Asked, Project, Vendor
-from tieline.spec.derived import OPERATIONS, expand, of_one
-from tieline.spec.sample import as_yaml, guess, with_fields
-from tieline.spec.source import parse
+from tieline.config.loading.sample import as_yaml, guess, with_fields
+from tieline.config.loading.yaml_source import parse
+from tieline.config.models.derived import OPERATIONS, expand, of_one
 
 PAGE = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text("utf-8")
 SYNC = """\

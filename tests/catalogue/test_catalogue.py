@@ -12,7 +12,7 @@ from cases.served import Answer, Project, Vendor
 from catalogue.hub import HUB, Hub
 from catalogue.vendor import FakeVendor
 from catalogue.vendors import VENDORS
-from tieline.spec.built_in import built_in_file, built_in_names
+from tieline.config.loading.built_in import built_in_file, built_in_names
 
 INTEGRATION = """\
 purpose: People are the same in the hub and at the vendor.

@@ -12,15 +12,15 @@ import pytest
 from pydantic import TypeAdapter
 
 from tieline.cli.reference import EXAMPLES, commands_page
-from tieline.engine.failures import as_table
+from tieline.config.loading.complaints import read_as
+from tieline.config.loading.yaml_source import Source, parse
+from tieline.config.models.connectors import Connector, List, Resource
+from tieline.config.models.integrations import Integration, MapRule
+from tieline.engine.core.failures import as_table
 from tieline.mapping import broken_laws, compile_both_ways, compile_mapping, compile_when
 from tieline.model.errors import MappingError
 from tieline.model.paths import flatten, nest
 from tieline.model.records import decode_json, encode_json
-from tieline.spec.connectors import Connector, List, Resource
-from tieline.spec.explain import read_as
-from tieline.spec.integrations import Integration, MapRule
-from tieline.spec.source import Source, parse
 from tieline.store import outbox
 
 ROOT = Path(__file__).parents[2]
@@ -192,6 +192,6 @@ def _anchors(path: Path) -> set[str]:
 
 
 def _rule_fields():
-    from tieline.spec.integrations import Rule
+    from tieline.config.models.integrations import Rule
 
     return Rule.model_fields

@@ -1,6 +1,6 @@
 """Commands that look import nothing that runs, nor what checks files: importing those takes longer than the answer.
 
-What they know of the files is remembered (`spec.remembered`), and holds as long as the files read the same.
+What they know of the files is remembered (`lint.cache`), and holds as long as the files read the same.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import typer
 
 from tieline.cli.commands import app, asked_for
 from tieline.cli.quick import take_plainly
+from tieline.lint import cache
+from tieline.lint.project import read_project_in_part
 from tieline.looking import Looking
-from tieline.spec import remembered
-from tieline.spec.reader import read_project_in_part
 
 HEAVY = {
-    "tieline.app", "tieline.engine.run", "tieline.engine.passes", "tieline.dialects.rest", "tieline.transport.caller",
-    "tieline.spec.reader", "tieline.spec.lint", "tieline.mapping", "asyncio", "aiohttp", "pydantic", "yaml",
+    "tieline.app", "tieline.engine.runs.run", "tieline.engine.runs.passes", "tieline.dialects.rest.system", "tieline.transport.caller",
+    "tieline.config.loading.loader", "tieline.lint.linter", "tieline.mapping", "asyncio", "aiohttp", "pydantic", "yaml",
 }  # fmt: skip
 LOOKS = (
     "status", "status qualified-leads", "status --json", "explain crm leads 7", "explain email members 7 --json", "calls",
@@ -34,7 +34,7 @@ LOOKS = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The project of the demo, with a store: two integrations, one of them both ways."""
-    shutil.copytree(Path(remembered.__file__).parents[1] / "templates" / "demo", tmp_path / "shop")
+    shutil.copytree(Path(cache.__file__).parents[1] / "templates" / "demo", tmp_path / "shop")
     (tmp_path / "shop" / ".tieline").mkdir()
     return tmp_path / "shop"
 
@@ -56,7 +56,7 @@ def look(folder: Path, arguments: str) -> tuple[str, set[str]]:
 def test_a_look_imports_nothing_heavy(folder: Path, arguments: str) -> None:
     """The first look after a change of the files reads them; it says the same as the ones after it."""
     first, imported = look(folder, arguments)
-    assert "tieline.spec.reader" in imported
+    assert "tieline.config.loading.loader" in imported
     again, imported = look(folder, arguments)
 
     assert first == again
@@ -86,14 +86,14 @@ CHANGES = {
 def test_what_is_remembered_is_what_the_files_say(folder: Path, change: str) -> None:
     """A change of any file is seen by the very next look."""
     Looking.at(folder).close()
-    assert remembered.recall(folder, {}) is not None
+    assert cache.recall(folder, {}) is not None
     name, edit = CHANGES[change]
     file = folder / name
     file.write_text(edit(file.read_text("utf-8") if file.exists() else ""), "utf-8")
 
-    assert remembered.recall(folder, {}) is None
+    assert cache.recall(folder, {}) is None
     Looking.at(folder).close()
-    known, read = remembered.recall(folder, {}), read_project_in_part(folder)
+    known, read = cache.recall(folder, {}), read_project_in_part(folder)
     assert known is not None
     assert (read.errors, read.unusable, [*read.integrations]) == (known.errors, known.unusable, [*known.integrations])
 
@@ -101,17 +101,17 @@ def test_what_is_remembered_is_what_the_files_say(folder: Path, change: str) -> 
 def test_an_address_that_the_environment_makes_is_part_of_what_is_remembered(folder: Path) -> None:
     """With another one, it may not be an address at all."""
     project = read_project_in_part(folder, {"ACME_CRM_URL": "http://127.0.0.1:1"})
-    remembered.remember(project, remembered.digest_of(folder), {"ACME_CRM_URL": "http://127.0.0.1:1"})
+    cache.remember(project, cache.digest_of(folder), {"ACME_CRM_URL": "http://127.0.0.1:1"})
 
-    assert remembered.recall(folder, {"ACME_CRM_URL": "http://127.0.0.1:1"}) is not None
-    assert remembered.recall(folder, {"ACME_CRM_URL": "ftp://127.0.0.1"}) is None
+    assert cache.recall(folder, {"ACME_CRM_URL": "http://127.0.0.1:1"}) is not None
+    assert cache.recall(folder, {"ACME_CRM_URL": "ftp://127.0.0.1"}) is None
 
 
 def test_everything_that_is_declared_comes_back(folder: Path) -> None:
     """Attributes, properties, and what only the real class can tell."""
     read = read_project_in_part(folder)
-    remembered.remember(read, remembered.digest_of(folder), {})
-    known = remembered.recall(folder, {})
+    cache.remember(read, cache.digest_of(folder), {})
+    known = cache.recall(folder, {})
     assert known is not None
 
     def same(real: Any, plain: Any) -> None:
@@ -140,12 +140,12 @@ def test_everything_that_is_declared_comes_back(folder: Path) -> None:
 @pytest.mark.parametrize("bytes_", [b"", b"short", b"x" * 100, b"cos\nsystem\n(S'exit 1'\ntR."])
 def test_what_is_spoilt_is_not_believed(folder: Path, bytes_: bytes) -> None:
     """The files are read, and what was spoilt is replaced."""
-    digest = remembered.digest_of(folder) + b"-" * 16
+    digest = cache.digest_of(folder) + b"-" * 16
     for spoilt in (bytes_, digest + bytes_):
-        (folder / ".tieline" / remembered.FILE).write_bytes(spoilt)
-        assert remembered.recall(folder, {}) is None
+        (folder / ".tieline" / cache.FILE).write_bytes(spoilt)
+        assert cache.recall(folder, {}) is None
     Looking.at(folder).close()
-    assert remembered.recall(folder, {}) is not None
+    assert cache.recall(folder, {}) is not None
 
 
 def test_nothing_is_remembered_of_files_with_a_secret_in_them_nor_where_there_is_no_store(folder: Path) -> None:

@@ -18,7 +18,7 @@ from tieline.cli import calls, conflicts, letters, links, output, report, unmatc
 from tieline.cli.layout import Whole, assemble, table, wrapped
 from tieline.cli.output import Output
 from tieline.cli.recognised import in_order, recognised
-from tieline.spec import remembered
+from tieline.lint import cache
 from tieline.store.database import Database
 
 LONG = "0af1-" + "7" * 70
@@ -35,7 +35,7 @@ ADDRESS = f"http://127.0.0.1:9/email/members?email={EMAIL.replace('@', '%40').up
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's project, and a store in which everything is open: long ids, wide characters, controls."""
     folder = tmp_path_factory.mktemp("screens") / "shop"
-    shutil.copytree(Path(remembered.__file__).parents[1] / "templates" / "demo", folder)
+    shutil.copytree(Path(cache.__file__).parents[1] / "templates" / "demo", folder)
     with Database(folder / ".tieline" / "store.db") as db:
         insert = db._writer.execute
 

@@ -145,7 +145,7 @@ class Command:
 _FORKS: Final = multiprocessing.get_context("forkserver" if sys.platform != "win32" else "spawn")
 if sys.platform != "win32":
     # Not the command line itself: it looks at the terminal when it is imported.
-    _FORKS.set_forkserver_preload(["tieline.app", "tieline.spec.lint", "typer", "rich.progress", "rich.table", "phonenumbers", "uvloop"])
+    _FORKS.set_forkserver_preload(["tieline.app", "tieline.lint.linter", "typer", "rich.progress", "rich.table", "phonenumbers", "uvloop"])
 
 
 def _run(arguments: tuple[str, ...], cwd: str, environ: dict[str, str], out: str, err: str) -> None:

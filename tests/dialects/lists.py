@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from tieline.config.models.connectors import BreakerPolicy, Connector, Errors, Timeouts
 from tieline.dialects.dialect import Page, Since
-from tieline.dialects.rest import RestSystem
+from tieline.dialects.rest.system import RestSystem
 from tieline.model.records import Record, decode_json, encode_json
-from tieline.spec.connectors import BreakerPolicy, Connector, Errors, Timeouts
 from tieline.testing import Collection, FakeSystem, ManualClock, Network
 from tieline.transport.caller import Account, Caller
 from tieline.transport.recording import Keeping

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.dialects.bodies import as_form, compile_body, merged, writable
-from tieline.dialects.templates import Gaps
+from tieline.config.models.connectors import Change, Field, Resource
+from tieline.dialects.rest.bodies import as_form, compile_body, merged, writable
+from tieline.dialects.rest.templates import Gaps
 from tieline.model.paths import flatten, get
-from tieline.spec.connectors import Change, Field, Resource
 
 KEYS = st.sampled_from(["a", "b", "c"])
 OBJECTS = st.recursive(

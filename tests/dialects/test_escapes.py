@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tieline.dialects.escapes import escape
-from tieline.dialects.templates import Gaps, Template, compile_json, well_formed_address
+from tieline.dialects.rest.escapes import escape
+from tieline.dialects.rest.templates import Gaps, Template, compile_json, well_formed_address
 from tieline.model.errors import Rejected
 
 VALUES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.text("'\"\\ or1=eq()*:\n\t", max_size=30)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import Resource
 from tieline.dialects.ids import id_reader, one_spelling, text_id
-from tieline.spec.connectors import Resource
 
 KEY = "7EB682F1-0000-4000-8000-00000000000A"
 SMALL = KEY.lower()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tieline.dialects.points import Points
+from tieline.config.models.lists import ChangedSince
+from tieline.dialects.rest.points import Points
 from tieline.model.errors import Undecodable
-from tieline.spec.lists import ChangedSince
 
 ZONES = ["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
+from tieline.config.models.webhooks import Verify
 from tieline.dialects.public_keys import is_signed, public_key
 from tieline.dialects.webhooks import Incoming, Unverified, verifier
 from tieline.model.errors import TielineError
-from tieline.spec.webhooks import Verify
 
 _HEAD = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
 """How a public key of this curve begins: its kind, and that both coordinates follow."""

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dialects.lists import STYLES, Reader
-from tieline.dialects.pagination import next_link
-from tieline.dialects.reading import ListReader
-from tieline.dialects.since import SinceTracker
+from tieline.dialects.rest.listing import ListReader
+from tieline.dialects.rest.pagination import next_link
+from tieline.dialects.rest.since import SinceTracker
 from tieline.model.errors import Incomplete, RemoteError, Undecodable, Unsettled
 from tieline.testing import Collection, Fault
 from tieline.testing.faults import answering
@@ -448,7 +448,7 @@ def run_still(**habits: Any) -> None:
 
 
 def test_a_ceiling_that_is_taken_for_the_end_is_noticed(monkeypatch):
-    monkeypatch.setattr("tieline.dialects.windows.Windows.split", lambda self, window, places: [])
+    monkeypatch.setattr("tieline.dialects.rest.windows.Windows.split", lambda self, window, places: [])
 
     with pytest.raises(AssertionError):
         run_still(paging="page", page_size=2, changed_since="time", ceiling=10)

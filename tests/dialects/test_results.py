@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import BatchResults, Errors, Resource
 from tieline.dialects.dialect import Item, Receipt
 from tieline.dialects.ids import id_reader
-from tieline.dialects.results import Answer, read_results
+from tieline.dialects.rest.batch_results import Answer, read_results
 from tieline.model.errors import NotThere, Passing, Rejected, Untold
-from tieline.spec.connectors import BatchResults, Errors, Resource
 
 APART = {"records": "results", "by": "id", "key": "email", "field": "email", "id": "id"}
 ERRORS = {"records": "errors", "by": "id", "key": "context.email[0]", "field": "email", "error": "message"}

@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import ChangedSince
 from tieline.dialects.dialect import Since
-from tieline.dialects.points import Points
-from tieline.dialects.since import SinceTracker
-from tieline.spec.connectors import ChangedSince
+from tieline.dialects.rest.points import Points
+from tieline.dialects.rest.since import SinceTracker
 from tieline.transport.ports import HttpResponse
 
 BEGAN = 1_763_805_600.0  # 2025-11-22T10:00:00Z

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import BreakerPolicy, Connector, Errors, Timeouts
 from tieline.dialects.dialect import Since
-from tieline.dialects.rest import RestSystem
+from tieline.dialects.rest.system import RestSystem
 from tieline.model.errors import RemoteError, Undecodable
-from tieline.spec.connectors import BreakerPolicy, Connector, Errors, Timeouts
 from tieline.testing import ManualClock
 from tieline.transport.caller import Account, Caller
 from tieline.transport.ports import HttpRequest, HttpResponse

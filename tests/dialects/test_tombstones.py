@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.dialects.tombstones import burial
-from tieline.spec.connectors import Tombstone
+from tieline.config.models.connectors import Tombstone
+from tieline.dialects.rest.tombstones import burial
 
 NO_VALUE: list[Any] = [
     None, "", "  ", False, 0, Decimal("0.0"), "0", "false", "null", [], {}, "0000-00-00 00:00:00", "0000-00-00T00:00:00Z",

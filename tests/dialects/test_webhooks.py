@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from standardwebhooks import Webhook
 
+from tieline.config.models.connectors import Resource
+from tieline.config.models.webhooks import Verify, Webhooks
 from tieline.dialects.webhooks import Event, Incoming, Reader, Unusable, Unverified, verifier
 from tieline.model.errors import TielineError
 from tieline.model.records import encode_json
-from tieline.spec.connectors import Resource
-from tieline.spec.webhooks import Verify, Webhooks
 
 NOW = 1_700_000_000.0
 STANDARD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

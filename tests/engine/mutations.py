@@ -11,27 +11,27 @@ import msgspec
 import pytest
 
 from engine.simulation import Simulation
-from tieline.dialects import results
 from tieline.dialects.dialect import Receipt, Since
-from tieline.dialects.reading import ListReader
-from tieline.dialects.since import SinceTracker
-from tieline.dialects.windows import Windows
-from tieline.engine import delivery as delivering
-from tieline.engine.absence import Absence
-from tieline.engine.allowances import KeptAllowances
-from tieline.engine.delivery import Sender
-from tieline.engine.doubt import Doubts
-from tieline.engine.failures import Reaction
-from tieline.engine.ledger import Ledger
-from tieline.engine.line import Line
-from tieline.engine.pipeline import Pipeline
+from tieline.dialects.rest import batch_results
+from tieline.dialects.rest.listing import ListReader
+from tieline.dialects.rest.since import SinceTracker
+from tieline.dialects.rest.windows import Windows
+from tieline.engine.core.allowances import KeptAllowances
+from tieline.engine.core.failures import Reaction
+from tieline.engine.core.ledger import Ledger
+from tieline.engine.decide.pipeline import Pipeline
+from tieline.engine.deliver import sender as delivering
+from tieline.engine.deliver.queue import Line
+from tieline.engine.deliver.sender import Sender
+from tieline.engine.deliver.uncertain import Doubts
+from tieline.engine.intake.absence import Absence
 from tieline.model.errors import Passing
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.store import links, outbox, runs
 from tieline.store.outbox import Delivery
-from tieline.transport.allowance import Allowance
-from tieline.transport.budget import Budget
+from tieline.transport.limits.budget import Budget
+from tieline.transport.limits.rate_budget import Allowance
 from tieline.transport.recording import CallRecord
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -176,7 +176,7 @@ def a_delivery_is_confirmed_without_its_link(monkeypatch: pytest.MonkeyPatch) ->
 
 def links_are_committed_before_their_deliveries(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is two commits: after a crash between them its records count as seen."""
-    from tieline.engine import pipeline
+    from tieline.engine.decide import pipeline
 
     unit = pipeline._Page.unit
 
@@ -225,7 +225,7 @@ def a_wait_on_a_good_answer_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None
 
 def what_is_undone_on_its_way_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version is compared with what was agreed, and what is on its way is not thought of."""
-    monkeypatch.setattr("tieline.engine.pipeline._AT_REST", ("linked", "noted", "queued", "filtered"))
+    monkeypatch.setattr("tieline.engine.decide.pipeline._AT_REST", ("linked", "noted", "queued", "filtered"))
 
 
 def failures_give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def one_absence_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
         return dict.fromkeys(ids)
 
     monkeypatch.setattr(Absence, "judge", judge)
-    monkeypatch.setattr("tieline.engine.missing.ask_for", nobody)
+    monkeypatch.setattr("tieline.engine.decide.missing.ask_for", nobody)
 
 
 @in_worlds(lambda simulation: simulation.deaf)
@@ -323,20 +323,20 @@ def what_has_left_counts_as_queued(monkeypatch: pytest.MonkeyPatch) -> None:
 @in_worlds(lambda simulation: simulation.target.says_no != "status" and simulation.picky > 0 and not simulation.moves)
 def a_200_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an answer of 2xx says is not looked at."""
-    monkeypatch.setattr("tieline.dialects.rest.conditions", lambda declared: ())
+    monkeypatch.setattr("tieline.dialects.rest.system.conditions", lambda declared: ())
 
 
 @in_worlds(lambda simulation: "update" in simulation.target.batch and simulation.target.results != "none")
 def what_is_left_out_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch's answer that says nothing of a record means that all is well."""
-    receipt = results._receipt
+    receipt = batch_results._receipt
 
     def gladly(result: Any, declared: Any, item: Any, how: Any) -> Receipt:
         if result is ABSENT and item.id is not None:
             return Receipt(item.id, None, how.call)
         return receipt(result, declared, item, how)
 
-    monkeypatch.setattr(results, "_receipt", gladly)
+    monkeypatch.setattr(batch_results, "_receipt", gladly)
 
 
 @in_worlds(lambda simulation: "create" in simulation.target.batch and simulation.target.results == "position")
@@ -345,9 +345,11 @@ def results_are_counted_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counted(answer: Any, declared: Any, items: Any, how: Any) -> list[Receipt]:
         found = get(answer, "results")
-        return [results._receipt(found[place] if place < len(found) else ABSENT, declared, item, how) for place, item in enumerate(items)]
+        return [
+            batch_results._receipt(found[place] if place < len(found) else ABSENT, declared, item, how) for place, item in enumerate(items)
+        ]
 
-    monkeypatch.setattr("tieline.dialects.rest.read_results", counted)
+    monkeypatch.setattr("tieline.dialects.rest.system.read_results", counted)
 
 
 @in_worlds(lambda simulation: not simulation.moves)

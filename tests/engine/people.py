@@ -8,9 +8,9 @@ from typing import Any
 
 from engine.world import World
 from tieline.app import Tieline
-from tieline.engine import deadletters
-from tieline.engine.deadletters import DeadLetter
-from tieline.engine.redriving import Settlement
+from tieline.engine.review import dead_letters
+from tieline.engine.review.dead_letters import DeadLetter
+from tieline.engine.runs.redrive import Settlement
 from tieline.model.errors import StoreError
 from tieline.model.records import Record
 from tieline.store.letters import Chosen
@@ -61,7 +61,7 @@ class People:
         self._run(redrive=Chosen(letter.cause, letter.field), pace=chance.choice([None, 1.0, 20.0]), limit=chance.choice([None, 1, 3]))
 
     def _discard(self, letter: DeadLetter) -> None:
-        self._do(lambda tieline: deadletters.discard(tieline.db, [letter.id], "no matter", now=tieline.clock.now()))
+        self._do(lambda tieline: dead_letters.discard(tieline.db, [letter.id], "no matter", now=tieline.clock.now()))
 
     def _mend(self, letter: DeadLetter, record: Record) -> None:
         name = f"Mended {self._chance.randint(0, 99)}"

@@ -19,9 +19,9 @@ import yaml
 from engine.world import NAME, World
 from tieline.app import Tieline
 from tieline.dialects.webhooks import Unverified
-from tieline.engine import conflicts, planning
-from tieline.engine.passes import Wanted
-from tieline.engine.undoing import LEFT_ALONE, left_alone
+from tieline.engine.review import conflicts
+from tieline.engine.runs.passes import Wanted
+from tieline.engine.runs.undo import LEFT_ALONE, left_alone
 from tieline.model.errors import TielineError
 from tieline.model.records import Record, decode_json, encode_json
 from tieline.store import journal, outbox, pairs, runs
@@ -286,7 +286,7 @@ class _Stage:
                 lines = self.lines(made._db, name, made.outcome.run)
                 return [*lines, *([self._halted("; ".join(map(str, made.outcome.brakes)))] if made.outcome.brakes else [])]
 
-        with mock.patch.object(planning, "Database", lambda path: SimulatedDatabase(path, self.world.clock)):
+        with mock.patch.object(plan, "Database", lambda path: SimulatedDatabase(path, self.world.clock)):
             return self.world.within(plan)
 
     def run(self, name: str, wanted: Wanted) -> list[Line]:
@@ -505,7 +505,7 @@ def _tell(stage: _Stage, said: Mapping[str, Any], *, forged: bool) -> None:
 
 
 def _repair(stage: _Stage) -> None:
-    from tieline.engine.verifying_pairs import apart, meet_anew
+    from tieline.engine.verify.pairs import apart, meet_anew
 
     async def verify(tieline: Tieline) -> list[str]:
         with await tieline.verify(NAME) as verification:

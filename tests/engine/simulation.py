@@ -16,8 +16,8 @@ from engine.manners import give_manners, give_spelling
 from engine.people import People
 from engine.world import FIELDS, NAME, World
 from tieline.app import Tieline
-from tieline.engine.deadletters import DeadLetter
-from tieline.engine.passes import Outcome, Wanted
+from tieline.engine.review.dead_letters import DeadLetter
+from tieline.engine.runs.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record, decode_json
 from tieline.model.verified import Finding, Verified

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.world import leads, members, told
-from tieline.engine.ledger import LEASE_SECONDS
+from tieline.engine.core.ledger import LEASE_SECONDS
 from tieline.testing import Crash, Exchange, Process, slow
 
 COMMIT = "after a commit"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from engine.world import told
-from tieline.engine import one_way
-from tieline.engine.delivery import Sender
+from tieline.engine.deliver.sender import Sender
+from tieline.engine.runs import one_way
 from tieline.store.outbox import Delivery
 
 

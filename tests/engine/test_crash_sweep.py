@@ -16,7 +16,7 @@ import pytest
 
 from engine.books import Books, Broken
 from engine.world import World, leads, members
-from tieline.engine.passes import Outcome
+from tieline.engine.runs.passes import Outcome
 from tieline.model.errors import StoreError
 from tieline.testing import LOST, REFUSED, UNANSWERED, Crash, Fault, Process, SimulatedDatabase, answering, error, garbled, slow, throttled
 from tieline.testing.collection import Burial

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.world import leads, members, told
-from tieline.engine.failures import FAILURES, Reaction, as_table, reaction_to
+from tieline.engine.core.failures import FAILURES, Reaction, as_table, reaction_to
 from tieline.model import errors
 from tieline.testing import LOST, REFUSED, UNANSWERED, Crash, Process, answering, error, throttled
 

@@ -10,9 +10,9 @@ import pytest
 
 from engine.world import NAME, World, leads, members, told
 from tieline.app import Tieline
-from tieline.engine import deadletters
-from tieline.engine.passes import Outcome, Wanted
-from tieline.engine.redriving import Settlement
+from tieline.engine.review import dead_letters
+from tieline.engine.runs.passes import Outcome, Wanted
+from tieline.engine.runs.redrive import Settlement
 from tieline.model.errors import Refused, TielineError
 from tieline.store.letters import Chosen
 from tieline.testing import Crash, Process
@@ -66,8 +66,8 @@ def test_letters_are_grouped_by_what_went_wrong(new_world):
     world.leads.add(email="odd@example.org", name="Odd", rev="many")
     world.run()
     with world.store() as db:
-        groups = deadletters.group_letters(db)
-        some = deadletters.list_letters(db, cause="mapping", field="rev")
+        groups = dead_letters.group_letters(db)
+        some = dead_letters.list_letters(db, cause="mapping", field="rev")
 
     assert [(3, "rejected", None, None), (1, "mapping", "rev", f"integrations/{NAME}.yaml:7")] == [
         (group.number, group.cause, group.field, group.rule) for group in groups
@@ -106,8 +106,8 @@ def test_ten_thousand_letters_are_counted_by_the_database(new_world):
         )
         read = []
         of_db, db.read = db.read, lambda statement, parameters=(): read.append(rows := of_db(statement, parameters)) or rows
-        (group,) = deadletters.group_letters(db)
-        first = [letter.id for letter, _ in zip(deadletters.read_letters(db), range(300), strict=False)]
+        (group,) = dead_letters.group_letters(db)
+        first = [letter.id for letter, _ in zip(dead_letters.read_letters(db), range(300), strict=False)]
 
     assert 10_000 == group.number
     assert max(map(len, read)) <= 200
@@ -251,7 +251,7 @@ def test_a_doubt_survives_versions_that_can_t_be_sent(new_world):
     (letter,) = world.letters()
 
     async def discard(tieline: Tieline) -> None:
-        deadletters.discard(tieline.db, [letter.id], "no matter", now=tieline.clock.now())
+        dead_letters.discard(tieline.db, [letter.id], "no matter", now=tieline.clock.now())
 
     world.within(discard)
     _forget(world)
@@ -427,9 +427,9 @@ def test_a_letter_that_is_none_any_more_says_which_one_is_to_be_looked_at(new_wo
     (second,) = world.letters()
 
     with world.store() as db:
-        assert f"look at dead letter {second.id}" in deadletters.get_letter(db, first.id).next_step
-        deadletters.discard(db, [second.id], "not wanted", now=world.clock.now())
-        assert "needs nobody" in deadletters.get_letter(db, first.id).next_step
+        assert f"look at dead letter {second.id}" in dead_letters.get_letter(db, first.id).next_step
+        dead_letters.discard(db, [second.id], "not wanted", now=world.clock.now())
+        assert "needs nobody" in dead_letters.get_letter(db, first.id).next_step
 
 
 def test_a_letter_is_resolved_when_a_later_version_arrives(new_world):
@@ -531,7 +531,7 @@ def test_a_discarded_update_returns_with_the_next_change(new_world):
     world.run()
 
     async def discard(tieline: Tieline) -> None:
-        deadletters.discard(tieline.db, [letter.id for letter in world.letters()], "no matter", now=tieline.clock.now())
+        dead_letters.discard(tieline.db, [letter.id for letter in world.letters()], "no matter", now=tieline.clock.now())
 
     world.within(discard)
     quiet = world.run()
@@ -625,7 +625,7 @@ def _one_thing(world: World, chance: random.Random, ids: list[str]) -> None:
         if what < 0.25 and letter.record is not None:
             world.within(lambda tieline: _sync(tieline.edit_letter, letter.id, {"name": chance.choice(["Edited", BAD]), "rev": 7}))
         elif what < 0.4:
-            world.within(lambda tieline: _sync(deadletters.discard, tieline.db, [letter.id], "no matter", now=tieline.clock.now()))
+            world.within(lambda tieline: _sync(dead_letters.discard, tieline.db, [letter.id], "no matter", now=tieline.clock.now()))
         elif what < 0.7:
             world.run(redrive=(letter.id,))
         elif letter.cause == "unknown":

@@ -11,7 +11,7 @@ import pytest
 
 from engine.world import NAME, World, leads, told
 from tieline.app import Tieline
-from tieline.engine.passes import Wanted
+from tieline.engine.runs.passes import Wanted
 from tieline.observe.status import IntegrationStatus
 from tieline.testing import SimulatedDatabase, throttled
 
@@ -202,7 +202,7 @@ def test_a_plan_s_calls_count(new_world: NewWorld, monkeypatch: pytest.MonkeyPat
     """It writes nothing, and it asks: what it asks is the vendor's to count."""
     world = filled(new_world, 3, connection={"limits": [{"requests": 1000, "per": "1d"}]})
 
-    monkeypatch.setattr("tieline.engine.planning.Database", lambda path: SimulatedDatabase(path, world.clock))
+    monkeypatch.setattr("tieline.engine.runs.plan.Database", lambda path: SimulatedDatabase(path, world.clock))
 
     async def plan(tieline: Tieline) -> None:
         with await tieline.plan(NAME):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.world import NAME, World, members, told
-from tieline.engine import linking
+from tieline.engine.review import linking
 from tieline.model.errors import Refused, SafetyStop
 from tieline.testing import REFUSED
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.world import NAME, World, leads, members, plain, told
-from tieline.engine.remembered import Remembered
+from tieline.engine.lookup.find_cache import Remembered
 from tieline.model.records import decode_json, encode_json
 from tieline.store import runs
 from tieline.testing import LOST

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tieline.engine import deadletters
+from tieline.engine.review import dead_letters
 from tieline.observe.explain import explain
 from tieline.observe.status import status_of
 from tieline.store import calls
@@ -74,9 +74,9 @@ def test_no_look_reads_a_large_table_from_end_to_end(db: Any) -> None:
     assert 50 == len(list(calls.find(db, Search(), 50)))
     calls.count(db, Search())
     calls.oldest(db)
-    assert 60 == sum(group.number for group in deadletters.group_letters(db))
-    assert 50 == len(list(itertools.islice(deadletters.read_letters(db), 50)))
-    deadletters.count_letters(db)
+    assert 60 == sum(group.number for group in dead_letters.group_letters(db))
+    assert 50 == len(list(itertools.islice(dead_letters.read_letters(db), 50)))
+    dead_letters.count_letters(db)
 
     wrong = []
     for statement, parameters in db.asked:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.world import World, told
-from tieline.engine.told import ends_of
+from tieline.engine.intake.deletion_feed import ends_of
 from tieline.testing import Collection
 
 FIELDS = {"email": {"type": "string"}, "name": {"type": "string"}, "phone": {"type": "string"}}

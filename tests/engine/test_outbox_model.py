@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from engine.books import Books, Broken
 from engine.world import NAME, World, leads, members
 from tieline.app import Tieline
-from tieline.engine import deadletters
-from tieline.engine.passes import Wanted
-from tieline.engine.redriving import Settlement
+from tieline.engine.review import dead_letters
+from tieline.engine.runs.passes import Wanted
+from tieline.engine.runs.redrive import Settlement
 from tieline.model.errors import Refused, SafetyStop
 from tieline.model.records import Record, decode_json
 from tieline.testing import Crash, Exchange, Fault, Process, SimulatedDatabase, error, garbled, throttled
@@ -180,7 +180,7 @@ class Outbox(RuleBasedStateMachine):
     def discard(self, pick: int) -> None:
         """Somebody gives a letter up."""
         letters = self.world.letters()
-        self._do(lambda tieline: deadletters.discard(tieline.db, [letters[pick % len(letters)].id], "no matter", now=tieline.clock.now()))
+        self._do(lambda tieline: dead_letters.discard(tieline.db, [letters[pick % len(letters)].id], "no matter", now=tieline.clock.now()))
 
     @precondition(lambda self: any(letter.cause == "unknown" for letter in self.world.letters()))
     @rule(pick=PICK, dies_at=st.one_of(st.none(), st.integers(1, 30)))

@@ -2,7 +2,7 @@
 
 from tests.engine.world import NAME, World, told
 
-from tieline.engine import unmatched
+from tieline.engine.review import unmatched
 from tieline.testing import Collection
 
 PEOPLE = {"email": {"type": "string"}, "name": {"type": "string"}, "org": {"type": "string"}}

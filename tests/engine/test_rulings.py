@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.world import NAME, World, leads, members
-from tieline.engine import conflicts, unmatched
-from tieline.engine.passes import Restoring
+from tieline.engine.review import conflicts, unmatched
+from tieline.engine.runs.passes import Restoring
 from tieline.model.errors import Refused
 from tieline.testing import UNANSWERED
 

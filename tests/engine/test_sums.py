@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from engine.test_verifying import adds_up
 from engine.world import NAME, World, leads, members
-from tieline.engine import planning
-from tieline.engine.passes import Wanted
+from tieline.engine.runs.passes import Wanted
 from tieline.observe.status import IntegrationStatus
 from tieline.testing import SimulatedDatabase
 
@@ -59,7 +58,7 @@ def test_what_was_read_is_the_sum_of_what_became_of_it(direction: str, seed: int
                 (found,) = tieline.status()
                 return found
 
-            with mock.patch.object(planning, "Database", lambda path: SimulatedDatabase(path, world.clock)):
+            with mock.patch.object(plan, "Database", lambda path: SimulatedDatabase(path, world.clock)):
                 planned, by_operation, writes = world.within(plan)
             outcome = world.run(full=wanted.full, limit=wanted.limit)
             status = world.within(look)

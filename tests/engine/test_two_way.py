@@ -9,7 +9,7 @@ import pytest
 from engine.world import NAME, World
 from tieline.app import Tieline
 from tieline.cli.verifying import next_steps
-from tieline.engine.verifying_pairs import UNTOLD
+from tieline.engine.verify.pairs import UNTOLD
 from tieline.model.verified import Verified
 from tieline.observe.explain import Story
 from tieline.testing import UNANSWERED, Collection

@@ -3,7 +3,7 @@
 import pytest
 from tests.engine.world import NAME, World, leads, members, told
 
-from tieline.engine.undoing import LEFT_ALONE
+from tieline.engine.runs.undo import LEFT_ALONE
 from tieline.model.errors import Refused
 from tieline.store import journal
 from tieline.testing import Collection, error

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.world import NAME, World, leads, members
-from tieline.engine import deadletters
-from tieline.engine.passes import Outcome
+from tieline.engine.review import dead_letters
+from tieline.engine.runs.passes import Outcome
 from tieline.model.errors import Unavailable
 from tieline.model.verified import Finding, Verified
 from tieline.testing import REFUSED, Crash, Process, error
@@ -85,7 +85,7 @@ def test_each_record_that_is_missing_or_left_out_has_its_reason(new_world):
         letter.id for letter in world.letters() if letter.source_id == str(world.leads.where("email", "worse@example.com")[0]["id"])
     ]
     with world.store() as db:
-        deadletters.discard(db, [letter], "not wanted", now=world.clock.now())
+        dead_letters.discard(db, [letter], "not wanted", now=world.clock.now())
     world.leads.add(email="new@example.com", name="New", rev=0)
     world.leads.change(world.leads.where("email", "p1@example.com")[0]["id"], name="P1 again")
 
@@ -227,7 +227,7 @@ def test_what_a_person_sent_in_place_of_what_can_not_be_mapped_is_in_sync(new_wo
     world.run()
     (letter,) = world.letters()
     with world.store() as db:
-        deadletters.edit(db, letter.id, {"rev": 7}, lambda record: str(record["id"]), now=world.clock.now())
+        dead_letters.edit(db, letter.id, {"rev": 7}, lambda record: str(record["id"]), now=world.clock.now())
     world.run(redrive=(letter.id,))
     v = verified(world)
     assert (1, 1, 0) == (v.in_sync, v.kept, v.wrong)

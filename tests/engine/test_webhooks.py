@@ -11,7 +11,6 @@ import pytest
 from engine.world import World
 from tieline.app import Tieline
 from tieline.dialects.webhooks import Incoming, Unverified
-from tieline.engine import planning
 from tieline.observe.status import IntegrationStatus
 from tieline.store import inbox, retention, runs
 from tieline.testing import Collection, Crash, Process, SimulatedDatabase, answering, error
@@ -168,7 +167,7 @@ def test_a_plan_takes_nothing_up(make: Any, tmp_path: Path) -> None:
         with await tieline.plan("leads") as made:
             return made.counts()
 
-    with mock.patch.object(planning, "Database", lambda path: SimulatedDatabase(path, world.clock)):
+    with mock.patch.object(plan, "Database", lambda path: SimulatedDatabase(path, world.clock)):
         planned = [world.within(plan)["delete"] for _ in range(2)]
     with world.store() as db:
         known = runs.state_of(db, "leads")

@@ -17,7 +17,7 @@ from engine.world import NAME
 from tieline.app import Tieline
 from tieline.cli.output import output
 from tieline.cli.verifying import print_verified
-from tieline.engine import conflicts
+from tieline.engine.review import conflicts
 from tieline.model.records import decode_json
 from tieline.model.verified import Verified
 from tieline.store.pairs import OTHER, SIDES, Side

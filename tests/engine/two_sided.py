@@ -23,7 +23,7 @@ from engine.manners import give_manners
 from engine.world import NAME, World
 from tieline.app import Tieline
 from tieline.dialects.webhooks import Incoming
-from tieline.engine.passes import Outcome, Wanted
+from tieline.engine.runs.passes import Outcome, Wanted
 from tieline.model.errors import Refused, SafetyStop, StoreError
 from tieline.model.records import Record, decode_json
 from tieline.model.verified import Finding, Verified

@@ -10,13 +10,14 @@ import msgspec
 import pytest
 
 from engine import mutations
-from tieline.dialects.rest import RestSystem
-from tieline.engine import absence, meetings
-from tieline.engine.brakes import Brakes
-from tieline.engine.decided import Decided
-from tieline.engine.intake import Intake
-from tieline.engine.reconciling import Reconciler
-from tieline.engine.two_way import TwoWayPass
+from tieline.dialects.rest.system import RestSystem
+from tieline.engine.decide import meetings
+from tieline.engine.decide.brakes import Brakes
+from tieline.engine.decide.decided import Decided
+from tieline.engine.decide.reconciling import Reconciler
+from tieline.engine.intake import absence
+from tieline.engine.intake.side_reader import Intake
+from tieline.engine.runs.two_way import TwoWayPass
 from tieline.model.errors import AnotherRecord, RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import outbox, pairs

@@ -9,19 +9,19 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tieline.app import Tieline
+from tieline.config.loading.folder import Project
+from tieline.config.loading.yaml_source import Source
+from tieline.config.models.connections import Connection
+from tieline.config.models.connectors import Connector
+from tieline.config.models.integrations import Integration
+from tieline.config.models.project import ProjectFile
 from tieline.dialects.webhooks import Incoming
-from tieline.engine import deadletters
-from tieline.engine.deadletters import DeadLetter
-from tieline.engine.ledger import Counts
-from tieline.engine.passes import Outcome, Wanted
+from tieline.engine.core.ledger import Counts
+from tieline.engine.review import dead_letters
+from tieline.engine.review.dead_letters import DeadLetter
+from tieline.engine.runs.passes import Outcome, Wanted
 from tieline.model.records import Record
 from tieline.observe.explain import Story
-from tieline.spec.connections import Connection
-from tieline.spec.connectors import Connector
-from tieline.spec.integrations import Integration
-from tieline.spec.project import ProjectFile
-from tieline.spec.reader import Project
-from tieline.spec.source import Source
 from tieline.store import calls, outbox, runs
 from tieline.store.calls import Call, Search
 from tieline.store.outbox import Delivery
@@ -156,7 +156,7 @@ class World:
     def letters(self) -> list[DeadLetter]:
         """Return what needs a person."""
         with self.store() as db:
-            return deadletters.list_letters(db)
+            return dead_letters.list_letters(db)
 
     def story(self, id: object) -> Story:
         """Return what happened to a lead."""

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import yaml
 
 from tieline.app import Tieline
-from tieline.engine.deadletters import DeadLetter
-from tieline.engine.passes import Outcome, Wanted
-from tieline.engine.planning import Plan
+from tieline.config.models.connectors import Timeouts
+from tieline.engine.review.dead_letters import DeadLetter
+from tieline.engine.runs.passes import Outcome, Wanted
+from tieline.engine.runs.plan import Plan
+from tieline.lint.project import read_project
 from tieline.observe.explain import Story
-from tieline.spec.connectors import Timeouts
-from tieline.spec.reader import read_project
 from tieline.transport.http import AiohttpTransport, HttpRequest, HttpResponse
 
 T = TypeVar("T")

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from tieline.config.models.connectors import Field
+from tieline.config.models.integrations import Conversion, MapRule, Rule
 from tieline.mapping import BothWays, Broken, Strand, backwards, broken_laws, compile_both_ways, nest
-from tieline.mapping.laws import written
-from tieline.mapping.times import rfc3339
-from tieline.mapping.values import same
+from tieline.mapping.convert.times import rfc3339
+from tieline.mapping.convert.values import same
+from tieline.mapping.inverse.round_trip import written
 from tieline.model.errors import MappingError
 from tieline.model.records import ABSENT
-from tieline.spec.connectors import Field
-from tieline.spec.integrations import Conversion, MapRule, Rule
 
 FUNCTIONS = {"mappings:shout": str.upper}
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import Field
 from tieline.mapping import checks, compile_check
 from tieline.model.records import ABSENT
-from tieline.spec.connectors import Field
 
 
 def objections(value, creating=True, **field):

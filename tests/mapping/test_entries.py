@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import Field
 from tieline.mapping import compile_check, compile_get, compile_mapping, compile_nest, format_path, get, nest, parse_path, problems, put
 from tieline.model.paths import EACH, Entry
-from tieline.spec.connectors import Field
 
 KEYS = st.sampled_from(["id", "key", "Name", "field"])
 VALUES = st.integers(-(10**12), 10**12) | st.booleans() | st.text(min_size=1, max_size=6).filter(lambda text: "\x00" not in text)

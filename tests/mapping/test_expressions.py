@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tieline.config.models.integrations import Rule
 from tieline.mapping import compile_mapping
 from tieline.model.errors import MappingError
 from tieline.model.records import ABSENT
-from tieline.spec.integrations import Rule
 
 RECORD = {
     "score": Decimal("0.83"),

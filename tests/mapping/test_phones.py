@@ -5,8 +5,8 @@ import random
 import phonenumbers
 import pytest
 
-from tieline.mapping import phones
-from tieline.mapping.values import Unfit
+from tieline.mapping.convert import phones
+from tieline.mapping.convert.values import Unfit
 
 
 def outcome(function, *arguments):

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tieline.config.models.integrations import Rule
 from tieline.mapping import compile_mapping, get, problems
-from tieline.mapping import conversions as convert
+from tieline.mapping.convert import conversions as convert
 from tieline.model.errors import MappingError
 from tieline.model.records import ABSENT
-from tieline.spec.integrations import Rule
 
 FUNCTIONS = {
     "mappings:wrap": lambda value: {"wrapped": value},

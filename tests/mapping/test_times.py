@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tieline.config.models.integrations import Rule
 from tieline.mapping import compile_mapping
 from tieline.model.errors import MappingError
-from tieline.spec.integrations import Rule
 
 
 def convert(value, **keys):

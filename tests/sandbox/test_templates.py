@@ -6,11 +6,11 @@ import pytest
 import yaml
 
 from sandbox.calls import calling
+from tieline.config.models.connections import Connection
+from tieline.config.models.connectors import Connector
+from tieline.config.models.integrations import Integration
+from tieline.config.models.project import ProjectFile
 from tieline.sandbox import AcmeCrm, Postbox
-from tieline.spec.connections import Connection
-from tieline.spec.connectors import Connector
-from tieline.spec.integrations import Integration
-from tieline.spec.project import ProjectFile
 
 TEMPLATES = Path(str(resources.files("tieline.templates")))
 

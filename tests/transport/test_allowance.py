@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tieline.spec.connectors import RateLimit
-from tieline.transport.allowance import Allowance, Closed, Want, count_in_words, grant, pause, touch, used_of
-from tieline.transport.limit_headers import Told
-from tieline.transport.priority import PRIORITIES, WEIGHTS
-from tieline.transport.windows import LATE_SECONDS, rules_of
+from tieline.config.models.connectors import RateLimit
+from tieline.transport.limits.headers import Told
+from tieline.transport.limits.priority import PRIORITIES, WEIGHTS
+from tieline.transport.limits.rate_budget import Allowance, Closed, Want, count_in_words, grant, pause, touch, used_of
+from tieline.transport.limits.windows import LATE_SECONDS, rules_of
 
 NOW = 1_780_000_000.0
 

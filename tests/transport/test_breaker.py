@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tieline.config.models.connectors import BreakerPolicy
 from tieline.model.errors import CircuitOpen
-from tieline.spec.connectors import BreakerPolicy
 from tieline.testing import ManualClock
 from tieline.transport.breaker import Breaker, Outage
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tieline.config.models.connectors import BreakerPolicy
 from tieline.model.errors import CircuitOpen
-from tieline.spec.connectors import BreakerPolicy
 from tieline.testing import ManualClock
 from tieline.testing.clock import VirtualLoop
 from tieline.transport.breaker import Breaker, Outage

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from tieline.config.models.connectors import LimitHeaders, RateLimit
 from tieline.model.errors import RateLimited
-from tieline.spec.connectors import LimitHeaders, RateLimit
 from tieline.testing import ManualClock
 from tieline.testing.vendor import Headers
-from tieline.transport.budget import Budget
-from tieline.transport.priority import PRIORITY
+from tieline.transport.limits.budget import Budget
+from tieline.transport.limits.priority import PRIORITY
 from transport.vendors import FixedWindow, LeakyBucket, SlowStore, Trial
 
 

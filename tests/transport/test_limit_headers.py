@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.spec.connectors import LimitHeaders
+from tieline.config.models.connectors import LimitHeaders
 from tieline.testing.vendor import Headers
-from tieline.transport.limit_headers import MOST_RESET_SECONDS, NOTHING, Heard, Told, read_limits, reset_wait
+from tieline.transport.limits.headers import MOST_RESET_SECONDS, NOTHING, Heard, Told, read_limits, reset_wait
 
 NOW = 1_780_000_000.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tieline.transport.pace import Pace, grow, lesson
+from tieline.transport.limits.learned_rate import Pace, grow, lesson
 
 
 def found(rate: float, *, resume_at: float = 100.0, ceiling: float = 60.0) -> Pace:

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tieline.config.models.connectors import LimitHeaders
 from tieline.model.clock import MOST_WAIT_SECONDS
-from tieline.spec.connectors import LimitHeaders
 from tieline.testing.vendor import Headers
-from tieline.transport.allowance import Allowance, Closed, Left, Want, grant, moment_in_words, pause, touch
 from tieline.transport.classify import retry_after_seconds
-from tieline.transport.limit_headers import read_limits, reset_wait
-from tieline.transport.waits import wait_told
-from tieline.transport.windows import NO_RULES
+from tieline.transport.limits.headers import read_limits, reset_wait
+from tieline.transport.limits.rate_budget import Allowance, Closed, Left, Want, grant, moment_in_words, pause, touch
+from tieline.transport.limits.waits import wait_told
+from tieline.transport.limits.windows import NO_RULES
 
 NOW = 1_780_000_000.0
 MADE = st.sampled_from(

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from tieline.config.models.connectors import RateLimit
 from tieline.model.errors import StoreError
-from tieline.spec.connectors import RateLimit
 from tieline.testing import ManualClock
 from tieline.testing.vendor import Headers
-from tieline.transport.allowance import Allowance
-from tieline.transport.budget import Budget, InMemory
+from tieline.transport.limits.budget import Budget, InMemory
+from tieline.transport.limits.rate_budget import Allowance
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ class Served:
         code = "import sys, tieline.cli.main as m; sys.argv[1:] = ['receive', '--port', '0', '--json']; m.main()"
         if dies:
             code = (
-                "import os, signal; from tieline.engine.receiving import Receiving; receive = Receiving.receive\n"
+                "import os, signal; from tieline.engine.intake.webhooks import Receiving; receive = Receiving.receive\n"
                 "async def dying(self, incoming):\n"
                 "    await receive(self, incoming)\n"
                 "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from multidict import CIMultiDict
 
-from tieline.engine.receiving import Receiving
+from tieline.config.models.connectors import Connector
+from tieline.engine.intake.webhooks import Receiving
 from tieline.model.clock import SystemClock
-from tieline.spec.connectors import Connector
 from tieline.store import inbox
 from tieline.store.database import Database
 from tieline.web.receiver import Receiver

@@ -20,10 +20,10 @@ import yaml
 from multidict import CIMultiDict
 from standardwebhooks import Webhook
 
-from tieline.engine.receiving import Receiving
+from tieline.config.models.connectors import Connector
+from tieline.engine.intake.webhooks import Receiving
 from tieline.model.clock import SystemClock
 from tieline.model.errors import StoreError
-from tieline.spec.connectors import Connector
 from tieline.store import inbox
 from tieline.store.database import Database
 from tieline.web import receiver as module

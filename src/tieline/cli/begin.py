@@ -86,7 +86,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def schema(kind: str | None, out: Path | None) -> int:
     """Print JSON Schemas, or write them into a folder."""
-    from tieline.spec.schema import schemas
+    from tieline.config.loading.schema import schemas
 
     found = schemas()
     if kind is not None and kind not in found:

@@ -69,7 +69,7 @@ def _search(project: Looking, name: str | None, wanted: Filter) -> Search:
 
 def moment(text: str, now: float) -> float:
     """Return seconds since 1970 for a length of time before now, or a date or time as ISO 8601 writes it, local where it names no zone."""
-    from tieline.spec.base import parse_duration  # slow to import
+    from tieline.config.models.base import parse_duration  # slow to import
 
     try:
         return now - parse_duration(text)
@@ -85,7 +85,7 @@ def moment(text: str, now: float) -> float:
 
 
 def _seconds(text: str, option: str) -> float:
-    from tieline.spec.base import parse_duration  # slow to import
+    from tieline.config.models.base import parse_duration  # slow to import
 
     try:
         return parse_duration(text)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from tieline.cli.output import OK, output
+from tieline.config.loading.built_in import built_in_file, built_in_names, read_built_in
+from tieline.config.models.connectors import Connector
+from tieline.config.suggestions import nearest
 from tieline.model.errors import TielineError
-from tieline.spec.built_in import built_in_file, built_in_names, read_built_in
-from tieline.spec.connectors import Connector
-from tieline.spec.words import nearest
 
 
 def text_of(name: str) -> str:

@@ -135,7 +135,7 @@ def plan(
     """Show what a run would create and update, field by field; of a two-way integration also who is who. Nothing is written."""
     output.json_mode, output.log = json, log
     from tieline.cli import operate
-    from tieline.engine.passes import Wanted
+    from tieline.engine.runs.passes import Wanted
 
     with spoken_errors():
         wanted = Wanted(limit=limit, only=only, side=side, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
@@ -164,7 +164,7 @@ def run(
     """Move what must move, now."""
     output.json_mode, output.log = json, log
     from tieline.cli import operate
-    from tieline.engine.passes import Wanted
+    from tieline.engine.runs.passes import Wanted
 
     with spoken_errors():
         wanted = Wanted(limit=limit, only=only, side=side, full=full, moved=moved, allow_deletes=allow_deletes, allow_clears=allow_clears)
@@ -682,7 +682,7 @@ def resolve(
     output.json_mode, output.log = json, log
     from tieline.cli import redriving as work
     from tieline.cli.letters import Which
-    from tieline.engine.redriving import Settlement
+    from tieline.engine.runs.redrive import Settlement
 
     with spoken_errors():
         which = Which(tuple(letter or ()), integration, cause, field, limit)

@@ -13,9 +13,9 @@ from tieline.cli.opening import looked_at, tell_of_orphans
 from tieline.cli.output import ACT, OK, output, plain, value_text, when
 from tieline.cli.recognised import match_fields, of_pair, recognised
 from tieline.cli.report import personal_values
-from tieline.engine import conflicts
-from tieline.engine.conflicts import Conflict, DecidedConflict
-from tieline.engine.deadletters import of_other_direction
+from tieline.engine.review import conflicts
+from tieline.engine.review.conflicts import Conflict, DecidedConflict
+from tieline.engine.review.dead_letters import of_other_direction
 from tieline.looking import Looking
 from tieline.store.pairs import SIDES, Side
 

@@ -15,8 +15,8 @@ from tieline.cli.opening import looked_at, tell_of_orphans
 from tieline.cli.output import ACT, OK, output, plain, plural, value_text, when
 from tieline.cli.recognised import match_fields, recognised
 from tieline.cli.report import personal_values
-from tieline.engine import deadletters
-from tieline.engine.deadletters import DeadLetter, LetterGroup
+from tieline.engine.review import dead_letters
+from tieline.engine.review.dead_letters import DeadLetter, LetterGroup
 from tieline.looking import Looking
 from tieline.model.errors import TielineError
 from tieline.store import calls
@@ -60,12 +60,12 @@ class Which(msgspec.Struct, frozen=True):
         if self.ids:
             ids: dict[str, tuple[int, ...]] = {}
             for id in self.ids:
-                letter = deadletters.get_open_letter(project.db, id)
+                letter = dead_letters.get_open_letter(project.db, id)
                 ids[letter.integration] = (*ids.get(letter.integration, ()), id)
             return {**ids}
-        counts = deadletters.count_letters(project.db, integration=self.integration, chosen=self.chosen)
+        counts = dead_letters.count_letters(project.db, integration=self.integration, chosen=self.chosen)
         if not counts and (self.cause is not None or self.field is not None):
-            groups = deadletters.group_letters(project.db, integration=self.integration)
+            groups = dead_letters.group_letters(project.db, integration=self.integration)
             known = sorted({group.cause + (f" of `{group.field}`" if group.field else "") for group in groups})
             named = f"of cause `{self.cause}`" if self.cause is not None else f"of field `{self.field}`"
             raise TielineError(f"there is no dead letter {named}", next_step=f"there are: {', '.join(known) or 'none'}")
@@ -78,11 +78,11 @@ def list_letters(folder: Path, which: Which, *, groups_only: bool, mask: bool) -
         if which.integration is not None:
             project.names(which.integration, gone=True)
         meant: dict[str, Any] = {"integration": which.integration, "chosen": which.chosen, "one_way": project.one_way}
-        groups, letters = deadletters.group_letters(project.db, **meant), deadletters.read_letters(project.db, **meant)
+        groups, letters = dead_letters.group_letters(project.db, **meant), dead_letters.read_letters(project.db, **meant)
         if mask:
             hidden = [
                 *(group.example for group in groups),
-                *itertools.islice(deadletters.read_letters(project.db, **meant), which.limit or _SHOWN),
+                *itertools.islice(dead_letters.read_letters(project.db, **meant), which.limit or _SHOWN),
             ]
             for letter in hidden:
                 if letter.integration in project.project.integrations:
@@ -148,8 +148,8 @@ def _print_table(project: Looking, letters: Iterator[DeadLetter]) -> None:
 def show_letter(folder: Path, id: int, *, mask: bool) -> int:
     """Show a dead letter whole."""
     with looked_at(folder) as project:
-        letter = deadletters.get_letter(project.db, id, one_way=project.one_way)
-        if not deadletters.was_letter(letter):
+        letter = dead_letters.get_letter(project.db, id, one_way=project.one_way)
+        if not dead_letters.was_letter(letter):
             raise TielineError(
                 f"{id} is no dead letter, but a delivery of record {letter.source_id}: {letter.state}", next_step=_history(project, letter)
             )

@@ -10,7 +10,7 @@ from tieline.cli.opening import looked_at
 from tieline.cli.output import OK, output
 from tieline.cli.recognised import match_fields, recognised
 from tieline.cli.report import personal_values
-from tieline.engine import linking, pairing
+from tieline.engine.review import linking, pairing
 from tieline.looking import Looking
 from tieline.model.records import decode_json
 from tieline.store.links import Link

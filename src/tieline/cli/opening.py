@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tieline.cli.output import escape, output
-from tieline.engine.renamed import what_to_do
+from tieline.engine.review.renamed import what_to_do
 from tieline.looking import Looking
 from tieline.model.errors import Complaint, TielineError
 

@@ -16,12 +16,13 @@ from tieline.cli.planned import as_json, in_words, is_listed, personal_in, print
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
 from tieline.cli.trying import tried
-from tieline.engine.brakes import allowing
-from tieline.engine.passes import Outcome, Wanted
-from tieline.engine.planning import Plan, PlannedWrite
+from tieline.config.loading.dotenv import FILE
+from tieline.config.loading.folder import find_project_folder
+from tieline.engine.decide.brakes import allowing
+from tieline.engine.runs.passes import Outcome, Wanted
+from tieline.engine.runs.plan import Plan, PlannedWrite
+from tieline.lint.project import read_project_in_part, read_project_with_complaints
 from tieline.model.errors import Complaint, SpecError, TielineError
-from tieline.spec.dotenv import FILE
-from tieline.spec.reader import find_project_folder, read_project_in_part, read_project_with_complaints
 
 
 def check(folder: Path, *, live: bool) -> int:

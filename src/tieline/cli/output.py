@@ -21,7 +21,7 @@ from rich.markup import escape as _without_markup
 from rich.segment import Segment
 
 from tieline.cli.layout import Span, Whole, assemble, table, wrapped
-from tieline.engine.failures import PASSING
+from tieline.engine.core.failures import PASSING
 from tieline.model.errors import RemoteError, SafetyStop, SpecError, StoreError, TielineError
 from tieline.model.records import encode_json
 from tieline.model.shown import shown, shown_json, shown_lines

@@ -8,9 +8,9 @@ from typing import Any
 from tieline.app import Tieline
 from tieline.cli.output import escape, output, plain, value_text
 from tieline.cli.report import personal_values
-from tieline.engine import conflicts
-from tieline.engine.planning import Plan, PlannedWrite
-from tieline.engine.who_is_who import Alone, Ambiguous, Listed, Matched
+from tieline.engine.review import conflicts
+from tieline.engine.review.who_is_who import Alone, Ambiguous, Listed, Matched
+from tieline.engine.runs.plan import Plan, PlannedWrite
 from tieline.store.pairs import SIDES
 
 _VALUES = 4

@@ -16,10 +16,10 @@ from tieline.cli.letters import Which
 from tieline.cli.opening import opened
 from tieline.cli.output import OK, output, value_text
 from tieline.cli.running import checked_reason, code_of, gravity, outcome_json, print_outcome, progress_of, run_each, stop_gently, within
-from tieline.engine import deadletters, unmatched
-from tieline.engine.deadletters import DeadLetter
-from tieline.engine.passes import Outcome, Wanted
-from tieline.engine.redriving import Settlement
+from tieline.engine.review import dead_letters, unmatched
+from tieline.engine.review.dead_letters import DeadLetter
+from tieline.engine.runs.passes import Outcome, Wanted
+from tieline.engine.runs.redrive import Settlement
 from tieline.model.errors import TielineError
 from tieline.model.records import decode_json, encode_json
 from tieline.store.letters import Chosen
@@ -66,7 +66,7 @@ def _resolve_both_ways(project: Tieline, which: Which, settlement: Settlement) -
     if len(which.ids) != 1:
         raise TielineError("one at a time, of a two-way integration", next_step="name one dead letter by its number")
     (id,) = which.ids
-    letter = deadletters.get_open_letter(project.db, id)
+    letter = dead_letters.get_open_letter(project.db, id)
     name, other, left = letter.integration, settlement.target_id, letter.source_id
     project.two_way(name)
     if other is None:
@@ -115,7 +115,7 @@ def _run(
         output.print("there are none")
     for outcome in outcomes:
         print_outcome(outcome)
-        left = sum(deadletters.count_letters(project.db, integration=outcome.integration, chosen=which.chosen).values())
+        left = sum(dead_letters.count_letters(project.db, integration=outcome.integration, chosen=which.chosen).values())
         if not which.ids and left:
             output.print(f"  {left:,} of these are open; the same command goes on with the oldest", style="dim")
     return code
@@ -127,7 +127,7 @@ def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
         if assignments:
             changes = dict(_assignment(text) for text in assignments)
         else:
-            changes = _edited_by_hand(deadletters.get_letter(project.db, id))
+            changes = _edited_by_hand(dead_letters.get_letter(project.db, id))
         if not changes:
             output.print("nothing was changed")
             return OK

@@ -184,7 +184,7 @@ def _what_to_do(entry: IntegrationStatus) -> str:
     if entry.parked or entry.held:
         return "see `tieline dead-letters`"
     if entry.state == "attention" and entry.counts.get("undated"):
-        from tieline.engine.passes import UNDATED_NEXT, undated_text  # slow to import
+        from tieline.engine.runs.passes import UNDATED_NEXT, undated_text  # slow to import
 
         return f"{UNDATED_NEXT}: {undated_text(entry.counts['undated'])}"
     if entry.state == "halted" and entry.kept_too_long:

@@ -14,9 +14,9 @@ from tieline.cli.conflicts import values_in_words
 from tieline.cli.opening import opened
 from tieline.cli.output import plain, plural
 from tieline.cli.running import checked_reason, run_each
-from tieline.engine import conflicts
-from tieline.engine.conflicts import Conflict
-from tieline.engine.passes import Restoring, Wanted
+from tieline.engine.review import conflicts
+from tieline.engine.review.conflicts import Conflict
+from tieline.engine.runs.passes import Restoring, Wanted
 from tieline.model.errors import TielineError
 from tieline.store.pairs import SIDES, Side
 

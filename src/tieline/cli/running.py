@@ -17,8 +17,8 @@ import msgspec
 from tieline.app import Tieline
 from tieline.cli.output import ACT, BROKEN, INTERRUPTED, OK, OWED, SAFETY, STATE_STYLES, WRONG, age, escape, output, tried_again, when
 from tieline.dialects.dialect import Waiting
-from tieline.engine.ledger import Counts
-from tieline.engine.passes import Outcome, Wanted
+from tieline.engine.core.ledger import Counts
+from tieline.engine.runs.passes import Outcome, Wanted
 from tieline.model.errors import TielineError
 
 T = TypeVar("T")

@@ -11,11 +11,11 @@ import msgspec
 from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import OK, escape, output, plural
+from tieline.config.loading.sample import as_yaml, guess, with_fields, without_zone
+from tieline.config.suggestions import nearest
 from tieline.model.errors import TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, decode_json
-from tieline.spec.sample import as_yaml, guess, with_fields, without_zone
-from tieline.spec.words import nearest
 
 
 def sample(folder: Path, place: str, *, write: bool, of_file: Path | None = None) -> int:

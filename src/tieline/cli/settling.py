@@ -13,8 +13,8 @@ from tieline.app import Tieline
 from tieline.cli.opening import opened
 from tieline.cli.output import plural
 from tieline.cli.running import checked_reason, run_each
-from tieline.engine import unmatched
-from tieline.engine.passes import Wanted
+from tieline.engine.review import unmatched
+from tieline.engine.runs.passes import Wanted
 from tieline.model.errors import TielineError
 from tieline.model.ids import named
 from tieline.store.pairs import Side

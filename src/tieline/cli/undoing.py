@@ -10,7 +10,7 @@ from tieline.cli.operate import print_write
 from tieline.cli.output import ACT, OK, escape, output, plain, plural
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
-from tieline.engine.passes import Wanted
+from tieline.engine.runs.passes import Wanted
 
 
 def undo(folder: Path, run: int, *, plan: bool, delete_filled: bool, show: int, mask: bool) -> int:

@@ -12,9 +12,9 @@ from tieline.cli.opening import looked_at, opened
 from tieline.cli.output import ACT, OK, output, value_text, when
 from tieline.cli.recognised import in_order, match_fields
 from tieline.cli.report import personal_values
-from tieline.engine import unmatched
-from tieline.engine.deadletters import of_other_direction
-from tieline.engine.unmatched import Unmatched
+from tieline.engine.review import unmatched
+from tieline.engine.review.dead_letters import of_other_direction
+from tieline.engine.review.unmatched import Unmatched
 from tieline.looking import Looking
 from tieline.store.pairs import OTHER, Side
 

@@ -11,10 +11,10 @@ from tieline.app import Tieline
 from tieline.cli.output import ACT, OK, OWED, age, escape, output, plain, plural, value_text
 from tieline.cli.report import personal_values
 from tieline.cli.running import code_of, gravity, outcome_json, print_outcome, progress_of, stop_gently, within
-from tieline.engine.verifying_pairs import UNTOLD
+from tieline.config.models.integrations import Integration
+from tieline.engine.verify.pairs import UNTOLD
 from tieline.model.errors import TielineError
 from tieline.model.verified import Finding, Verified
-from tieline.spec.integrations import Integration
 
 _MOST_FIELDS = 6
 _MENDED = ("differing: changed there", "differing: apart", "missing: gone there")

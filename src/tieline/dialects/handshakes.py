@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from tieline.config.models.webhooks import Challenge, Webhooks
 from tieline.dialects.webhooks import Incoming, Reader, Unusable, Unverified, said_in
-from tieline.mapping.values import text_of
+from tieline.mapping.convert.values import text_of
 from tieline.model.paths import get
-from tieline.spec.webhooks import Challenge, Webhooks
 
 _MOST_ECHOED: Final = 2048
 

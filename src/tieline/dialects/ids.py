@@ -20,7 +20,7 @@ from tieline.model.paths import get, put
 from tieline.model.records import Record
 
 if TYPE_CHECKING:
-    from tieline.spec.connectors import Resource
+    from tieline.config.models.connectors import Resource
 
 IdReader: TypeAlias = Callable[[Any], str | None]
 """Takes what a vendor or a person wrote; returns the id in its one spelling, None where there is none that can be used."""

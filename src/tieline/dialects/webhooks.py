@@ -20,14 +20,14 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from tieline.config.models.connectors import Resource
+from tieline.config.models.webhooks import EcdsaSignature, HmacSignature, PartOf, StandardSignature, TokenHeader, Verify, Webhooks
 from tieline.dialects.ids import id_reader, text_id
 from tieline.dialects.public_keys import is_signed, public_key
 from tieline.model.errors import TielineError
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json, encode_json
 from tieline.model.times import parse_moment
-from tieline.spec.connectors import Resource
-from tieline.spec.webhooks import EcdsaSignature, HmacSignature, PartOf, StandardSignature, TokenHeader, Verify, Webhooks
 
 _NUMBER: Final = re.compile(r"[0-9]{1,15}")
 _MILLISECONDS_FROM: Final = 100_000_000_000

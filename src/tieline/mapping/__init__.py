@@ -1,12 +1,12 @@
 """One record into another: addresses, rules, expressions and conversions. Pure: no I/O, no clock, no chance."""
 
 from tieline.mapping.access import compile_get, compile_nest
-from tieline.mapping.both_ways import BothWays, Examined, Strand, backwards, compile_both_ways
 from tieline.mapping.checks import Check, Problem, compile_check
 from tieline.mapping.compiler import CompiledMapping, Links, Lookup, Step, compile_mapping, problems
-from tieline.mapping.inverses import BACK, other_way
+from tieline.mapping.inverse.bidirectional import BothWays, Examined, Strand, backwards, compile_both_ways
+from tieline.mapping.inverse.round_trip import Broken, broken_laws, written
+from tieline.mapping.inverse.rules import BACK, other_way
 from tieline.mapping.keys import normalise_key, normaliser
-from tieline.mapping.laws import Broken, broken_laws, written
 from tieline.mapping.when import CompiledWhen, compile_projection, compile_when
 from tieline.model.paths import flatten, format_path, get, nest, parse_path, put
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tieline.mapping.source import Source
+from tieline.mapping.expressions.source import Source
 from tieline.model.paths import Parts, nest, parse_path
 from tieline.model.records import Record, Values
 

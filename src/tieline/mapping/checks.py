@@ -14,11 +14,11 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
-from tieline.mapping.source import Source
-from tieline.mapping.values import kind, same
+from tieline.config.models.connectors import FORMATTED, Field
+from tieline.mapping.convert.values import kind, same
+from tieline.mapping.expressions.source import Source
 from tieline.model.paths import EACH, Parts, format_path, parse_path, walk
 from tieline.model.records import ABSENT, Values
-from tieline.spec.connectors import FORMATTED, Field
 
 Check = Callable[[Values, bool], "list[Problem]"]
 

@@ -11,19 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from tieline.config.models.integrations import Rule
+from tieline.mapping.convert.values import Unfit
+from tieline.mapping.expressions.source import Source
 from tieline.mapping.rules import Functions, Plan, plan_rules
-from tieline.mapping.source import Source
 from tieline.mapping.steps import copied, emit, identity
-from tieline.mapping.values import Unfit
 from tieline.model.errors import MappingError
 from tieline.model.paths import Parts, format_path, walk
 from tieline.model.records import ABSENT, Record, Values
-from tieline.spec.integrations import Rule
 
 Links: TypeAlias = Mapping[tuple[str, str], str | int]
 """Ids of linked records, by the integration and the id on its source side.
 
-A look-up that runs backwards asks for `NAME/back`, and the id on the destination's side: see `mapping.inverses`.
+A look-up that runs backwards asks for `NAME/back`, and the id on the destination's side: see `mapping.inverse.rules`.
 """
 
 _NO_LINKS: Final[dict[tuple[str, str], str | int]] = {}
@@ -40,7 +40,7 @@ class Lookup:
     target: str
     """The destination's field that it is for, by address."""
     missing: str = "hold"
-    """What follows without the link, as the rule says: see `spec.integrations.Rule`."""
+    """What follows without the link, as the rule says: see `config.models.integrations.Rule`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any, Final
 from unicodedata import category
 
-from tieline.mapping.phones import converter, extension
-from tieline.mapping.values import INVISIBLE, MAX_DIGITS, Unfit
+from tieline.mapping.convert.phones import converter, extension
+from tieline.mapping.convert.values import INVISIBLE, MAX_DIGITS, Unfit
 
 
 def normalise_key(value: Any) -> str | None:

@@ -18,13 +18,14 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
-from tieline.mapping import conversions, countries, money, phones, times
-from tieline.mapping.expressions import Expression
-from tieline.mapping.values import Unfit, exact, kind, settled
+from tieline.config.models.integrations import Rule
+from tieline.mapping.convert import conversions, countries, money, phones, times
+from tieline.mapping.convert.values import Unfit, exact, kind, settled
+from tieline.mapping.expressions.expression import Expression
+from tieline.model import strftime
 from tieline.model.lists import once, within, without
 from tieline.model.paths import EACH, MAX_INDEX, Entry, Part, Parts, format_path, parse_path
 from tieline.model.records import ABSENT
-from tieline.spec.integrations import Rule
 
 Functions = Mapping[str, Callable[..., Any]]
 
@@ -331,9 +332,9 @@ def _converter(rule: Rule) -> Callable[[Any], Any]:
 def _time_converter(rule: Rule) -> Callable[[Any], Any]:
     date = rule.convert == "date"
     if rule.format is not None:
-        times.check_format(rule.format, reading=True)
+        strftime.check_format(rule.format, reading=True)
     if rule.to_format is not None:
-        times.check_format(rule.to_format, reading=False)
+        strftime.check_format(rule.to_format, reading=False)
         if date and rule.to_format in ("unix", "unix_ms"):
             raise ValueError("a date is no instant; `as: datetime` has a Unix time")
     return times.converter(

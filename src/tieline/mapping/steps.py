@@ -9,11 +9,11 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
+from tieline.config.models.integrations import Rule
+from tieline.mapping.convert.values import Unfit, exact, kind, nothing, settled, text_of
+from tieline.mapping.expressions.source import Source
 from tieline.mapping.rules import Plan
-from tieline.mapping.source import Source
-from tieline.mapping.values import Unfit, exact, kind, nothing, settled, text_of
 from tieline.model.records import ABSENT
-from tieline.spec.integrations import Rule
 
 _DIRECT: Final = {"lower": "v.lower()", "upper": "v.upper()", "trim": "v.strip()", "string": "v"}
 

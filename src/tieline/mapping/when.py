@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tieline.mapping.expressions import Expression
-from tieline.mapping.source import Source
-from tieline.mapping.values import Unfit
+from tieline.mapping.convert.values import Unfit
+from tieline.mapping.expressions.expression import Expression
+from tieline.mapping.expressions.source import Source
 from tieline.model.errors import MappingError
 from tieline.model.paths import format_path, parse_path
 from tieline.model.records import Record, Values

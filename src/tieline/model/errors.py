@@ -92,7 +92,7 @@ class MappingError(TielineError):
 class RemoteError(TielineError):
     """A system did not do what was asked. `text` is the vendor's own words, cut to a bounded length.
 
-    What follows for a delivery is in one table, `engine.failures`.
+    What follows for a delivery is in one table, `engine.core.failures`.
     """
 
     kind = "remote"

@@ -14,7 +14,7 @@ from tieline.store.database import Database
 from tieline.transport.recording import HIDDEN, hide
 
 if TYPE_CHECKING:
-    from tieline.spec.integrations import Integration
+    from tieline.config.models.integrations import Integration
 
 _MOST_DELIVERIES = 1000
 

@@ -16,7 +16,7 @@ from tieline.store.journal import Event
 from tieline.store.pairs import Side
 
 if TYPE_CHECKING:
-    from tieline.spec.integrations import Integration
+    from tieline.config.models.integrations import Integration
 
 _LOOK_UPS = ("find", "get", "list")
 

@@ -1,6 +1,6 @@
 """What an integration's connections may still call: what it waits for, how much of each limit is used, and what would help.
 
-Figures of calls come from the journal of calls, figures of limits from what is kept of each connection (`transport.allowance`).
+Figures of calls come from the journal of calls, figures of limits from what is kept of each connection (`transport.limits.rate_budget`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import msgspec
 
 from tieline.store import calls, runs
 from tieline.store.database import Database
-from tieline.transport.allowance import Allowance, Closed, count_in_words, touch, used_of
-from tieline.transport.priority import Priority
-from tieline.transport.windows import rules_of
+from tieline.transport.limits.priority import Priority
+from tieline.transport.limits.rate_budget import Allowance, Closed, count_in_words, touch, used_of
+from tieline.transport.limits.windows import rules_of
 
 if TYPE_CHECKING:
-    from tieline.spec.connectors import RateLimit, Resource
+    from tieline.config.models.connectors import RateLimit, Resource
 
 _RUNS = 5
 _MUCH_WAITING = 0.5

@@ -16,7 +16,7 @@ from tieline.store import state as shared
 from tieline.store.database import Database
 
 if TYPE_CHECKING:
-    from tieline.spec.integrations import Integration
+    from tieline.config.models.integrations import Integration
 
 
 class SystemDown(msgspec.Struct):

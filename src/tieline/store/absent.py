@@ -1,6 +1,6 @@
 """Records that may be gone: an answer that one is not there, or a telling that it was deleted, until it is believed or refuted.
 
-An integration is that whose outbox holds the changes of the record's side. What follows from them is `engine.absence`.
+An integration is that whose outbox holds the changes of the record's side. What follows from them is `engine.intake.absence`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Deliveries that wait for a person, chosen and grouped by what their reason says.
 
 Everything is read in portions or counted by the database, so that ten thousand of them cost no more memory than ten. What a person decides
-about one is `engine.deadletters`; the rows are `store.outbox`.
+about one is `engine.review.dead_letters`; the rows are `store.outbox`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What searches of a destination have shown, remembered over runs. Whether it may be used is `engine.remembered`'s to judge."""
+"""What searches of a destination have shown, remembered over runs. Whether it may be used is `engine.lookup.find_cache`'s to judge."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from tieline.config.models.integrations import Conflict
 from tieline.model.records import ABSENT, Values
-from tieline.spec.integrations import Conflict
 
 ConflictPolicy: TypeAlias = Conflict
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tieline.config.models.connectors import Timeouts
 from tieline.model.errors import OutcomeUnknown, Undecodable, Unreachable
-from tieline.spec.connectors import Timeouts
 from tieline.testing.clock import ManualClock
 from tieline.testing.faults import Fault
 from tieline.testing.process import Process

@@ -15,10 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from tieline.config.models.connectors import BreakerPolicy
 from tieline.model.clock import Clock, believed, sleep_unless
 from tieline.model.errors import CircuitOpen
-from tieline.spec.connectors import BreakerPolicy
-from tieline.transport.allowance import moment_in_words
+from tieline.transport.limits.rate_budget import moment_in_words
 from tieline.transport.outages import Outage
 
 _JUDGED: Final = 20

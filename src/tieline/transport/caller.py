@@ -1,6 +1,6 @@
 """Calls on behalf of one connection: credentials, budget, concurrency, retries of reads, and a line in the journal for each.
 
-Writes are sent once: what to do after a failure depends on the delivery, and is decided in `engine.delivery`. Only a 429 is waited out
+Writes are sent once: what to do after a failure depends on the delivery, and is decided in `engine.deliver.sender`. Only a 429 is waited out
 here for both, because it spends no attempt.
 """
 
@@ -13,6 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
+from tieline.config.models.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
+from tieline.config.models.integrations import RetryPolicy
+from tieline.config.models.success import Says, conditions
 from tieline.model.clock import Clock
 from tieline.model.errors import (
     CircuitOpen,
@@ -30,15 +33,12 @@ from tieline.model.errors import (
     Undecodable,
     Untold,
 )
-from tieline.spec.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
-from tieline.spec.integrations import RetryPolicy
-from tieline.spec.success import Says, conditions
 from tieline.transport.breaker import Breaker
-from tieline.transport.budget import Budget, SharedAllowances
 from tieline.transport.classify import error_of
 from tieline.transport.content import make_plain
-from tieline.transport.lanes import MOST_WAIT_SECONDS
-from tieline.transport.limit_headers import reset_wait
+from tieline.transport.limits.budget import Budget, SharedAllowances
+from tieline.transport.limits.headers import reset_wait
+from tieline.transport.limits.priority_queue import MOST_WAIT_SECONDS
 from tieline.transport.outages import Outage
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport
 from tieline.transport.recording import UNKNOWN, CallRecord, Keeping, Purpose, Said, without_private

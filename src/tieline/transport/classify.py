@@ -1,4 +1,4 @@
-"""From an answer to the error that it means; None for a success. What follows is in one table, `engine.failures`."""
+"""From an answer to the error that it means; None for a success. What follows is in one table, `engine.core.failures`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import msgspec
 
+from tieline.config.models.connectors import Errors
+from tieline.config.models.success import Says, conditions
 from tieline.model.errors import Forbidden, NotThere, Passing, RateLimited, Rejected, RemoteError, Stale, Unauthorized, Unavailable, Untold
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json
-from tieline.spec.connectors import Errors
-from tieline.spec.success import Says, conditions
+from tieline.transport.limits.waits import wait_told
 from tieline.transport.ports import HttpResponse
-from tieline.transport.waits import wait_told
 
 _MOST_TEXT = 500
 _MOST_ERRORS = 10
@@ -98,7 +98,7 @@ def is_already(error: RemoteError | None, already: tuple[int | str, ...]) -> boo
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
-    """Return what Retry-After asks for in seconds from now, in every form (`transport.waits`); None without one that can be read."""
+    """Return what Retry-After asks for in seconds from now, in every form (`transport.limits.waits`); None without one that can be read."""
     exact = headers.get("Retry-After-Ms", "").strip()
     wait = wait_told(exact, now, milliseconds=True) if exact else None
     text = headers.get("Retry-After", "").strip()

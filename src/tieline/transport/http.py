@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from tieline.config.models.connectors import Timeouts
 from tieline.model.errors import OutcomeUnknown, Undecodable, Unreachable
-from tieline.spec.connectors import Timeouts
 from tieline.transport.ports import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
+from tieline.config.models.connectors import Errors
 from tieline.model.errors import OutcomeUnknown, Passing, RateLimited, RemoteError, Undecodable, Unreachable
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, decode_json
-from tieline.spec.connectors import Errors
 from tieline.transport.classify import is_already
 from tieline.transport.ports import HttpResponse
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tieline.config.models.integrations import RetryPolicy
 from tieline.model.errors import OutcomeUnknown, RemoteError, Unavailable, Unreachable
-from tieline.spec.integrations import RetryPolicy
 
 TRANSIENT: tuple[type[RemoteError], ...] = (Unreachable, Unavailable, OutcomeUnknown)
 """Failures that pass by themselves."""

@@ -17,11 +17,11 @@ from typing import Final
 from aiohttp import web
 
 from tieline.app import Tieline
+from tieline.config.loading.references import check_url
 from tieline.dialects.handshakes import Reply
 from tieline.dialects.webhooks import Incoming, Unusable, Unverified
-from tieline.engine.receiving import Receiving
+from tieline.engine.intake.webhooks import Receiving
 from tieline.model.errors import StoreError, TielineError
-from tieline.spec.references import check_url
 
 _MOST_BYTES: Final = 4 * 2**20
 _BODY_SECONDS: Final = 30.0

@@ -1,0 +1,1 @@
+"""A project's files: what may stand in them, and reading them."""

@@ -1,0 +1,1 @@
+"""From files to models: YAML with line numbers, secrets, references, and errors that say where."""

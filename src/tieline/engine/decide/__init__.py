@@ -1,0 +1,1 @@
+"""Deciding: what follows from what was read, as one unit of work."""

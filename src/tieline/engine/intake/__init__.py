@@ -1,0 +1,1 @@
+"""Reading: what has changed on a side, what webhooks and feeds tell of, and what is gone."""

@@ -1,0 +1,1 @@
+"""What needs a person: dead letters, conflicts, unmatched records, links by hand."""

@@ -1,0 +1,1 @@
+"""Conversions: text, numbers, times, money, phones, countries, lists of values."""

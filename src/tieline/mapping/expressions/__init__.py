@@ -1,0 +1,1 @@
+"""The small language of expressions, compiled to Python."""

@@ -1,0 +1,1 @@
+"""One mapping, both directions: inverse rules and the laws that they keep."""

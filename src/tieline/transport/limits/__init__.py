@@ -1,0 +1,1 @@
+"""Vendors' rate limits: declared, told in headers, or learned, and shared by all processes."""

@@ -323,7 +323,7 @@ def what_has_left_counts_as_queued(monkeypatch: pytest.MonkeyPatch) -> None:
 @in_worlds(lambda simulation: simulation.target.says_no != "status" and simulation.picky > 0 and not simulation.moves)
 def a_200_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an answer of 2xx says is not looked at."""
-    monkeypatch.setattr("tieline.dialects.rest.system.conditions", lambda declared: ())
+    monkeypatch.setattr("tieline.dialects.rest.wire.conditions", lambda declared: ())
 
 
 @in_worlds(lambda simulation: "update" in simulation.target.batch and simulation.target.results != "none")
@@ -349,7 +349,7 @@ def results_are_counted_off(monkeypatch: pytest.MonkeyPatch) -> None:
             batch_results._receipt(found[place] if place < len(found) else ABSENT, declared, item, how) for place, item in enumerate(items)
         ]
 
-    monkeypatch.setattr("tieline.dialects.rest.system.read_results", counted)
+    monkeypatch.setattr("tieline.dialects.rest.batches.read_results", counted)
 
 
 @in_worlds(lambda simulation: not simulation.moves)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine import mutations
-from tieline.dialects.rest.system import RestSystem
+from tieline.dialects.rest.reader import Reader
 from tieline.engine.decide import meetings
 from tieline.engine.decide.brakes import Brakes
 from tieline.engine.decide.decided import Decided
@@ -63,20 +63,20 @@ def an_echo_is_known_by_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @noticed("its counterpart was not deleted|does not come to rest|differs|overwritten|gone", 150)
 def whatever_is_shown_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer with another id means that the record was merged into that one, and one without an id that there is none."""
-    declaration, get = Collection.declaration, RestSystem._get
+    declaration, get = Collection.declaration, Reader.get_one
     monkeypatch.setattr(
         Collection,
         "declaration",
         lambda self: {**(said := declaration(self)), **({"get": {**said["get"], "merged": "survivor"}} if "get" in said else {})},
     )
 
-    async def believing(self: RestSystem, resource: str, id: str) -> Record | None:
+    async def believing(self: Reader, resource: str, id: str) -> Record | None:
         try:
             return await get(self, resource, id)
         except AnotherRecord:
             return None
 
-    monkeypatch.setattr(RestSystem, "_get", believing)
+    monkeypatch.setattr(Reader, "get_one", believing)
 
 
 @noticed("does not come to rest|got .* back from us|overwritten", 0, 1)
@@ -170,7 +170,7 @@ def a_creation_is_repeated_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
 def what_a_vendor_made_of_it_is_an_edit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but the very value that was sent is known as ours."""
     exact: Callable[[Any, Any], bool] = lambda sent, seen: bool(sent == seen)  # noqa: E731
-    for module in ("engine.reconciling", "engine.two_way", "sync.reconcile"):
+    for module in ("engine.decide.reconciling", "engine.runs.two_way", "sync.reconcile"):
         monkeypatch.setattr(f"tieline.{module}.is_rewriting", exact)
 
 

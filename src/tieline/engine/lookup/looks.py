@@ -1,6 +1,6 @@
 """A look that was answered with rubbish: cut off, not what is declared, about another record. It tells nothing, and is asked again.
 
-A read is asked again within the run, as often as `retry` says (`RestSystem._read`). What is rubbish even then stays owed, and the next runs look
+A read is asked again within the run, as often as `retry` says (`Wire.read`). What is rubbish even then stays owed, and the next runs look
 again by themselves. After as many runs as `retry` has attempts, and three at least, the record is set aside, with the call named. So it is with the first search for a
 counterpart, with the look after a lost answer, and with the look before a deletion; one way and both ways.
 """

@@ -94,6 +94,27 @@ def test_what_was_stored_while_the_clock_was_ahead_is_not_believed(new_world: Ne
     assert status.freshness_age < 300
 
 
+@pytest.mark.parametrize("ahead", [HOURS, 40 * 86_400.0])
+def test_what_waits_since_the_clock_was_ahead_goes_at_once(new_world: NewWorld, ahead: float) -> None:
+    """The system is well again, and no run hangs for the longest wait that there is."""
+    world = new_world(match={"email": "email"}, retry={"attempts": 5, "base": "1s", "most": "5m"})
+    seed(world)
+    world.run()
+    for lead in list(world.leads.records):
+        world.leads.change(lead["id"], name="Changed", rev=2)
+    world.clock.advance(ahead)
+    world.network.strike(REFUSED, system="mail", times=1000)
+    world.run()
+    world.clock.set_back(ahead)
+    world.network.strikes_end()
+    before = world.clock.elapsed_seconds
+    good = world.run()
+
+    assert "green" == good.state
+    assert {"Changed"} == {member["name"] for member in world.members.records}
+    assert world.clock.elapsed_seconds - before < 30
+
+
 def test_nothing_is_fresh_because_the_clock_was_ahead(new_world: NewWorld) -> None:
     """The last complete run says that it was in forty days: until one that is right has ended, it is not known how fresh it is."""
     world = new_world()

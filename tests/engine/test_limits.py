@@ -13,7 +13,7 @@ from engine.world import NAME, World, leads, told
 from tieline.app import Tieline
 from tieline.engine.runs.passes import Wanted
 from tieline.observe.status import IntegrationStatus
-from tieline.testing import SimulatedDatabase, throttled
+from tieline.testing import SimulatedDatabase, error, throttled
 
 NewWorld = Callable[..., World]
 
@@ -212,3 +212,21 @@ def test_a_plan_s_calls_count(new_world: NewWorld, monkeypatch: pytest.MonkeyPat
 
     [use] = [limit for limit in status(world).limits if limit.connection == "mail"]
     assert len(world.calls()) == use.used > 0
+
+
+def test_a_lock_that_is_told_for_hours_is_not_tried_earlier_by_a_later_run(new_world):
+    """It is one record's: nothing else waits for it, and no run shortens what the vendor has said."""
+    world = filled(new_world, 2, match={"email": "email"})
+    world.network.strike(error(423, headers={"Retry-After": "7200"}), system="mail", method="POST", times=1)
+    world.run()
+    posts = len(world.calls(method="POST"))
+    world.clock.advance(600.0)
+    before = world.clock.elapsed_seconds
+    early = world.run()
+    assert (1, posts) == (len(world.members.records), len(world.calls(method="POST")))
+    assert world.clock.elapsed_seconds - before < 60
+    world.clock.advance(7200.0)
+    late = world.run()
+
+    assert ("owed", "green") == (early.state, late.state)
+    assert 2 == len(world.members.records)

@@ -48,7 +48,7 @@ class Calls(RuleBasedStateMachine):
         self.kept: Outage | None = None
         """What is durable."""
         self.believed: Outage | None = None
-        """What a process makes of it: written while the clock was ahead, it begins no later than now, and rests no longer than any outage does."""
+        """What a process makes of it: written while the clock was ahead, it begins no later than now, and a rest that is longer than any is none."""
         self.down = False
         self.down_since = self.rest_until = self.seems_due = 0.0
         self.vain = 0
@@ -258,13 +258,13 @@ class Calls(RuleBasedStateMachine):
         self.clock.set_back(set_back)
         if self.down:
             assert self.kept is not None, "the outage is forgotten"
-            # By a clock that was set back the rest seems longer, though never longer than any is.
-            now = self.clock.monotonic()
+            # By a clock that was set back the rest seems longer; longer than any is, it can't be one, and nobody waits for it.
+            now, today = self.clock.monotonic(), self.clock.now()
             self.seems_due += set_back
-            self.rest_until = now + min(max(0.0, self.seems_due - now), self.policy.longest)
-            today = self.clock.now()
+            can_be = self.kept.until <= today + self.policy.longest
+            self.rest_until = max(now, self.seems_due) if can_be else now
             self.down_since = min(self.kept.since, today)
-            self.believed = Outage(self.down_since, min(self.kept.until, today + self.policy.longest), self.kept.rests, self.kept.why)
+            self.believed = Outage(self.down_since, self.kept.until if can_be else today, self.kept.rests, self.kept.why)
         self._start()
         assert self.down == (self.breaker.outage is not None)
 

@@ -45,12 +45,12 @@ async def sleep_unless(clock: Clock, seconds: float, event: asyncio.Event) -> No
 
 
 def believed(at: float, now: float, longest: float) -> float:
-    """Return a stored time as far as it can be believed: no later than `longest` from now.
+    """Return a stored time if it is no later than `longest` from now, else now.
 
-    Written while the clock was ahead, it lies further away than anything waits. Whatever waits for a stored time asks here, and names the
-    longest wait that its own policy allows; of what has been, that is 0.
+    One that lies further away than anything waits was written while the clock was ahead: it tells nothing, and nothing waits for it. Whatever
+    waits for a stored time asks here, and names the longest wait that its own policy allows; of what has been, that is 0.
     """
-    return min(at, now + longest)
+    return at if at <= now + longest else now
 
 
 class SystemClock:

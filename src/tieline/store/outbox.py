@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from tieline.model.clock import MOST_WAIT_SECONDS
+from tieline.model.clock import MOST_WAIT_SECONDS, believed
 from tieline.model.errors import RemoteError
 from tieline.model.records import decode_json, encode_json
 from tieline.store import state
@@ -512,8 +512,8 @@ def oldest_owed(db: Database, integration: int) -> float | None:
 def next_due(db: Database, integration: int, now: float) -> float | None:
     """Return when the first of what is owed may be tried again; None when that is past, or nothing is owed."""
     rows = db.read(f"SELECT min(due_at) FROM delivery WHERE integration = ? AND state IN ('owed', 'unknown') AND {IS_OPEN}", (integration,))
-    due_at: float | None = rows[0][0]
-    return min(due_at, now + MOST_WAIT_SECONDS) if due_at is not None and due_at > now else None
+    due_at = believed(rows[0][0] or 0.0, now, MOST_WAIT_SECONDS)
+    return due_at if due_at > now else None
 
 
 def on_their_way(db: Database, integration: int, first: int) -> tuple[int, float | None]:

@@ -29,6 +29,11 @@ def waits_for_lag(delivery: Delivery) -> bool:
     return delivery.why.get("kind") in (Unshown.kind, NotThere.kind)
 
 
+def waits_as_told(delivery: Delivery) -> bool:
+    """Whether a delivery is owed because the vendor said when to try again, which may be later than any wait of ours."""
+    return delivery.why.get("kind") in (Passing.kind, RateLimited.kind)
+
+
 class Retries:
     """Puts deliveries back to the front of the line once their time has come."""
 

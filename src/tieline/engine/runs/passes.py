@@ -16,12 +16,12 @@ from tieline.engine.core.destination import Destination
 from tieline.engine.core.failures import needs_a_person
 from tieline.engine.core.ledger import Counts, Ledger
 from tieline.engine.decide.brakes import Braked
-from tieline.engine.deliver.retry import waits_for_lag
+from tieline.engine.deliver.retry import waits_as_told, waits_for_lag
 from tieline.engine.intake.absence import Absence, lag_of
 from tieline.engine.lookup.before_images import look_again
 from tieline.engine.runs.redrive import Settlement
 from tieline.engine.runs.repair import Mending
-from tieline.model.clock import believed
+from tieline.model.clock import MOST_WAIT_SECONDS, believed
 from tieline.model.ends import End, Known
 from tieline.model.errors import RemoteError, SafetyStop, TielineError, Unshown
 from tieline.store import outbox, runs
@@ -314,7 +314,8 @@ class Pass(ABC):
                 delivery.doubt = delivery.state == "unknown"
                 if delivery.due_at > now + longest:
                     lag = lag_of(ledger.db, way.target, way.job.target_resource).ours if waits_for_lag(delivery) else 0.0
-                    delivery.due_at = believed(delivery.due_at, now, max(longest, lag))
+                    told_alone = MOST_WAIT_SECONDS if waits_as_told(delivery) else 0.0
+                    delivery.due_at = believed(delivery.due_at, now, max(longest, lag, told_alone))
             await way.sender.put(await look_again(chunk, way.job, way.target, ledger))
             self._check_stopped()
         return any_

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 
-from tieline.cli.commands import app, asked_for
+from tieline.cli.commands import asked_for
 from tieline.cli.quick import take_plainly
 from tieline.lint import cache
 from tieline.lint.project import read_project_in_part
@@ -192,7 +192,9 @@ def taken(line: list[str], *, plainly: bool) -> Any:
 def test_the_whole_tree_is_there_for_help_and_for_a_wrong_name() -> None:
     """Only what is asked for by name is built alone."""
     for line in ([], ["--help"], ["staus"], ["-h", "status"]):
-        assert app is asked_for(line)
+        tree = asked_for(line)
+        assert {"init", "run", "status", "version"} <= {one.callback.__name__ for one in tree.registered_commands if one.callback}
+        assert {"conflicts", "unmatched", "links", "dead-letters", "connector"} == {one.name for one in tree.registered_groups}
     for name in ("init", "status", "version"):
         assert name in [one.callback.__name__ for one in asked_for([name]).registered_commands if one.callback]
         assert 2 == len(asked_for([name]).registered_commands)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from tieline.cli.commands import app, conflicts, connectors, letters, pairs, unmatched
+from tieline.cli.commands import asked_for
 
 CODES: Final = {
     0: "all is well",
@@ -105,15 +105,14 @@ def commands_page() -> str:
 
 
 def _commands() -> Iterator[tuple[str, Callable[..., Any]]]:
-    for command in app.registered_commands:
+    tree = asked_for(())
+    for command in tree.registered_commands:
         if (function := command.callback) is not None:
             yield command.name or function.__name__, function
-            if function.__name__ == "calls":  # where the groups stand in the help as well
-                yield from _group("dead-letters", letters)
-                yield from _group("conflicts", conflicts)
-                yield from _group("unmatched", unmatched)
-                yield from _group("links", pairs)
-                yield from _group("connector", connectors)
+    for group in tree.registered_groups:
+        assert group.name is not None
+        assert group.typer_instance is not None
+        yield from _group(group.name, group.typer_instance)
 
 
 def _group(name: str, group: typer.Typer) -> Iterator[tuple[str, Callable[..., Any]]]:

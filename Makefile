@@ -38,7 +38,7 @@ lint: $(VENV)/.dev ## Look for mistakes and formatting that differs
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports --no-logo
 
-format: $(VENV)/.dev ## Mend what lint can mend
+format: $(VENV)/.dev ## Correct what lint can correct
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 

@@ -72,7 +72,7 @@ STATEMENTS = (
     (LETTERS, "dead letters", f"""{ROWS} INSERT INTO delivery (id, integration, source_id, operation, state, run, accepted_at, changed, record, reason)
         SELECT {LINKS} + i, 1, printf('x%06d', i), 'none', CASE i % 4 WHEN 0 THEN 'held' ELSE 'dead' END, {RUNS}, ?3 + i,
                '{{}}', '{{"id":"x","name":"a record of the usual length, with a few more words in it"}}',
-               '{{"kind":"mapping","message":"name: is not well","next":"mend it","field":"f' || (i % 7) || '","rule":"name"}}' FROM n"""),
+               '{{"kind":"mapping","message":"name: is not well","next":"correct it","field":"f' || (i % 7) || '","rule":"name"}}' FROM n"""),
     (CALLS, "calls", f"""{ROWS} INSERT INTO call (id, at, connection, integration, run, method, url, status, seconds, waited, sent, received, attempt, failure, operation, resource, deliveries)
         SELECT i, ?3 + i / 100.0, 'b', 1, 1 + i * {RUNS - 1} / {CALLS}, 'POST', 'http://127.0.0.1:9/b/contacts', CASE i % 1000 WHEN 0 THEN 500 ELSE 201 END,
                0.05, 0, 100, 100, 1, CASE i % 1000 WHEN 0 THEN 'unavailable' END, 'create', 'contacts', CAST(i AS TEXT) FROM n"""),

@@ -26,10 +26,10 @@ PARTIES = {
     "Jo Bloggs": [("", "Jo@Bloggs.Example")],
     "Ana Šimić": [("", "ana@simic.example")],
 }
-"""Whom the company knows, with the names and addresses of their contacts as somebody typed them."""
+"""Whom the company knows, with the names and addresses of their contacts as someone typed them."""
 
 COLLEAGUE = """
-# Somebody at work in the ERP, who changes a contact: colleague 3 '{"value": "ask@lorikeet.example"}'
+# Someone at work in the ERP, who changes a contact: colleague 3 '{"value": "ask@lorikeet.example"}'
 colleague() {
   curl -sf -o /dev/null -X PUT "$TRYTON_URL/tryton/rest/model/party.contact_mechanism/$1" \\
     -H "Authorization: Bearer $TRYTON_KEY" -H "Content-Type: application/json" -d "$2"
@@ -37,7 +37,7 @@ colleague() {
 """
 
 CABLE = """
-# Mailman's network cable: pulled out, nobody can connect.
+# Mailman's network cable: pulled out, no one can connect.
 unplug() {{ kill -USR1 {pid} && sleep 0.3; }}
 plug_in() {{ kill -USR2 {pid} && sleep 0.3; }}
 """

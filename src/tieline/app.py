@@ -101,7 +101,7 @@ class Tieline(Looking):
             await system.caller.budget.close()
         if made := self._lone_calls:
             self._lone_calls = []
-            with contextlib.suppress(StoreError):  # somebody tries the connections because something is wrong: the store may be it
+            with contextlib.suppress(StoreError):  # someone tries the connections because something is wrong: the store may be it
                 self.db.write(lambda connection: calls.record(connection, made))
         if self._open_transport is not None:
             await self._open_transport.close()
@@ -376,10 +376,10 @@ class Tieline(Looking):
     async def mend(
         self, name: str, verification: Verification, *, allow: int | None = None, progress: Callable[[Counts], None] = lambda counts: None
     ) -> Outcome:
-        """Bring in line what a verification found to have gone astray; `allow` is the most that may be made anew.
+        """Bring in line what a verification found to have gone astray; `allow` is the most that may be made again.
 
-        One way, what was changed or is gone in the destination is sent again. Both ways, pairs that are apart meet anew, and what is gone
-        on one side is made anew there, rather than deleted on the other.
+        One way, what was changed or is gone in the destination is sent again. Both ways, pairs that are apart meet again, and what is gone
+        on one side is made again there, rather than deleted on the other.
         """
         self._check_renamed(name)
         if self.project.integrations[name].two_way:
@@ -425,7 +425,7 @@ class Tieline(Looking):
         if letter.side is not None:
             raise Refused(
                 f"{name} goes both ways, and decides by what both systems say: a record edited here would be neither's",
-                next_step=f"mend it in {self.place_of(name, letter.side)}, record {letter.source_id}; the next run takes it from there",
+                next_step=f"correct it in {self.place_of(name, letter.side)}, record {letter.source_id}; the next run takes it from there",
             )
         source = self.project.integrations[name].source
         if letter.record is not None:
@@ -488,7 +488,7 @@ class Tieline(Looking):
             url = url.replace("{" + variable + "}", value)
         if wrong := check_url(url):
             raise TielineError(
-                f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="mend the environment's URL in the connector"
+                f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="correct the environment's URL in the connector"
             )
         filled = {header: fill_header(text, variables) for header, text in connector.headers.items()}
         headers = {"Accept": "application/json", "User-Agent": "tieline", **filled}

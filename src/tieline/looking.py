@@ -343,7 +343,7 @@ class Looking:
         declared = self.project.connections.get(connection)
         connector = self.project.connectors.get(declared.connector) if declared is not None else None
         if connector is None:
-            return  # its file is wrong, so that nobody can say what it has
+            return  # its file is wrong, so that no one can say what it has
         resources = connector.resources
         if resource not in resources:
             raise TielineError(f"`{connection}` has no resource `{resource}`", next_step=f"it has: {', '.join(sorted(resources))}")
@@ -366,7 +366,7 @@ class Looking:
     def _unknown_personal(self, name: str) -> TielineError:
         return TielineError(
             f"which fields are personal data can't be told while the files of `{name}` are wrong",
-            next_step="mend the files (`tieline check`)",
+            next_step="correct the files (`tieline check`)",
         )
 
     def _sides(self, spec: Integration, budgets: Mapping[str, Allowance]) -> list[Side]:

@@ -111,7 +111,7 @@ def test_a_get_that_shows_nothing_proves_no_deletion(tmp_path: Path, served: Cal
     only = project.tieline("run", "people", "--only", "a1")
     assert 4 == only.code, only.said
     assert "proves no deletion" in only.said
-    # One is gone for good, and nobody can say so while `get` shows nothing.
+    # One is gone for good, and no one can say so while `get` shows nothing.
     copies.sides["b"].pop(next(iter(copies.sides["b"])))
     assert 4 == project.tieline("run", "people").code
     assert 3 == len(copies.sides["a"])

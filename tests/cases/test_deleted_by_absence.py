@@ -186,7 +186,7 @@ def test_the_brake_holds_them(tmp_path: Path, served: Callable[[Answer], Vendor]
     assert 4 == run.code, run.said
     assert "--allow-deletes 3" in run.said
     assert 6 == len(both.book)
-    assert asked == len(vendor.calls("GET", "/a/contacts/"))  # nobody is asked about what is not believed anyway
+    assert asked == len(vendor.calls("GET", "/a/contacts/"))  # no one is asked about what is not believed anyway
     assert 0 == project.tieline("run", "sync", "--allow-deletes", "3").code
     assert 3 == len(both.book)
 

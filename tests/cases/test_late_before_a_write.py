@@ -33,7 +33,7 @@ class Late(Contacts):
 @pytest.mark.parametrize("direction", ["one-way", "two-way"])
 @pytest.mark.parametrize("first", ["name", "status"])
 def test_a_late_read_does_not_undo_our_last_write(first: str, direction: str, tmp_path: Path, served: Callable[[Answer], Vendor]) -> None:
-    """What was changed, or was empty before, shows late; what somebody wrote to another field there is kept."""
+    """What was changed, or was empty before, shows late; what someone wrote to another field there is kept."""
     there = Late(a=[{"id": "1", "email": "ann@x.example", "name": "Ann", "phone": "1", "status": ""}])
     said = {"map": "{ email: email, name: name, phone: phone, status: status }"}
     project = Project(

@@ -1,4 +1,4 @@
-"""A newsletter takes those who have agreed: what happens in it when somebody does not any more."""
+"""A newsletter takes those who have agreed: what happens in it when someone does not any more."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -196,7 +196,7 @@ def replacing(two: Two, asked: Asked) -> tuple[Any, ...]:
     if "created" in asked.json or "id" in asked.json:
         return 400, {"error": "read only"}
     if (match := asked.headers.get("If-Match")) is not None and match != two.there[id]["etag"]:
-        return 412, {"error": "somebody was faster"}
+        return 412, {"error": "someone was faster"}
     two.there[id] = {"id": id, "email": None, "name": None, "phone": None, "created": "c", "etag": "e9"} | asked.json
     return 200, two.there[id]
 

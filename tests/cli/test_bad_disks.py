@@ -1,4 +1,4 @@
-"""Disks that fill, stores that are held, folders that can't be written: each is said clearly, nothing is lost, and it goes on when mended."""
+"""Disks that fill, stores that are held, folders that can't be written: each is said clearly, nothing is lost, and it goes on when corrected."""
 
 from __future__ import annotations
 

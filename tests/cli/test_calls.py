@@ -132,7 +132,7 @@ def test_trying_the_connections_is_journaled(world):
 
     assert {"crm", "email"} == {call["connection"] for call in found}
     assert {(None, None)} == {(call["integration"], call["run"]) for call in found}
-    assert "nobody's run: the connection was tried" in world.tieline("calls", "1").out
+    assert "no one's run: the connection was tried" in world.tieline("calls", "1").out
 
 
 def test_log_lines_have_the_ids_of_the_journal(troubled):

@@ -71,7 +71,7 @@ def with_one_parked(world):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_speaks_plainly_or_in_json(prepared, command):
-    """The same exit code both ways; no escape codes where nobody sees them; one JSON value and nothing else."""
+    """The same exit code both ways; no escape codes where no one sees them; one JSON value and nothing else."""
     new = prepared.folder.parent / "new"
     gaps = {"ID": prepared.id, "NO": prepared.letter, "NEW": str(new), "LINKED": prepared.linked, "OTHER": prepared.other}
     arguments = [gaps.get(word, word) for word in shlex.split(command)]
@@ -178,7 +178,7 @@ def test_what_went_astray_is_found_and_sent_again(world):
     after = world.tieline("verify", NAME)
 
     assert (1, 1, 7) == (found.code, found.json["differing"], found.json["missing"])
-    assert (1, 0) == (unmended.code, status.code), "status calls for somebody until it is mended"
+    assert (1, 0) == (unmended.code, status.code), "status calls for someone until it is corrected"
     assert {"vip": [changed["vip"], not changed["vip"]]} == found.json["findings"][0]["fields"]
     assert 4 == refused.code
     assert "7 records are gone" in refused.said

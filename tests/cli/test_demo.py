@@ -1,4 +1,4 @@
-"""The demo, run for real: what it shows agrees, what it leaves works, and it touches nobody's folder."""
+"""The demo, run for real: what it shows agrees, what it leaves works, and it touches no one's folder."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_folder_in_which_somebody_has_worked_is_left_alone(tmp_path, spoil):
 
 
 def test_a_folder_that_no_demo_made_is_left_alone(tmp_path):
-    """Nor is a file, nor a link to somebody's folder."""
+    """Nor is a file, nor a link to someone's folder."""
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").write_bytes(b"cat")
     (tmp_path / "file").write_text("text")

@@ -155,7 +155,7 @@ def test_a_store_from_a_newer_tieline(world):
 
 
 def test_a_store_that_is_damaged(world):
-    """It is neither repaired nor replaced: somebody may want it."""
+    """It is neither repaired nor replaced: someone may want it."""
     world.store.parent.mkdir()
     world.store.write_bytes(b"SQLite format 3\x00" + os.urandom(8192))
     before = world.store.read_bytes()
@@ -171,7 +171,7 @@ def test_a_source_that_is_down(world):
     live, run = world.both(["check", "--live"], ["run", NAME], environ=environ)
     status = world.tieline("status", NAME)
 
-    assert (3, 3) == (live.code, run.code), "nobody has to do anything about the files or the credentials"
+    assert (3, 3) == (live.code, run.code), "no one has to do anything about the files or the credentials"
     assert [] == said(live, "failed  crm", "ok      email")
     assert [] == said(run, "no connection to 127.0.0.1:9: connection refused\n", "nothing was lost")
     assert 3 == status.code
@@ -235,7 +235,7 @@ def test_a_reader_that_has_seen_enough(world):
 
 
 def test_an_error_of_our_own_says_so(world):
-    """A store's file that is a folder, or whatever else nobody thought of, ends in one sentence, not in a page of Python."""
+    """A store's file that is a folder, or whatever else no one thought of, ends in one sentence, not in a page of Python."""
     world.store.mkdir(parents=True)
     result = world.tieline("status")
 

@@ -1,4 +1,4 @@
-"""A run that is ended in the middle, gently or not: nothing is lost, nobody is in the list twice."""
+"""A run that is ended in the middle, gently or not: nothing is lost, no one is in the list twice."""
 
 from __future__ import annotations
 

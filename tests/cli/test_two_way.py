@@ -51,7 +51,7 @@ class TwoWay:
         self.world, self.crm, self.email, self.tieline = world, world.crm, world.email, world.tieline
         for file in (world.folder / "integrations").glob("*.yaml"):
             file.unlink()
-        # Nobody is ever shown so; who is gone is missing.
+        # No one is ever shown so; who is gone is missing.
         paging = "      paging: { style: offset, param: offset, size: 500, size_param: count }\n"
         world.change("connectors/postbox.yaml", (paging, f"{paging}      tombstone: {{ field: status, equals: cleaned }}\n"))
         self.declare()
@@ -70,19 +70,19 @@ class TwoWay:
         (self.world.folder / f"integrations/{NAME}.yaml").write_text(text.lstrip(), "utf-8")
 
     def lead(self, name: str) -> dict[str, Any]:
-        """Return somebody's record in the CRM, by the beginning of the address."""
+        """Return someone's record in the CRM, by the beginning of the address."""
         return next(lead for lead in self.crm.records if lead["email"].startswith(name))
 
     def member(self, name: str) -> dict[str, Any]:
-        """Return somebody's record in the list."""
+        """Return someone's record in the list."""
         return next(member for member in self.email.records if member["email_address"].startswith(name))
 
     def both(self, name: str) -> tuple[str, str]:
-        """Return somebody's first name, as either system says it."""
+        """Return someone's first name, as either system says it."""
         return self.lead(name)["first_name"], self.member(name)["merge_fields"]["FNAME"]
 
     def edit(self, name: str, left: str | None = None, right: str | None = None, field: str = "first_name") -> None:
-        """Let people change a name of somebody."""
+        """Let people change a name of someone."""
         if left is not None:
             self.crm.edit(self.lead(name), **{field: left})
         if right is not None:
@@ -98,7 +98,7 @@ def people(world: World) -> TwoWay:
 
 @pytest.fixture
 def met(people: TwoWay) -> TwoWay:
-    """A world in which both sides have met, and nobody waits for anything."""
+    """A world in which both sides have met, and no one waits for anything."""
     people.edit("mary", right="Mary")
     assert 0 == people.tieline("run").code
     return people
@@ -239,7 +239,7 @@ def test_what_a_policy_overwrote_is_listed_and_given_back_to_both_sides(met):
 
 
 def test_what_was_held_both_ways_is_given_up_once_it_goes_one_way(met):
-    """Nobody can decide it any more, and whoever looks at it is told what works."""
+    """No one can decide it any more, and whoever looks at it is told what works."""
     met.edit("ada", "Adah", "Adele")
     met.tieline("run")
     (one,) = met.tieline("conflicts", "list", "--json").json
@@ -266,18 +266,18 @@ def test_what_was_held_both_ways_is_given_up_once_it_goes_one_way(met):
 
 def test_a_deletion_against_an_edit_is_decided_either_way(met):
     for name in ("ada", "jean"):
-        met.edit(name, left="Somebody")
+        met.edit(name, left="Someone")
         met.email.ask("DELETE", f"records/{met.member(name)['id']}")
     assert 1 == met.tieline("run").code
     found = {one["left"]["first_name"] + one["left_id"]: one for one in met.tieline("conflicts", "list", "--json").json}
-    ada, jean = (str(found[f"Somebody{met.lead(name)['id']}"]["id"]) for name in ("ada", "jean"))
+    ada, jean = (str(found[f"Someone{met.lead(name)['id']}"]["id"]) for name in ("ada", "jean"))
     met.tieline("conflicts", "resolve", ada, "--keep", "right", *REASON)
     last = met.tieline("conflicts", "resolve", jean, "--keep", "left", *REASON)
 
     assert {"right"} == {one["gone"] for one in found.values()}
     assert 0 == last.code
     assert not any(lead["email"] == "ada@example.com" for lead in met.crm.records)
-    assert ("Somebody", "Somebody") == met.both("jean")
+    assert ("Someone", "Someone") == met.both("jean")
 
 
 def test_wrong_use_of_conflicts_says_what_to_do(met):
@@ -391,7 +391,7 @@ def test_a_wrong_pair_is_taken_apart_and_put_together_again(met):
     assert {"left_id": ada, "right_id": member, "verdict": "linked"} in listed
     assert f"`tieline links link {NAME} {ada} {member}` puts them together again" in apart.out
     assert f"`tieline run {NAME} --only {ada}` lets both meet" in together.out
-    assert (0, 0) == (apart.code, still.code), "nobody is made, and nobody is asked"
+    assert (0, 0) == (apart.code, still.code), "no one is made, and no one is asked"
     assert {(ada, None), (None, member)} == {(one["left_id"], one["right_id"]) for one in unlinked}
     assert (2, True) == (twice.code, "is the counterpart of" in twice.err)
     assert 0 == together.code
@@ -443,7 +443,7 @@ def test_a_dead_letter_says_which_way_it_was_going_and_is_given_up_or_tried_agai
     assert f"{NAME} (crm.leads → email.members): refused by our check of `merge_fields.FNAME`" in listed.out
     assert "way     crm.leads → email.members" in shown.out
     assert "/back" not in listed.out + shown.out + met.tieline("status").out
-    assert (2, True) == (edited.code, f"mend it in crm.leads, record {ada['source_id']}" in edited.err)
+    assert (2, True) == (edited.code, f"correct it in crm.leads, record {ada['source_id']}" in edited.err)
     assert (2, True) == (kept.code, "tieline conflicts resolve" in kept.err)
     assert (0, 0, 0) == (given_up.code, again.code, quiet.code)
     assert ("A" * 60, "Ada") == met.both("ada"), "both stand as they are"
@@ -452,7 +452,7 @@ def test_a_dead_letter_says_which_way_it_was_going_and_is_given_up_or_tried_agai
 
 def test_a_conflict_that_is_given_up_leaves_both_sides_as_they_are_until_one_changes(met):
     met.edit("ada", "Adah", "Adele")
-    met.edit("jean", left="Somebody")
+    met.edit("jean", left="Someone")
     met.email.ask("DELETE", f"records/{met.member('jean')['id']}")
     met.tieline("run")
     numbers = [str(one["id"]) for one in met.tieline("conflicts", "list", "--json").json]
@@ -465,5 +465,5 @@ def test_a_conflict_that_is_given_up_leaves_both_sides_as_they_are_until_one_cha
     assert (2, 0, 0) == (len(numbers), given_up.code, quiet.code)
     assert ("Adah", "Adele") == differ
     assert ("Adelaide", "Adelaide") == met.both("ada")
-    assert "Somebody" == met.lead("jean")["first_name"]
+    assert "Someone" == met.lead("jean")["first_name"]
     assert not any(member["email_address"].startswith("jean") for member in met.email.records)

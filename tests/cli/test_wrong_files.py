@@ -24,7 +24,7 @@ INTEGRATION = f"integrations/{NAME}.yaml"
     ],
 )
 def test_what_happened_can_be_seen_whatever_is_wrong_in_the_files(world: World, file: str, old: str, new: str) -> None:
-    """At three in the morning, after somebody pushed a mistake in the evening. What would send stays refused."""
+    """At three in the morning, after someone pushed a mistake in the evening. What would send stays refused."""
     world.crm.ask("POST", "bad", {"kind": "phone"})
     world.tieline("run", NAME)
     (letter,) = world.tieline("dead-letters", "--json").json
@@ -81,7 +81,7 @@ def test_a_secret_in_a_file_stops_every_run_and_is_not_shown(world: World) -> No
 
 
 def test_nothing_is_masked_by_guess(world: World) -> None:
-    """While a connector can't be read, nobody knows which of its fields are personal data."""
+    """While a connector can't be read, no one knows which of its fields are personal data."""
     world.tieline("run", NAME)
     lead = next(lead for lead in world.crm.records if lead["status"] == "qualified")
     world.change("connectors/postbox.yaml", ("resources:", "resauces:"))

@@ -222,7 +222,7 @@ class World:
 
     @property
     def members(self) -> list[str]:
-        """Who is in the list, sorted; somebody who is there twice is there twice."""
+        """Who is in the list, sorted; someone who is there twice is there twice."""
         return sorted(member["email_address"] for member in self.email.records)
 
 

@@ -1,4 +1,4 @@
-"""A key's docstring is its meaning, read when somebody asks."""
+"""A key's docstring is its meaning, read when someone asks."""
 
 import subprocess
 import sys

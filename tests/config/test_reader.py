@@ -1,4 +1,4 @@
-"""A folder becomes a project: its parts by name, its functions when they are asked for, its lines for those who must mend it."""
+"""A folder becomes a project: its parts by name, its functions when they are asked for, its lines for those who must correct it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_all_errors_of_all_files_come_at_once_by_file_and_line(project_folder: P
     )
     assert sorted(complaints, key=lambda one: (one.file, one.line)) == complaints
     assert str(caught.value).count("\n") == len(complaints) - 1
-    assert "mend the files, then `tieline check`" == caught.value.next_step
+    assert "correct the files, then `tieline check`" == caught.value.next_step
 
 
 def test_a_mistake_made_a_thousand_times_is_told_a_hundred_times_and_counted(project_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A secret shows itself to nobody who does not ask; what got into a text all the same is taken out again."""
+"""A secret shows itself to no one who does not ask; what got into a text all the same is taken out again."""
 
 from __future__ import annotations
 

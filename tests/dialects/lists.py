@@ -89,7 +89,7 @@ class Reader:
         self.network.passing = passing
 
     def rest_now(self) -> None:
-        """Nobody edits any more."""
+        """No one edits any more."""
         self.network.passing = lambda exchange: None
 
     def edit(self, chance: random.Random) -> None:

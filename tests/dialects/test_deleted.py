@@ -24,7 +24,7 @@ def soft(**habits: Any) -> Reader:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_deleted_record_that_is_shown_by_id_is_none(listed):
-    """Nobody could ever be sure of its deletion otherwise. Whether the list shows it as well makes no difference."""
+    """No one could ever be sure of its deletion otherwise. Whether the list shows it as well makes no difference."""
     reader = soft(tombstones=listed)
     ann, bob = (str(reader.collection.add(name=name)) for name in ("Ann", "Bob"))
 

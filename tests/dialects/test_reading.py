@@ -299,7 +299,7 @@ def test_a_link_header_is_read_as_its_standard_says(header, target):
 
 @pytest.mark.parametrize("style", ["page", "offset", "cursor", "next_url", "link_header"])
 def test_a_list_that_holds_fewer_than_it_says_is_an_error(style):
-    """The vendor hides three records and counts them: a ceiling that nobody declared, or a bug of theirs."""
+    """The vendor hides three records and counts them: a ceiling that no one declared, or a bug of theirs."""
     leads = collection(paging=style, page_size=4, total="asked")
     reader = filled(Reader(leads), 10)
     listed = leads.listed

@@ -266,7 +266,7 @@ def a_request_that_was_given_up_leaves_no_line(monkeypatch: pytest.MonkeyPatch) 
 
 @in_worlds(lambda simulation: simulation.renames > 0 and bool(simulation.target.find or simulation.target.lists))
 def what_is_not_found_by_its_key_was_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search by the match key is believed, whatever somebody may have renamed since."""
+    """A search by the match key is believed, whatever someone may have renamed since."""
 
     async def nothing(self: Doubts, delivery: Delivery, *, alone: bool) -> Sequence[Any]:
         return []
@@ -282,7 +282,7 @@ def any_error_says_that_nothing_was_done(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @in_worlds(lambda simulation: simulation.absent)
 def one_absence_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What one list does not show is gone: nobody asks for it, and no second list has to agree."""
+    """What one list does not show is gone: no one asks for it, and no second list has to agree."""
 
     async def judge(self: Absence, ids: Sequence[str], told: str) -> list[str]:
         return [*ids]

@@ -19,7 +19,7 @@ _COMPARED = ("email", "name", "rev", "tag")
 
 
 class People:
-    """Somebody who looks into the dead letters now and then."""
+    """Someone who looks into the dead letters now and then."""
 
     def __init__(self, world: World, chance: random.Random, run: Callable[..., Any], *, bad: str) -> None:
         """`run` runs the integration, with what is wanted; `bad` is the name that the destination refuses."""
@@ -47,7 +47,7 @@ class People:
                 self._run(redrive=(letter.id,))
 
     def wanted_name(self, lead: Record) -> str:
-        """Return the name with which a lead should have arrived: as somebody has mended it, unless it has changed since."""
+        """Return the name with which a lead should have arrived: as someone has corrected it, unless it has changed since."""
         record, name = self._mended.get(str(lead["id"]), ({}, ""))
         return name if record and all(record[field] == lead[field] for field in _COMPARED) else str(lead["name"])
 
@@ -64,9 +64,9 @@ class People:
         self._do(lambda tieline: dead_letters.discard(tieline.db, [letter.id], "no matter", now=tieline.clock.now()))
 
     def _mend(self, letter: DeadLetter, record: Record) -> None:
-        name = f"Mended {self._chance.randint(0, 99)}"
+        name = f"Corrected {self._chance.randint(0, 99)}"
         if self._do(lambda tieline: tieline.edit_letter(letter.id, {"name": name})):
-            # Of a record that was mended before, the source still says what it said.
+            # Of a record that was corrected before, the source still says what it said.
             self._mended[letter.source_id] = record, name
 
     def _say(self, letter: DeadLetter) -> None:

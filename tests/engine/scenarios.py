@@ -212,7 +212,7 @@ class _Stage:
         self.scenario, self.swap = scenario, swap
         at = {side: OTHER[side] if swap else side for side in SIDES}
         self.edited_meanwhile = False
-        """Somebody edits a record while the next run is at it, so that it can't do what its plan says."""
+        """Someone edits a record while the next run is at it, so that it can't do what its plan says."""
         self._label = {engine: side for side, engine in at.items()}
         """What the scenario calls a side of the engine."""
         self.vendors: dict[str, _Vendor] = {}
@@ -262,7 +262,7 @@ class _Stage:
         return self.companies[side] if id[0] in "ck" else self.vendors[side]
 
     def meanwhile(self, id: str, said: Mapping[str, Any]) -> None:
-        """Let somebody edit a record during the next run, just before a write to it leaves."""
+        """Let someone edit a record during the next run, just before a write to it leaves."""
 
         def passing(exchange: Exchange) -> None:
             if exchange.request.method in ("PATCH", "PUT", "DELETE") and exchange.request.url.endswith(f"/{id}"):
@@ -481,7 +481,7 @@ def _step(stage: _Stage, edit: Any) -> Iterator[Step]:
             stage.vendor(id).change(id, **said)
             return (yield Step(told, None))
         case _:
-            raise AssertionError(f"{stage.scenario.name}: nobody knows what {edit!r} means")
+            raise AssertionError(f"{stage.scenario.name}: no one knows what {edit!r} means")
     planned = stage.planned(name, wanted) if not wanted.redrive else None
     refused = [line.text for line in stage.refused()]
     done = stage.run(name, wanted)
@@ -686,7 +686,7 @@ _PAGE = """
 # Two-way: {number} scenarios
 
 What happens when people and systems on both sides do what they do. Each was played against two systems, and is played again by the tests:
-every run has to do what its plan said, and when nobody edits anything any more, nothing more is written. {mirrored} of them are also played
+every run has to do what its plan said, and when no one edits anything any more, nothing more is written. {mirrored} of them are also played
 with left and right swapped, and must end as their mirror image does.
 
 `edit` is what people do; `run` is followed by what its plan says: `r1: name "Ann" -> "Anna"` writes to the record r1, `hold` waits for a

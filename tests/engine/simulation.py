@@ -115,7 +115,7 @@ class Simulation:
         )
         world = self.world
         keyed = mail["idempotency"] and ("upsert" if self.target.upsert else "create") not in self.target.batch
-        # A search that finds nothing proves nothing once somebody could have changed the key: only a list does.
+        # A search that finds nothing proves nothing once someone could have changed the key: only a list does.
         self.can_settle = bool(keyed or (self.target.lists and (matched or self.target.upsert)))
         rates = [0.2, 0.3] if rough else [0.0, 0.05, 0.2]
         self.weather = Weather(seed, rate=chance.choice(rates), storms=chance.choice([0.0, 0.0, 0.03]))
@@ -128,9 +128,9 @@ class Simulation:
         """Share of requests that are told to wait for longer than a run does."""
         self._liars = random.Random(f"liars {seed}")
         self.lies = self._liars.choice([0.0, 0.05, 0.3])
-        """Share of the records that are asked for by their ids which come as another's, or as nobody's."""
+        """Share of the records that are asked for by their ids which come as another's, or as no one's."""
         self.renames = self._liars.choice([0.0, 0.5]) if self.target.lists and not mail["idempotency"] and not self.moves else 0.0
-        """Share of the creations with lost answers whose records somebody renames before anybody looks."""
+        """Share of the creations with lost answers whose records someone renames before anybody looks."""
         self.renamed: set[str] = set()
         world.network.passing = self._passing
         world.database = self._watch
@@ -139,9 +139,9 @@ class Simulation:
         self.picky = chance.choice([0.06, 0.06, 0.3])
         """Share of the names that the destination refuses."""
         self.restless = 0.7 if rough else chance.choice([0.0, 0.2, 0.7])
-        """Share of the source's requests during which somebody edits."""
+        """Share of the source's requests during which someone edits."""
         self.impatient = chance.choice([0.0, 0.0, 0.02])
-        """Share of all requests during which somebody asks the run to stop."""
+        """Share of all requests during which someone asks the run to stop."""
         if self.moves:
             self.picky = 0.0  # whoever is refused for another reason keeps a value that another one wants
         self._stop: Callable[[], None] = lambda: None
@@ -349,7 +349,7 @@ class Simulation:
         return {"handle": f"h{self._handles}"}
 
     def _move(self) -> None:
-        """Have somebody give up a handle for another one, and somebody else take it."""
+        """Have someone give up a handle for another one, and someone else take it."""
         free = [record for record in self.source.records if record["handle"] not in self.moved]
         if len(free) < 2:
             return
@@ -601,7 +601,7 @@ class Simulation:
             lines = db.read("SELECT connection, method, url, at, failure, status FROM call")
         found = Counter((system, method, url, at) for system, method, url, at, _, _ in lines)
         if invented := found - self._passed - passed:
-            raise Broken(f"in the journal of calls, but nobody saw it: {invented}")
+            raise Broken(f"in the journal of calls, but no one saw it: {invented}")
         missing = passed - (found - self._passed)
         if missing and not may_lose:
             raise Broken(f"not in the journal of calls: {missing}")
@@ -642,7 +642,7 @@ class Simulation:
                 continue
             if letter is not None and letter.cause == "unknown" and (not self.can_settle or id in self.renamed):
                 if len(copies) > 1:
-                    raise Broken(f"lead {id} is there {len(copies)} times, and somebody is asked whether it is there")
+                    raise Broken(f"lead {id} is there {len(copies)} times, and someone is asked whether it is there")
                 continue
             if lead["name"] == BAD and (letter is not None or name == BAD):
                 if letter is None:

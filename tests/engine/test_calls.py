@@ -111,7 +111,7 @@ def test_a_page_has_its_number_and_a_search_its_record(new_world):
 
 
 def test_an_answer_that_cannot_be_read_is_a_failure_with_what_it_said(new_world):
-    """Status 200 and a log-in page: without the page nobody would find out."""
+    """Status 200 and a log-in page: without the page no one would find out."""
     page = answering(200, b"<html>please log in</html>")
     world = new_world()
     fill(world, 1)

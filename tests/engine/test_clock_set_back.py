@@ -1,4 +1,4 @@
-"""The wall clock is set back by hours, in the middle of a run or between two: nobody waits for hours, nothing is lost or sent twice."""
+"""The wall clock is set back by hours, in the middle of a run or between two: no one waits for hours, nothing is lost or sent twice."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_nor_when_the_process_was_killed_besides(new_world: NewWorld) -> None:
 
 
 def test_a_runner_that_lives_keeps_its_lease(new_world: NewWorld) -> None:
-    """It renews it in the new time: nobody takes over from it, not an hour later either."""
+    """It renews it in the new time: no one takes over from it, not an hour later either."""
     world = new_world()
     seed(world)
     refused: list[str] = []

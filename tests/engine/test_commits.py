@@ -69,7 +69,7 @@ def test_a_run_that_was_asleep_for_longer_than_its_lease_sends_nothing_more(new_
 
 
 def test_an_integration_whose_process_is_killed_each_time_is_late_when_its_promise_is_broken(new_world):
-    """`stopped` alone needs nobody, because the next run goes on; when none of them comes to an end, somebody must know."""
+    """`stopped` alone needs no one, because the next run goes on; when none of them comes to an end, someone must know."""
     world = new_world(freshness="5m")
     world.leads.add(email="a@example.com", name="A", rev=0)
     world.run()

@@ -1,4 +1,4 @@
-"""Writes on condition that nobody was at the record since it was read: what somebody edits between our read and our write is not lost."""
+"""Writes on condition that no one was at the record since it was read: what someone edits between our read and our write is not lost."""
 
 import contextlib
 import itertools
@@ -30,7 +30,7 @@ def world(swift_path: Path, *, how: Any = "header", tells: Any = "record", **int
 
 
 def before_the_first_write(world: World, what: Any, *, times: int = 1) -> None:
-    """Let somebody do something just before a write arrives at the email platform."""
+    """Let someone do something just before a write arrives at the email platform."""
     left = [times]
 
     def passing(exchange: Exchange) -> None:
@@ -44,7 +44,7 @@ def before_the_first_write(world: World, what: Any, *, times: int = 1) -> None:
 @pytest.mark.parametrize("how", ["header", "body"])
 @pytest.mark.parametrize("tells", ["record", "nothing"])
 def test_an_edit_of_another_field_while_we_write_goes_over_in_the_same_run(how: str, tells: str, swift_path: Path) -> None:
-    """The write is refused, both are read again, and each side gets what the other has new: nobody waits, and nothing is lost."""
+    """The write is refused, both are read again, and each side gets what the other has new: no one waits, and nothing is lost."""
     w = world(swift_path, how=how, tells=tells)
     w.leads.change(1001, rev=2)
     before_the_first_write(w, lambda: w.members.change(1001, name="Anna"))
@@ -154,7 +154,7 @@ def test_a_field_that_is_not_mapped_costs_no_second_call(swift_path: Path) -> No
 
 
 def test_a_value_that_only_one_may_have_is_no_edit_and_is_parked(swift_path: Path) -> None:
-    """A 409 may mean something else: the record has the version that was asked for, so somebody has to act."""
+    """A 409 may mean something else: the record has the version that was asked for, so someone has to act."""
     w = world(swift_path, match={"rev": "rev"})
     w.members.unique = "email"
     w.members.add(email="bob@example.com", rev=77)

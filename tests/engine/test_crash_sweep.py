@@ -307,7 +307,7 @@ class Stage:
             elif arrived != [{field: lead[field] for field in ("email", "name", "rev")}]:
                 raise Broken(f"{lead} arrived as {arrived}")
         if letters or +there:
-            raise Broken(f"nobody's: dead letters {list(letters)}, records {list(+there)}")
+            raise Broken(f"no one's: dead letters {list(letters)}, records {list(+there)}")
         latest: dict[str, int] = {}
         for write in world.members.written:
             revision = write.sent.get("rev", latest.get(write.id, 0))
@@ -324,7 +324,7 @@ def people(world: World, count: int) -> list[Any]:
 
 
 def stages(scenario: type[Scenario], folder: Path) -> Iterator[tuple[int, Stage]]:
-    """Yield the scenario anew, with a number from 1, for as long as it is asked for."""
+    """Yield the scenario again, with a number from 1, for as long as it is asked for."""
     for number in range(1, 300):
         yield number, Stage(scenario, folder / str(number))
     raise AssertionError("it never ends")
@@ -351,7 +351,7 @@ def test_a_process_may_die_at_any_step(scenario: type[Scenario], swift_path: Pat
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "from-then-on"])
 @every_scenario
 def test_any_commit_may_fail(scenario: type[Scenario], persistent: bool, swift_path: Path) -> None:
-    """Once, as when a backup holds the store for too long, or until somebody has made room: the run says so, and the next goes on."""
+    """Once, as when a backup holds the store for too long, or until someone has made room: the run says so, and the next goes on."""
     for number, stage in stages(scenario, swift_path):
         commits, failed = 0, False
 

@@ -102,13 +102,13 @@ def test_more_deletions_than_a_statement_takes(new_world):
 
 @pytest.mark.parametrize("since", [None, "version"])
 def test_an_ignored_record_is_looked_at_again_when_the_source_is_read_whole(new_world, since):
-    """Its counterpart may have been made meanwhile. Where only changes are read, somebody must ask for it."""
+    """Its counterpart may have been made meanwhile. Where only changes are read, someone must ask for it."""
     world = new_world(source=leads(changed_since=since, order="changed" if since else "made"), unmatched="ignore", when="became('rev', 1)")
     world.leads.add(email="ann@example.org", name="Ann", rev=1)
     first = world.run()
     quiet = world.run()
     stories = len(world.story(1001).moments)
-    world.members.add(email="ann@example.org", name="Somebody", rev=0)
+    world.members.add(email="ann@example.org", name="Someone", rev=0)
     plain = world.run()
     before = [record["name"] for record in world.arrived]
     world.run(full=True)
@@ -117,7 +117,7 @@ def test_an_ignored_record_is_looked_at_again_when_the_source_is_read_whole(new_
     assert 0 == quiet.counts.written
     assert 1 == stories
     assert (0 if since else 1) == plain.counts.updated
-    assert (["Somebody"] if since else ["Ann"]) == before
+    assert (["Someone"] if since else ["Ann"]) == before
     assert ["Ann"] == [record["name"] for record in world.arrived]
 
 
@@ -127,7 +127,7 @@ def test_an_ignored_record_is_looked_at_again_by_name_and_with_another_match(new
     world.leads.add(email="ann@example.org", name="Ann", rev=1)
     world.leads.add(email="bob@example.org", name="Bob", rev=1)
     world.run()
-    for email, name in (("ann@example.org", "Somebody"), ("robert@example.org", "Bob")):
+    for email, name in (("ann@example.org", "Someone"), ("robert@example.org", "Bob")):
         world.members.add(email=email, name=name, rev=0)
     one = world.run(only="1001")
     world.members.find = ("name",)
@@ -179,7 +179,7 @@ def test_a_source_that_is_down_does_not_hide_that_somebody_must_act(new_world):
 
 
 def test_a_deletion_reaches_a_creation_in_doubt_whose_later_version_was_filtered(new_world):
-    """It was made, the answer was lost, it moved out of sight of `when`, and then it was deleted, all while nobody could look."""
+    """It was made, the answer was lost, it moved out of sight of `when`, and then it was deleted, all while no one could look."""
     source = leads(changed_since="version", order="changed", tombstones=True)
     world = new_world(source=source, deletes="delete", when="new.rev < 5", retry={"attempts": 1})
     lead = world.leads.add(email="ann@example.org", name="Ann", rev=1)

@@ -196,7 +196,7 @@ def test_a_clock_set_back_does_not_keep_what_is_looked_for_waiting_for_hours(new
 
 
 def test_a_conflict_on_update_is_decided_again_with_what_is_there_now(new_world):
-    """409, 412: somebody else was at the record. It is read again, and what it does not have yet is sent."""
+    """409, 412: someone else was at the record. It is read again, and what it does not have yet is sent."""
     world = new_world()
     start(world, 1)
     world.run()
@@ -248,7 +248,7 @@ def test_a_conflict_that_does_not_end_is_parked(new_world):
 
 
 def test_a_creation_that_conflicts_with_what_is_there_adopts_it(new_world):
-    """409 on a creation: somebody made the record a moment ago. Nothing is doubled."""
+    """409 on a creation: someone made the record a moment ago. Nothing is doubled."""
     world = new_world(None, members(find=("email",), unique="email"))
     start(world, 1)
     real = world.members.add
@@ -284,7 +284,7 @@ def test_a_counterpart_that_was_made_anew_is_found_by_its_match_key(new_world):
 
 
 def test_a_counterpart_that_is_gone_is_parked_and_made_anew_only_when_a_person_says_so(new_world):
-    """Somebody deleted it there, perhaps for a reason."""
+    """Someone deleted it there, perhaps for a reason."""
     world = new_world()
     start(world, 1)
     world.run()
@@ -482,7 +482,7 @@ def test_what_to_do_about_a_list_that_is_refused_is_not_said_of_a_record(new_wor
 
 @pytest.mark.parametrize("update", ["patch", "put"])
 def test_what_the_destination_keeps_is_kept_though_an_answer_was_lost(new_world, update):
-    """While nobody knows what the destination says, all fields are sent again, but those that were never to be sent."""
+    """While no one knows what the destination says, all fields are sent again, but those that were never to be sent."""
     world = new_world(conflict="target", target=members(update=update), retry={"attempts": 2})
     met = world.members.add(email="p0@example.com", name="Their own", rev=0)
     start(world, 1)

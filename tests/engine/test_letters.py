@@ -38,7 +38,7 @@ def filled(world: World, number: int, name: str = BAD) -> None:
 
 
 def in_doubt(new_world, fault=UNANSWERED, **more) -> World:
-    """Return a world with one creation of which nobody knows whether it was done."""
+    """Return a world with one creation of which no one knows whether it was done."""
     world = new_world(target=blind(), **more)
     world.leads.add(email="ann@example.org", name="Ann", rev=1)
     world.network.strike(fault, system="mail", method="POST")
@@ -229,7 +229,7 @@ def test_a_record_that_got_an_id_by_hand_leaves_its_letter(new_world):
 
 
 def test_a_redrive_in_doubt_does_not_send_blindly(new_world):
-    """Nobody has said that it was not done: it stays held, and is not there twice."""
+    """No one has said that it was not done: it stays held, and is not there twice."""
     world = in_doubt(new_world)
     (letter,) = world.letters()
     world.run(redrive=(letter.id,))
@@ -242,9 +242,9 @@ def test_a_redrive_in_doubt_does_not_send_blindly(new_world):
 def test_a_doubt_survives_versions_that_can_t_be_sent(new_world):
     """Parked, filtered and discarded in between: the next good version is held all the same."""
     world = in_doubt(
-        new_world, map={"email": "email", "name": "name", "rev": {"from": "rev", "as": "integer"}}, when="new.name != 'Nobody'"
+        new_world, map={"email": "email", "name": "name", "rev": {"from": "rev", "as": "integer"}}, when="new.name != 'No one'"
     )
-    for change in ({"rev": "many"}, {"rev": 2, "name": "Nobody"}, {"name": "Ann"}):
+    for change in ({"rev": "many"}, {"rev": 2, "name": "No one"}, {"name": "Ann"}):
         world.leads.change(1001, **change)
         world.run()
         _forget(world)
@@ -288,7 +288,7 @@ def test_it_was_done_and_has_changed_since(new_world):
     """The record that the letter keeps is brought in line with what is there."""
     world = in_doubt(new_world)
     (there,) = world.members.records
-    world.members.change(there["id"], name="Somebody")
+    world.members.change(there["id"], name="Someone")
     settle(world, world.letters()[0].id, target_id=str(there["id"]))
 
     assert [{"email": "ann@example.org", "name": "Ann", "rev": 1}] == world.arrived
@@ -346,7 +346,7 @@ def test_only_a_doubt_can_be_denied(new_world):
     world = new_world(target=refusing())
     filled(world, 1)
     world.run()
-    with pytest.raises(Refused, match="nobody doubts that it was not done"):
+    with pytest.raises(Refused, match="no one doubts that it was not done"):
         settle(world, world.letters()[0].id, not_done=True)
 
 
@@ -429,7 +429,7 @@ def test_a_letter_that_is_none_any_more_says_which_one_is_to_be_looked_at(new_wo
     with world.store() as db:
         assert f"look at dead letter {second.id}" in dead_letters.get_letter(db, first.id).next_step
         dead_letters.discard(db, [second.id], "not wanted", now=world.clock.now())
-        assert "needs nobody" in dead_letters.get_letter(db, first.id).next_step
+        assert "needs no one" in dead_letters.get_letter(db, first.id).next_step
 
 
 def test_a_letter_is_resolved_when_a_later_version_arrives(new_world):
@@ -586,7 +586,7 @@ def test_whatever_happens_each_accepted_change_has_one_state_and_each_record_one
         source=leads(ids="given", changed_since="version", order="changed", tombstones=True),
         target=refusing() if can_ask else blind(),
         map={"email": "email", "name": "name", "rev": {"from": "rev", "as": "integer"}},
-        when="new.name != 'Nobody'",
+        when="new.name != 'No one'",
         deletes=chance.choice(["ignore", "delete"]),
         brakes={"deletes": 100},
         unmatched=chance.choice(["create", "create", "hold", "ignore"]) if can_ask else "create",
@@ -602,7 +602,7 @@ def test_whatever_happens_each_accepted_change_has_one_state_and_each_record_one
 
 def _one_thing(world: World, chance: random.Random, ids: list[str]) -> None:
     id, there = chance.choice(ids), {str(lead["id"]) for lead in world.leads.records}
-    fields = {"email": f"{id}@example.org", "name": chance.choice(["Ann", "Ann", BAD, "Nobody"]), "rev": chance.choice([1, 2, 3, "many"])}
+    fields = {"email": f"{id}@example.org", "name": chance.choice(["Ann", "Ann", BAD, "No one"]), "rev": chance.choice([1, 2, 3, "many"])}
     what = chance.random()
     if what < 0.35:
         if id in there:
@@ -663,13 +663,13 @@ def _look(db) -> None:
 
 
 def test_a_mended_creation_whose_answer_was_lost_leaves_the_shadow_of_what_it_wrote(new_world):
-    """The destination rewrites a field, so that what is found there differs; the rest of the mended version is agreed upon all the same."""
+    """The destination rewrites a field, so that what is found there differs; the rest of the corrected version is agreed upon all the same."""
     target = refusing(normalise=lambda record: {**record, "email": record["email"].lower()})
     world = new_world(target=target, retry={"attempts": 1})
     lead = world.leads.add(email="Ann@example.org", name=BAD, rev=1)
     world.run()
     (letter,) = world.letters()
-    world.within(lambda tieline: _sync(tieline.edit_letter, letter.id, {"name": "Mended"}))
+    world.within(lambda tieline: _sync(tieline.edit_letter, letter.id, {"name": "Corrected"}))
     world.network.strike(UNANSWERED, system="mail", method="POST")
     world.run(redrive=(letter.id,))
     world.clock.advance(100)
@@ -678,5 +678,5 @@ def test_a_mended_creation_whose_answer_was_lost_leaves_the_shadow_of_what_it_wr
     world.leads.change(lead, rev=2)
     world.run()
 
-    assert [{"email": "ann@example.org", "name": "Mended", "rev": 1}] == settled == world.arrived
+    assert [{"email": "ann@example.org", "name": "Corrected", "rev": 1}] == settled == world.arrived
     assert ["rejected"] == [letter.cause for letter in world.letters()]

@@ -368,7 +368,7 @@ def test_a_counterpart_that_was_found_is_not_searched_for_again(new_world):
 
 
 def test_that_there_is_none_is_not_remembered(new_world):
-    """Somebody else makes it between two runs: it must not be made a second time."""
+    """Someone else makes it between two runs: it must not be made a second time."""
     world = remembering(new_world, unmatched="ignore")
     world.leads.add(email="a@example.com", name="A", rev=1)
     world.run()
@@ -409,7 +409,7 @@ def test_memory_that_keeps_what_we_write_is_noticed(new_world, monkeypatch):
 
 
 def test_what_a_person_has_decided_again_is_searched_for(new_world):
-    """It was held because the values differ; the person mends them there, and redrives it at once."""
+    """It was held because the values differ; the person corrects them there, and redrives it at once."""
     world = remembering(new_world, conflict="hold")
     there = world.members.add(email="a@example.com", name="Other", rev=1)
     world.leads.add(email="a@example.com", name="A", rev=1)

@@ -65,7 +65,7 @@ def test_what_stays_undecided_is_not_said_to_be_decided(new_world):
 
 
 def test_a_story_names_the_record_that_each_delivery_was_about(new_world):
-    """Deleted by somebody and made again on request, it has another id: the first creation was not of that one."""
+    """Deleted by someone and made again on request, it has another id: the first creation was not of that one."""
     world = new_world()
     lead = world.leads.add(email="a@example.com", name="Ann", rev=0)
     world.run()

@@ -70,7 +70,7 @@ class Creation(msgspec.Struct):
 
     @property
     def may_have_been_done(self) -> bool:
-        """Whether nobody was told that it was not."""
+        """Whether no one was told that it was not."""
         exchange = self.exchange
         if exchange.fault == REFUSED.name:
             return False
@@ -159,7 +159,7 @@ class Outbox(RuleBasedStateMachine):
         edits=st.lists(st.tuples(PICK, NAMES), max_size=2),
     )
     def run(self, seconds: float, faults: list[str | None], dies_at: int | None, edits: list[tuple[int, str]]) -> None:
-        """A run, after a while; the email platform's answers meet these faults, the process dies at a step, and somebody edits meanwhile."""
+        """A run, after a while; the email platform's answers meet these faults, the process dies at a step, and someone edits meanwhile."""
         self.world.clock.advance(seconds)
         self.edits = edits
         self._run(faults, dies_at)
@@ -171,21 +171,21 @@ class Outbox(RuleBasedStateMachine):
         dies_at=st.one_of(st.none(), st.integers(1, 30)),
     )
     def redrive(self, pick: int, faults: list[str | None], dies_at: int | None) -> None:
-        """Somebody redrives a letter."""
+        """Someone redrives a letter."""
         letters = self.world.letters()
         self._run(faults, dies_at, redrive=(letters[pick % len(letters)].id,))
 
     @precondition(lambda self: self.world.letters())
     @rule(pick=PICK)
     def discard(self, pick: int) -> None:
-        """Somebody gives a letter up."""
+        """Someone gives a letter up."""
         letters = self.world.letters()
         self._do(lambda tieline: dead_letters.discard(tieline.db, [letters[pick % len(letters)].id], "no matter", now=tieline.clock.now()))
 
     @precondition(lambda self: any(letter.cause == "unknown" for letter in self.world.letters()))
     @rule(pick=PICK, dies_at=st.one_of(st.none(), st.integers(1, 30)))
     def say(self, pick: int, dies_at: int | None) -> None:
-        """Somebody looks into the email platform and says what became of a creation."""
+        """Someone looks into the email platform and says what became of a creation."""
         letters = [letter for letter in self.world.letters() if letter.cause == "unknown"]
         letter = letters[pick % len(letters)]
         copies = self._copies(letter.source_id)
@@ -266,7 +266,7 @@ class Outbox(RuleBasedStateMachine):
                     if not known and not any(kind.startswith(("looked", "it was there")) for kind in told):
                         raise Broken(f"{where}, and no call or look says so")
                 case "discarded" if "discarded by hand" not in told:
-                    raise Broken(f"{where}, and nobody has done it")
+                    raise Broken(f"{where}, and no one has done it")
                 case "unknown" if before is None and not any(
                     row[1] == source_id and row[0] < id and row[2] == "superseded" and decode_json(row[4] or b"{}").get("kind") == "unknown"
                     for row in rows
@@ -299,7 +299,7 @@ class Outbox(RuleBasedStateMachine):
                 key = request.headers.get("Idempotency-Key")
                 doubts = self._in_doubt(id)
                 if doubts and not all(key is not None and creation.key == key for creation in doubts):
-                    raise Broken(f"lead {id} is created again, and nobody has looked: {[c.exchange for c in doubts]}")
+                    raise Broken(f"lead {id} is created again, and no one has looked: {[c.exchange for c in doubts]}")
                 self.created[id].append(Creation(exchange, key, place))
             self.away.append((id, exchange))
 

@@ -52,7 +52,7 @@ def test_a_child_waits_visibly_for_its_parent_and_goes_on_when_it_appears_whiche
 
     assert {"attention": 2, "held": 2} == told(first)
     assert ["waiting", "waiting"] == [letter.cause for letter in waiting]
-    assert ([("waiting", letter.message) for letter in waiting], 0) == (alone, settled), "they do not wait for nobody"
+    assert ([("waiting", letter.message) for letter in waiting], 0) == (alone, settled), "they do not wait for no one"
     assert {"green": 2, "created": 2} == told(second)
     assert of(world.firms, "code", "acme")["id"] == of(world.members, "email", "ann@x")["org"]
     assert of(world.orgs, "code", "best")["id"] == of(world.leads, "email", "bob@x")["org"]

@@ -15,7 +15,7 @@ TWO_WAY = {"direction": "two-way", "conflict": "hold", "unmatched": "create", "m
 
 @pytest.fixture
 def held(tmp_path):
-    """A world in which both sides have renamed Ann, and nobody has said who is right."""
+    """A world in which both sides have renamed Ann, and no one has said who is right."""
     world = World(tmp_path, leads(), members(), **TWO_WAY)
     world.ann = world.leads.add(email="ann@x", name="Ann")
     world.run()
@@ -80,7 +80,7 @@ def test_who_gives_up_on_a_conflict_lets_both_sides_differ_and_verify_knows_that
 
 
 def test_what_is_given_back_overwrites_nothing_unseen(held):
-    """An edit that nobody has read yet is decided first; while it waits for somebody, nothing is given back."""
+    """An edit that no one has read yet is decided first; while it waits for someone, nothing is given back."""
     rule(held, "right")
     held.run()
     with held.store() as db:
@@ -115,7 +115,7 @@ def test_what_is_given_back_overwrites_no_edit_that_only_this_run_has_read(held)
 
 @pytest.fixture
 def in_doubt(tmp_path):
-    """A world in which the counterpart of somebody without a match key was made, and the answer was lost."""
+    """A world in which the counterpart of someone without a match key was made, and the answer was lost."""
     world = World(tmp_path, leads(), members(), **TWO_WAY)
     world.ann = str(world.leads.add(email=None, name="Ann"))
     assert "attention" == world.run().state

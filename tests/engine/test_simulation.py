@@ -15,7 +15,7 @@ from engine.simulation import Broken, Simulation, simulate
 
 
 def seeds(thorough: int = 1000) -> range:
-    """Return the seeds that are asked for; `thorough`: how many there are where nothing is asked for, and nobody waits."""
+    """Return the seeds that are asked for; `thorough`: how many there are where nothing is asked for, and no one waits."""
     wanted = os.environ.get("TIELINE_SEEDS") or (str(thorough) if os.environ.get("CI") == "true" else "100")
     first, dash, last = wanted.partition("-")
     return range(int(first), int(last) + 1) if dash else range(int(first))

@@ -40,7 +40,7 @@ def asked(world: World) -> list[str]:
 
 
 def test_each_is_asked_for_once_and_what_is_there_is_not_deleted(world):
-    """However often the feed tells it, and however many it tells of that nobody knows."""
+    """However often the feed tells it, and however many it tells of that no one knows."""
     world.leads.remove(1001)
     world.leads.buried += [Burial(id, world.crm.now(), 0) for id in (1002, 7)]
 

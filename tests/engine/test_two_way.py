@@ -59,7 +59,7 @@ def test_what_is_owed_is_not_written_over_what_somebody_has_edited_since(new: Ne
 
 
 def test_what_is_owed_goes_once_it_can(new: NewWorld) -> None:
-    """It is decided anew, and nothing speaks against it."""
+    """It is decided again, and nothing speaks against it."""
     world = new()
     left, right = _met(world)
     world.leads.change(left, name="Anna")
@@ -125,7 +125,7 @@ def test_what_is_edited_while_its_counterpart_is_made_is_sent_after_that(new: Ne
 
 
 def test_who_is_made_anew_after_an_ignored_deletion_finds_the_old_counterpart(new: NewWorld) -> None:
-    """A record that is gone is nobody's counterpart."""
+    """A record that is gone is no one's counterpart."""
     world = new(brakes={"deletes": 10})
     left, right = _met(world)
     world.leads.remove(left)
@@ -240,7 +240,7 @@ def test_one_record_of_either_side_is_run_by_itself(new: NewWorld) -> None:
 
 
 def test_an_edit_of_which_the_list_of_changes_does_not_tell_is_found_by_verify_and_by_reading_everything(new: NewWorld) -> None:
-    """Somebody edits by a bulk tool that leaves the time alone: no later run that asks for what has changed comes upon it."""
+    """Someone edits by a bulk tool that leaves the time alone: no later run that asks for what has changed comes upon it."""
     world = new(*(Collection(name, FIELDS, find=("email",), changed_since="time") for name in ("leads", "members")))
     left, right = _met(world)
     world.clock.advance(600)
@@ -273,7 +273,7 @@ def _verified(world: World) -> tuple[Verified, list[str]]:
 
 
 def test_what_one_field_can_t_become_on_the_other_side_keeps_no_other_field_from_going(new: NewWorld) -> None:
-    """Our own check refuses the phone. The name goes over, and the other side's edit comes; the phone waits, visibly, until it is mended."""
+    """Our own check refuses the phone. The name goes over, and the other side's edit comes; the phone waits, visibly, until it is corrected."""
     checked = {**FIELDS, "phone": {"type": "string", "max_length": 20}}
     world = new(right=Collection("members", checked, find=("email",)))
     ann, there = _met(world)

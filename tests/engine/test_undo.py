@@ -1,4 +1,4 @@
-"""What a run wrote is put back, except where somebody has written since."""
+"""What a run wrote is put back, except where someone has written since."""
 
 import pytest
 from tests.engine.world import NAME, World, leads, members, told
@@ -155,7 +155,7 @@ def test_a_run_of_another_integration_or_none_is_refused(tmp_path):
 
 
 def test_what_an_undo_leaves_owed_is_sent_as_it_was_meant_but_not_over_what_was_edited_meanwhile(tmp_path):
-    """Both sides agree by then, so that nothing would come of deciding it anew."""
+    """Both sides agree by then, so that nothing would come of deciding it again."""
     world = two_way(tmp_path, deletes={"left": "delete", "right": "ignore"})
     ann, bob = (of(world.leads, f"{name}@x")["id"] for name in ("ann", "bob"))
     cy = world.leads.add(email="cy@x", name="Cy", phone="3")
@@ -186,7 +186,7 @@ def test_what_an_undo_leaves_owed_is_sent_as_it_was_meant_but_not_over_what_was_
 
 
 def test_a_field_that_the_answer_to_a_creation_shows_is_nobody_s_work(tmp_path):
-    """A vendor's default does not keep a record from being deleted again; what somebody filled in does, until a person says otherwise."""
+    """A vendor's default does not keep a record from being deleted again; what someone filled in does, until a person says otherwise."""
     world = two_way(tmp_path, map={"email": "email", "name": "name"})
     world.members.normalise = lambda record: {"phone": "none", **record}
     for name in ("cy", "di"):

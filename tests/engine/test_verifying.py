@@ -55,14 +55,14 @@ def test_what_was_changed_or_is_gone_there_is_found_and_mended(new_world):
     world.run()
     assert 30 == verified(world).in_sync
     changed, gone = (world.members.where("email", f"p{n}@example.com")[0]["id"] for n in (3, 7))
-    world.members.change(changed, name="Somebody else")
+    world.members.change(changed, name="Someone else")
     world.members.remove(gone)
 
     v, findings = look(world)
     outcome = repair(world)
 
     assert {"differing: changed there": 1, "missing: gone there": 1} == v.why
-    assert [("differing", {"name": ("P3", "Somebody else")}), ("missing", {})] == [(f.kind, f.fields) for f in findings]
+    assert [("differing", {"name": ("P3", "Someone else")}), ("missing", {})] == [(f.kind, f.fields) for f in findings]
     assert ("green", 1, 1) == (outcome.state, outcome.counts.updated, outcome.counts.created)
     assert 30 == verified(world).in_sync
     assert {f"P{n}" for n in range(30)} == {record["name"] for record in world.members.records}
@@ -201,7 +201,7 @@ def test_what_was_alike_when_both_met_and_was_changed_there_since_is_astray(new_
     people(world, 1)
     met = world.members.add(email="p0@example.com", name="P0", rev=0)
     world.run()
-    world.members.change(met, name="Somebody else")
+    world.members.change(met, name="Someone else")
 
     assert {"differing: changed there": 1} == verified(world).why
 
@@ -232,7 +232,7 @@ def test_what_a_person_sent_in_place_of_what_can_not_be_mapped_is_in_sync(new_wo
     v = verified(world)
     assert (1, 1, 0) == (v.in_sync, v.kept, v.wrong)
 
-    world.members.change(world.members.records[0]["id"], name="Somebody else")
+    world.members.change(world.members.records[0]["id"], name="Someone else")
     assert {"differing: changed there": 1} == verified(world).why
     world.leads.change(lead, rev="eight")
     assert {"differing: not read yet": 1} == verified(world).why
@@ -246,7 +246,7 @@ def test_a_repair_leaves_alone_what_has_moved_on_since_it_was_looked_at(new_worl
     edited, deleted, _ = (lead["id"] for lead in world.leads.records)
     members_by_email = {record["email"]: record["id"] for record in world.members.records}
     for n in range(3):
-        world.members.change(members_by_email[f"p{n}@example.com"], name="Somebody else")
+        world.members.change(members_by_email[f"p{n}@example.com"], name="Someone else")
     world.members.remove(members_by_email["p1@example.com"])
 
     async def work(tieline: Any) -> Outcome:
@@ -264,7 +264,7 @@ def test_a_repair_leaves_alone_what_has_moved_on_since_it_was_looked_at(new_worl
 
 
 def test_a_repair_that_ends_at_any_moment_forgets_nothing(new_world):
-    """What is gone there meets the destination anew: half of that would be a record that no run sends, and that counts as not read yet."""
+    """What is gone there meets the destination again: half of that would be a record that no run sends, and that counts as not read yet."""
     for last in itertools.count(1):
         world = new_world()
         (world.folder / "store.db").unlink(missing_ok=True)

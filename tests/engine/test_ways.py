@@ -21,7 +21,7 @@ def bodies(world: Any) -> list[Any]:
 @pytest.mark.parametrize("batch", [None, {"upsert": 10}])
 @pytest.mark.parametrize("match", [{"email": "email"}, {"name": "name"}])
 def test_an_upsert_creates_and_updates_where_the_vendor_has_nothing_else(new_world, batch, match):
-    """All fields are sent, because nobody knows what an upsert does with the others; but never another value of the field it goes by."""
+    """All fields are sent, because no one knows what an upsert does with the others; but never another value of the field it goes by."""
     world = new_world(target=members(upsert="email", creates=False, update=None, batch=batch), match=match)
     ann = world.leads.add(email="ann@example.org", name="Ann", rev=1)
     bob = world.leads.add(email="bob@example.org", name="Bob", rev=1)
@@ -87,7 +87,7 @@ def test_the_entries_of_a_list_that_stay_are_sent_as_they_are_there(new_world, c
     ],
 )
 def test_a_search_whose_answer_can_not_be_compared_makes_nothing(new_world, shown, problem):
-    """A search that shows ids alone, or a connector that looks in the wrong place: taken for *nobody is there*, it would double everybody."""
+    """A search that shows ids alone, or a connector that looks in the wrong place: taken for *no one is there*, it would double everybody."""
     world = new_world(target=members(find=("email",), lists=False))
     world.leads.add(email="ann@example.org", name="Ann", rev=1)
     world.network.strike(answering(200, b'{"data": %s, "meta": {}}' % shown), system="mail", method="GET", times=99)
@@ -118,7 +118,7 @@ def test_a_list_that_does_not_show_what_is_matched_proves_nothing(new_world, fin
 
 
 def test_links_of_a_sandbox_are_not_taken_for_links_of_production(new_world):
-    """What was tried in a sandbox has ids there. In production they would be other records, or nobody's, and all would look done."""
+    """What was tried in a sandbox has ids there. In production they would be other records, or no one's, and all would look done."""
 
     def two_places(declared: dict[str, Any]) -> None:
         declared["environments"]["sandbox"] = declared["environments"]["production"]

@@ -89,7 +89,7 @@ def test_a_deletion_and_a_change_arrive_that_no_list_has_shown(make: Any, tmp_pa
 
 @BOTH
 def test_many_webhooks_about_one_record_cost_one_question_in_any_order(make: Any, tmp_path: Path) -> None:
-    """And those about a record that nobody knows and that is gone cost none."""
+    """And those about a record that no one knows and that is gone cost none."""
     events = [("deleted", "a"), ("changed", "a"), ("changed", "b"), ("deleted", "b"), ("deleted", "zz")]
     ends = []
     for number, order in enumerate(itertools.permutations(events)):

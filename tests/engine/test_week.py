@@ -83,7 +83,7 @@ class Week(TwoSided):
         return {"concurrency": 4}
 
     def _passing(self, exchange: Any) -> None:
-        """Nobody edits within the seconds of a run."""
+        """No one edits within the seconds of a run."""
 
     def _weather(self, system: str, request: HttpRequest, now: float) -> Fault | None:
         if self.weather.calm:
@@ -152,7 +152,7 @@ class Week(TwoSided):
             self._change(OTHER[side], twins[0]["id"], {other: self._value(other)})
 
     def _decide(self) -> None:
-        """Somebody looks at the conflicts, and says which side holds."""
+        """Someone looks at the conflicts, and says which side holds."""
         self.chance = self.people
         with self.world.store() as db:
             waiting = [one.id for one in conflicts.held(db)]

@@ -1,7 +1,7 @@
 """A seed's two-way world: two vendors with habits of their own, people who edit on both sides, weather, processes that die; and then peace.
 
 What must be so at every commit is looked at after every commit, what must be so of a write when it arrives at a vendor, and what must be so in
-the end when all has been quiet for a while: both sides agree, nothing is there twice, and whatever somebody wrote has arrived, still stands
+the end when all has been quiet for a while: both sides agree, nothing is there twice, and whatever someone wrote has arrived, still stands
 where it was written, or is told of where people look.
 """
 
@@ -208,7 +208,7 @@ class TwoSidedBooks(Books):
 
 
 class Edit:
-    """What somebody wrote into a field, until it has arrived or somebody overwrites it."""
+    """What someone wrote into a field, until it has arrived or someone overwrites it."""
 
     def __init__(self, value: Any, run: int, at: float) -> None:
         self.value, self.run, self.at = value, run, at
@@ -229,12 +229,12 @@ class TwoSided:
         self.rough = seed % 4 == 3
         self._liars = random.Random(f"liars {seed}")
         self.lies = self._liars.choice([0.0, 0.0, 0.02, 0.2])
-        """Share of the records that are asked for by their ids which come as another's, or as nobody's."""
+        """Share of the records that are asked for by their ids which come as another's, or as no one's."""
         chance = self.chance
         self.folder = folder
         self.runs = 0
         self.allowed: int | None = None
-        """How many deletions somebody has allowed the last run."""
+        """How many deletions someone has allowed the last run."""
         self.began = 0.0
         """When the last run began."""
         self.log: list[str] = []
@@ -254,11 +254,11 @@ class TwoSided:
         self.lost: list[tuple[Side, str, str, Any]] = []
         """What was overwritten by us before it had arrived on the other side: it must be told of."""
         self.confused: set[tuple[Side, str, str]] = set()
-        """What somebody edited just before our write to it was passed over: the answer shows that edit, as if the vendor had made it of ours."""
+        """What someone edited just before our write to it was passed over: the answer shows that edit, as if the vendor had made it of ours."""
         self.hidden: set[tuple[Side, str]] = set()
-        """Whom a list that lags behind did not show when we looked, because somebody had just edited them."""
+        """Whom a list that lags behind did not show when we looked, because someone had just edited them."""
         self.respelled: list[tuple[Side, str, str, Any, Any]] = []
-        """Where we have written over what somebody wrote with another spelling of the same: that it was decided must be told."""
+        """Where we have written over what someone wrote with another spelling of the same: that it was decided must be told."""
         self.raced = 0
         self.emails: dict[tuple[Side, str], str] = {}
         self.ours: set[tuple[Side, str]] = set()
@@ -360,7 +360,7 @@ class TwoSided:
             for rewriting in rewritings:
                 rewriting(record)
             if collection.ignores is not None:
-                record.setdefault(collection.ignores, None)  # what is not shown at all, nobody can miss
+                record.setdefault(collection.ignores, None)  # what is not shown at all, no one can miss
             return record
 
         versions: Any = self.late.choice([None, None, "header", "body"])
@@ -465,7 +465,7 @@ class TwoSided:
             return
         if what < 0.22:
             others = [record.get("email") for record in there.records]
-            if others:  # somebody types in again what is there already, perhaps
+            if others:  # someone types in again what is there already, perhaps
                 self._add_if_it_may_be(side, chance.choice(others))
             return
         record = chance.choice(records)
@@ -497,7 +497,7 @@ class TwoSided:
             self._change(side, id, {field: self._value(field)})
 
     def _look_again(self) -> None:
-        """Run at once once more, or for one record, as somebody does who wants to know about it."""
+        """Run at once once more, or for one record, as someone does who wants to know about it."""
         if self.reading.random() < 0.5:
             self._run(0.0, full=True)
         side = self.reading.choice(SIDES)
@@ -505,7 +505,7 @@ class TwoSided:
             self._run(0.0, only=str(self.reading.choice(records)["id"]), side=side)
 
     def _tidy_up(self) -> None:
-        """Delete some records of a side that nobody needs any more."""
+        """Delete some records of a side that no one needs any more."""
         side = self.tidying.choice(SIDES)
         for record in self.tidying.sample(self.sides[side].records, min(2, len(self.sides[side].records))):
             self._remove(side, record["id"])
@@ -526,13 +526,13 @@ class TwoSided:
         self.edited_fields(side, str(id), fields, new=new)
 
     def edited(self, side: Side, id: str, record: Record) -> None:
-        """Somebody has made a record."""
+        """Someone has made a record."""
         email = canonical("email", record.get("email"))
         self.born[side, email] = self.runs
         self.edited_fields(side, id, {field: record.get(field) for field in _EDITED})
 
     def edited_fields(self, side: Side, id: str, fields: Record, *, new: bool = True) -> None:
-        """Somebody has written fields of a record."""
+        """Someone has written fields of a record."""
         email = canonical("email", self.sides[side].entries[id].record.get("email"))
         for field in fields:
             self.edits[email, field] += 1
@@ -581,7 +581,7 @@ class TwoSided:
             self._breaks(f"{email} is made on the {side}, and is there already: {record}")
 
     def is_written(self, side: Side, id: str, before: Record, now: Record, at: float) -> None:
-        """We write to a record, which somebody changed the last time `at`."""
+        """We write to a record, which someone changed the last time `at`."""
         email = canonical("email", before.get("email"))
         for field in MAPPED:
             value, old = canonical(field, now.get(field)), canonical(field, before.get(field))
@@ -630,10 +630,10 @@ class TwoSided:
             there = {entry for one in self.present.get((OTHER[side], field), ()) if one is not None for entry in one}
             if edit.value - there <= (value or frozenset()):
                 return  # all of it stands here, or stood there: the person who took an entry out over there has seen it
-        conditional = self.sides[side].versions is not None  # what nobody could have read can't have been overwritten there
+        conditional = self.sides[side].versions is not None  # what no one could have read can't have been overwritten there
         late = self.sides[side].list_lag and self._may_be_unread(side, at)
         if not conditional and (edit.at > self.began or late or self._may_be_unshown(side, id)):
-            self.raced += 1  # nobody could have read it before we wrote
+            self.raced += 1  # no one could have read it before we wrote
             return
         self.lost.append((side, id, field, edit.value))
 
@@ -771,7 +771,7 @@ class TwoSided:
                 if self.told[side].get(id) == now or telling.random() < 0.2:
                     continue
                 self.told[side][id] = now
-                mistaken = collection.gets and telling.random() < 0.1  # where nobody can be asked, it is believed
+                mistaken = collection.gets and telling.random() < 0.1  # where no one can be asked, it is believed
                 kind = "deleted" if entry.deleted != mistaken else "changed"
                 events += [(collection.name, kind, id)] * telling.choice([1, 1, 2])
             if telling.random() < 0.1:
@@ -867,14 +867,14 @@ class TwoSided:
             pair_ = of_pairs.get((side, id))
             its = [letters.get((each, pair_.id_of(each) or "")) for each in SIDES] if pair_ is not None else []
             if kind not in ("held", "seen", "gone", "again") or not any(its):
-                raise Broken(f"{side} {id} is still {kind}, and nobody is told of it")
+                raise Broken(f"{side} {id} is still {kind}, and no one is told of it")
         told: set[tuple[str, Any]] = {(field, canonical(field, value)) for event in events for field, value in event["lost"].items()}
         for side, id, field, value in self.lost:
             if (field, value) not in told and not _is_told_by_letter(letters.values(), field, value):
                 raise Broken(f"{field}={value!r} of {side} {id} was overwritten, and nothing tells of it")
         for side, id, field, before, now in self.respelled:
             if (field, canonical(field, before)) not in told:
-                raise Broken(f"{field} of {side} {id} said {before!r}, as somebody wrote it, and got {now!r} back from us")
+                raise Broken(f"{field} of {side} {id} said {before!r}, as someone wrote it, and got {now!r} back from us")
         for (email, field), number in self.writes.items():
             if number > 2 * self.edits[email, field] + 4:
                 raise Broken(f"{field} of {email} was written {number} times, and people did so {self.edits[email, field]} times")
@@ -933,7 +933,7 @@ class TwoSided:
             raise Broken(f"a verification counts otherwise: {v}; {both} pairs, {in_sync} of them in sync, {reasons}")
 
     def _why_alone(self, pair: Pair) -> str:
-        """Return why a record has no counterpart, though nobody has to do anything about it."""
+        """Return why a record has no counterpart, though no one has to do anything about it."""
         if not pair.linked:
             return {"ignored": "it has no counterpart", "alone": "it stands for itself: its counterpart was deleted, or a person said so"}[
                 pair.verdict
@@ -949,7 +949,7 @@ class TwoSided:
             if twice := [id for id, number in known.items() if number > 1]:
                 raise Broken(f"{side} records in two pairs: {twice}")
             if missing := live[side].keys() - known.keys():
-                raise Broken(f"{side} records that nobody knows: {missing}")
+                raise Broken(f"{side} records that no one knows: {missing}")
         for pair in everything:
             if pair.linked:
                 if pair.verdict not in ("linked", "gone"):
@@ -957,7 +957,7 @@ class TwoSided:
                 continue
             side, id = pair.alone, pair.id_of(pair.alone) or ""
             if id not in live[side] and pair.verdict == "unknown" and letters.get((side, id)) is not None:
-                continue  # whether it has a counterpart, somebody has to say
+                continue  # whether it has a counterpart, someone has to say
             if id not in live[side]:
                 raise Broken(f"{side} {id} is gone, and still known: {pair}")
             letter = letters.get((side, id))
@@ -971,7 +971,7 @@ class TwoSided:
                         raise Broken(f"{side} {id} is ignored without a reason")
                 case "held" | "unknown":
                     if letter is None:
-                        raise Broken(f"{side} {id} is {pair.verdict}, and nobody is told")
+                        raise Broken(f"{side} {id} is {pair.verdict}, and no one is told")
                     held_too = any(one.get("kind") == "deleted" for one in letters.values())
                     # Or a creation whose answer was lost may have made it, and whether it did is for a person to say.
                     held_too = held_too or any(

@@ -144,7 +144,7 @@ def what_is_overwritten_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @noticed("differs|overwritten, and nothing tells of it", 0, 1)
 def a_conflict_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What both sides say becomes what they are compared with, though nobody has decided."""
+    """What both sides say becomes what they are compared with, though no one has decided."""
     monkeypatch.setattr(Reconciler, "_unsettled", lambda self, *arguments: frozenset())
 
 
@@ -222,7 +222,7 @@ def a_key_may_have_two_records(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @noticed("overwritten, and nothing tells of it", 14, 17)
 def a_condition_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What somebody edits between our read and our write is written over, though the vendor could have told."""
+    """What someone edits between our read and our write is written over, though the vendor could have told."""
     monkeypatch.setattr(Reconciler, "_version", lambda self, *arguments: None)
 
 

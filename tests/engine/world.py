@@ -87,7 +87,7 @@ class World:
         """Called with the store of each process before it is used."""
 
     def declare(self, *, connection: Mapping[str, Any] | None = None, **integration: Any) -> None:
-        """Write the integration anew, and the destination's `connection` where it is given."""
+        """Write the integration again, and the destination's `connection` where it is given."""
         if connection is not None:
             self._connection = dict(connection)
         declared = {NAME: plain(**integration), **{name: plain(**other) for name, other in self._others.items()}}

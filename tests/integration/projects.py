@@ -79,7 +79,7 @@ class Witness:
 
 @dataclass
 class Project:
-    """A project folder. Each call opens it anew, as each command does."""
+    """A project folder. Each call opens it again, as each command does."""
 
     folder: Path
     environ: dict[str, str]

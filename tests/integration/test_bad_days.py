@@ -66,7 +66,7 @@ class TestMailman:
 
     @every_fault
     def test_a_name_arrives(self, customers: Customers, proxy: FaultProxy, fault: Mapping[str, Any]) -> None:
-        """A change can be sent again without harm: nobody needs to look."""
+        """A change can be sent again without harm: no one needs to look."""
         customers.members.subscribe(customers.address("ann"), "annie42").expect(201)
         customers.contact("1", customers.address("ann"), name="Ann")
         proxy.strike(Fault(method="PATCH", times=2, **fault))
@@ -170,7 +170,7 @@ class TestKinto:
     def test_a_doubt_outlives_the_run_and_is_settled_by_the_next(
         self, tmp_path: Path, source: Collection, target: Collection, proxy: FaultProxy
     ) -> None:
-        """The server does its work and says nothing, and nobody looks before the run is over; what it did is not done again."""
+        """The server does its work and says nothing, and no one looks before the run is over; what it did is not done again."""
         project = through(proxy, tmp_path / "p", source, target, target_connector=SINGLY, retry={"attempts": 1})
         proxy.strike(Fault(lose_answer=True, method="POST"))
         bad = project.run("copy")

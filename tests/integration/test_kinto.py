@@ -274,7 +274,7 @@ class TestWriting:
     def test_a_batch_that_is_too_large_for_the_server_is_halved_until_it_fits(
         self, tmp_path: Path, source: Collection, target: Collection
     ) -> None:
-        """Kinto takes 25 at once and refuses the rest whole; nobody has told us."""
+        """Kinto takes 25 at once and refuses the rest whole; no one has told us."""
         seed(source, 60)
         project = copying(tmp_path / "p", source, target, target_connector={"resources/contacts/batch/create/size": 60})
 
@@ -320,14 +320,14 @@ class TestWriting:
         assert {"email": "jo@example.com", "name": "new", "note": "kept"}.items() <= (target.get("there") or {}).items()
 
     def test_a_search_that_matches_loosely_adopts_no_stranger(self, tmp_path: Path, source: Collection, target: Collection) -> None:
-        target.put("other", email="bo.jo@example.com", name="somebody else")
+        target.put("other", email="bo.jo@example.com", name="someone else")
         source.put("a", email="jo@example.com", name="Jo")
         project = copying(tmp_path / "p", source, target)
         project.run("copy")
         source.put("b", email="o.jo@example.com", name="O")
 
         assert {"green": 1, "created": 1} == told(project.run("copy"))
-        assert {"bo.jo@example.com": "somebody else", "jo@example.com": "Jo", "o.jo@example.com": "O"} == content(target, "name")
+        assert {"bo.jo@example.com": "someone else", "jo@example.com": "Jo", "o.jo@example.com": "O"} == content(target, "name")
 
     def test_two_records_with_one_address_there_are_left_to_a_person(self, tmp_path: Path, source: Collection, target: Collection) -> None:
         target.put("one", email="jo@example.com")

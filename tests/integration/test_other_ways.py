@@ -1,4 +1,4 @@
-"""What the connectors of Tryton and Mailman offer besides the example: contacts of Kinto become parties, and members."""
+"""What the connectors of Tryton and Mailman offer in addition to the example: contacts of Kinto become parties, and members."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +65,7 @@ class TestParties:
         faultproxy: Callable[[str], FaultProxy],
         fault: Fault,
     ) -> None:
-        """A second try would be refused, because codes are unique; but nobody needs to try."""
+        """A second try would be refused, because codes are unique; but no one needs to try."""
         for number in range(4):
             collection.put(f"c{number}", name="Jo", note=parties.code(str(number)))
         project = to_parties()

@@ -70,7 +70,7 @@ class TestCustomers:
     def test_a_refusal_is_parked_with_the_shops_words_and_the_rest_arrive(
         self, tmp_path: Path, organizer: Organizer, collection: Collection
     ) -> None:
-        """A refusal is remembered under its key: what is mended must come with another one."""
+        """A refusal is remembered under its key: what is corrected must come with another one."""
         for number, locale in enumerate(("en", "xx", "de")):
             collection.put(f"c{number}", email=f"c{number}@example.com", note=locale)
         project = to_customers(tmp_path / "p", organizer, collection, map={"email": "email", "locale": "note"})
@@ -121,7 +121,7 @@ class TestCustomers:
         faultproxy: Callable[[str], FaultProxy],
         fault: Fault,
     ) -> None:
-        """The write is sent again under its key; nobody needs to look."""
+        """The write is sent again under its key; no one needs to look."""
         seed(collection, 4)
         project = to_customers(tmp_path / "p", organizer, collection)
         proxy = faultproxy(project.environ["PRETIX_URL"])

@@ -169,7 +169,7 @@ class TestNaming:
         assert {customers.address("ann"): "Ann"} == customers.names
 
     def test_a_new_name_is_nothing_to_subscribe_for(self, customers: Customers) -> None:
-        """Mailman would refuse it there: it is sent when somebody is subscribed, and left alone from then on."""
+        """Mailman would refuse it there: it is sent when someone is subscribed, and left alone from then on."""
         contact = customers.contact("1", customers.address("ann"))
         customers.run("members")
         customers.change_contact(contact, name="Ann")
@@ -230,7 +230,7 @@ class TestPlanning:
         assert 0 == customers.members.count()
 
     def test_a_run_refuses_a_plan_that_the_list_has_overtaken(self, customers: Customers, tmp_path: Path) -> None:
-        """Somebody subscribed by themselves meanwhile: there is nothing to create any more."""
+        """Someone subscribed by themselves meanwhile: there is nothing to create any more."""
         contact = customers.contact("1", customers.address("ann"))
         customers.plan("members", tmp_path / "plan")
         customers.members.subscribe(customers.address("ann")).expect(201)

@@ -106,7 +106,7 @@ class TestParties:
     """Kinto and Tryton."""
 
     def test_they_meet_go_on_and_agree(self, tmp_path: Path, collection: Collection, parties: Parties) -> None:
-        """Both have somebody whom the other lacks, one person whom both have, and edit whom they like."""
+        """Both have someone whom the other lacks, one person whom both have, and edit whom they like."""
         code = parties.code
         collection.put("a", note=code("a"), name="Ann")
         collection.put("b", note=code("b"), name="Bob")
@@ -166,7 +166,7 @@ class TestParties:
         assert ("attention", 2) == (outcome.state, outcome.counts.superseded)
         assert {"a": "Ann Kinto", "b": "Bob Kinto"} == {record["id"]: record["name"] for record in collection.records()}
         assert ["Ann Kinto"] == [party["name"] for party in parties.all("name")], "the left wins"
-        assert ["deleted"] == [letter.cause for letter in project.letters()], "an edit against a deletion waits for somebody"
+        assert ["deleted"] == [letter.cause for letter in project.letters()], "an edit against a deletion waits for someone"
         whats = [moment.what for moment in project.explain("crm", "contacts", "a")[0].moments]
         assert "changed there while we were about to write" in whats
         assert "conflict decided" in whats

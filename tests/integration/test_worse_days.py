@@ -91,7 +91,7 @@ class TestPretix:
     def test_a_key_is_replayed_in_a_run_that_comes_later(
         self, tmp_path: Path, organizer: Organizer, collection: Collection, before: Before
     ) -> None:
-        """Neither a look nor a second customer: the shop says again what nobody heard."""
+        """Neither a look nor a second customer: the shop says again what no one heard."""
         seed(collection, 2)
         project = to_customers(tmp_path / "p", organizer, collection, retry={"attempts": 1})
         proxy = before(project, "PRETIX_URL")

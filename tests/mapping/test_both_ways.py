@@ -223,7 +223,7 @@ def test_what_the_right_says_comes_forward_again_after_it_went_back(kind: Kind) 
 
 @every_kind
 def test_going_back_changes_nothing_that_the_mapping_does_not_see(kind: Kind) -> None:
-    """Back and there: a record that nobody changed on the right stays as it is, as far as the right can tell."""
+    """Back and there: a record that no one changed on the right stays as it is, as far as the right can tell."""
     both = both_ways(kind.rules, kind.left_types)
 
     @given(kind.left, json)
@@ -304,14 +304,14 @@ def test_the_way_back_is_a_rule_that_people_can_read(rule, left_type, back):
     [
         ({"expr": "a + b"}, "an expression can't be run backwards"),
         ({"from": "l", "call": "mappings:shout"}, "a function can't be run backwards"),
-        ({"from": "l", "values": {"a": 1, "b": 1}}, "`values` gives `a` and `b` the same value `1`: nobody could tell which it was"),
+        ({"from": "l", "values": {"a": 1, "b": 1}}, "`values` gives `a` and `b` the same value `1`: no one could tell which it was"),
         ({"from": "l", "values": {"a": 1, "b": "1.0"}}, "the same value"),
         ({"from": "l", "values": {"a": None}}, "`values` makes `a` null, as null itself is"),
         ({"from": "l", "values": {"a": ["x"]}}, "which a table of values can't look up"),
         ({"from": "l", "values": {"a": "x"}, "otherwise": "y"}, "`otherwise` makes many values one"),
         ({"from": "l", "values": {"a": "x"}, "default": "z"}, 'its `default` `"z"` would go back as a value that'),
         ({"from": "l", "as": "phone", "default": "none"}, 'its `default` `"none"` would go back'),
-        ({"from": "l", "lookup": "companies", "default": "c-1"}, "the `default` of a look-up is nobody's id"),
+        ({"from": "l", "lookup": "companies", "default": "c-1"}, "the `default` of a look-up is no one's id"),
         ({"from": ["a", "b", "c"], "join": " "}, "3 fields that are joined can't be told apart again; two can"),
         ({"from": ["a", "b"], "join": ""}, "without a text between them"),
         ({"from": ["a", "b"], "join": "\n"}, "only a single space is joined as it was cut"),

@@ -9,7 +9,7 @@ from tieline.sandbox import AcmeCrm, Postbox
 
 
 class HandClock:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only when someone sleeps."""
 
     def __init__(self) -> None:
         self.seconds = 1_790_000_000.25

@@ -219,7 +219,7 @@ async def test_keys_and_members_outlive_the_process(clock, tmp_path):
 
 
 async def test_some_qualified_leads_are_members_already(clock):
-    """With these, a first run has somebody to match."""
+    """With these, a first run has someone to match."""
     postbox = Postbox(clock=clock)
     qualified = {lead["email"].lower() for lead in AcmeCrm(clock=clock).records() if lead["status"] == "qualified"}
 

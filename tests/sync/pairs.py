@@ -56,7 +56,7 @@ def pair(left: Side, right: Side) -> tuple[Side, Side]:
 
 
 def later(left: Side, right: Side, decision: Decision) -> tuple[Side, Side]:
-    """Return the pair as it is once the decision's writes have arrived, and nobody has touched either side since."""
+    """Return the pair as it is once the decision's writes have arrived, and no one has touched either side since."""
     waits = frozenset(outcome.strand for outcome in decision.outcomes if outcome.kind in ("held", "bounced"))
     return pair(
         _written(left, decision.write_left, decision.left_shadow, decision.left_sent, waits),

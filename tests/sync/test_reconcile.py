@@ -89,7 +89,7 @@ def test_our_own_write_as_the_vendor_spells_it_is_no_change():
 
 
 def test_our_write_that_shows_what_stood_there_before_overwrites_nothing_and_waits_for_a_person():
-    """The vendor ignores the field, or somebody has set it back at once: nobody can tell."""
+    """The vendor ignores the field, or someone has set it back at once: no one can tell."""
     before = {"phone": "bob"}, {"tel": "~ann"}
     untaken = decide({"phone": "bob"}, {"tel": "~ann"}, before, of_right={"sent": {"tel": "~bob"}})
     not_shown = decide({"phone": "bob"}, {}, before, of_right={"sent": {"tel": "~bob"}})
@@ -105,7 +105,7 @@ def test_an_edit_over_our_write_goes_home_until_it_has_bounced_often_enough():
 
     assert ({"phone": "cy"}, {"phone": 1}, {}) == (first.write_left, first.rounds, first.right_sent)
     assert ({}, {"phone": 3}, ["bounced"]) == (third.write_left, third.rounds, kinds(third))
-    assert '`tel` was written as "~bob" and says "~cy"; nothing more is written until somebody edits it or decides' == third.outcomes[0].why
+    assert '`tel` was written as "~bob" and says "~cy"; nothing more is written until someone edits it or decides' == third.outcomes[0].why
 
 
 def test_a_vendor_that_ignores_what_is_filled_in_empties_nothing_on_the_other_side():
@@ -443,7 +443,7 @@ def test_no_edit_goes_without_an_outcome_that_keeps_what_it_said(left, right, te
 
 
 def is_edit(side, address):
-    """Tell, in other words than the module's, whether somebody put there what stands there."""
+    """Tell, in other words than the module's, whether someone put there what stands there."""
     if address not in side.now:
         return False
     now, was = side.now[address], (side.shadow or {}).get(address)

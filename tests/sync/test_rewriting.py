@@ -1,4 +1,4 @@
-"""What a vendor may make of a value it took, and what only somebody else can have written."""
+"""What a vendor may make of a value it took, and what only someone else can have written."""
 
 import datetime as dt
 import unicodedata

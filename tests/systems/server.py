@@ -129,7 +129,7 @@ def started(
     """Run a server until the block ends; it has answered when the block begins, with whatever status.
 
     `configure` writes the server's settings into the folder of its site. It is called again, for another port, when
-    somebody else took the port in the moment between choosing and using it.
+    someone else took the port in the moment between choosing and using it.
     """
     if sys.platform == "win32":
         raise ServerUnavailable(f"{recipe.name} needs a POSIX system")
@@ -281,7 +281,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _remove_abandoned(runs: Path) -> None:
-    """Remove the folders of runs that were killed: those whose lock nobody holds."""
+    """Remove the folders of runs that were killed: those whose lock no one holds."""
     import fcntl
 
     for folder in runs.iterdir():

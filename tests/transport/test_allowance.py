@@ -88,7 +88,7 @@ class SeveralProcesses(RuleBasedStateMachine):
     @precondition(lambda self: self.state.seen_at > 0)
     @rule(seconds=st.sampled_from([3.0, 600.0, 90_000.0]))
     def the_clock_is_set_back(self, seconds: float) -> None:
-        """By somebody careless; true time goes on, and the store is touched before it is asked."""
+        """By someone careless; true time goes on, and the store is touched before it is asked."""
         self.state.seen_at = self.wall
         self.wall -= seconds
         touch(self.state, self.wall)
@@ -224,7 +224,7 @@ def test_a_call_that_cost_more_than_it_was_said_to_is_paid_for() -> None:
 
 
 def test_what_the_vendor_counts_wins_over_our_own_count() -> None:
-    """Somebody else uses the account too, or the vendor's day began anew."""
+    """Someone else uses the account too, or the vendor's day began again."""
     rules, state = rules_of([limit(1000, 86_400)]), Allowance()
     grant(state, rules, NOW, Want("live", most=900))
     told = Told("X-RateLimit", limit=1000, remaining=1000, reset=80_000)

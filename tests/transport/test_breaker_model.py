@@ -78,7 +78,7 @@ class Calls(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 5), asks=st.booleans())
     def call(self, number: int, asks: bool) -> None:
-        """Make calls at once; some by somebody who `asks` whether the system is back, and does not wait for the end of the rest."""
+        """Make calls at once; some by someone who `asks` whether the system is back, and does not wait for the end of the rest."""
         self._live(*(self._one(asks) for _ in range(number)))
 
     async def _one(self, asks: bool) -> None:
@@ -179,7 +179,7 @@ class Calls(RuleBasedStateMachine):
     @precondition(lambda self: len(self.patient) < 2)
     @rule()
     def wait_patiently(self) -> None:
-        """Somebody waits until a call may be tried."""
+        """Someone waits until a call may be tried."""
 
         async def waiting() -> bool:
             await self.breaker.until_it_may_pass()
@@ -276,11 +276,11 @@ class Calls(RuleBasedStateMachine):
         if not hasattr(self, "runner"):
             return
         if waiting := [call for call in self.calls if not call.entered]:
-            assert not self.down, "somebody waits for room at a system that is down"
+            assert not self.down, "someone waits for room at a system that is down"
             assert self._under_way >= self.room, f"{len(waiting)} wait, though there is room"
         still = [task for task in self.patient if not task.done()]
-        assert all(task.result() for task in self.patient if task.done()), "somebody was told too early that a call may pass"
-        assert not still or not self._may_pass, "nobody was told that a call may pass"
+        assert all(task.result() for task in self.patient if task.done()), "someone was told too early that a call may pass"
+        assert not still or not self._may_pass, "no one was told that a call may pass"
         self.patient = still
 
     @invariant()

@@ -73,7 +73,7 @@ def test_a_limit_that_nobody_tells_of_is_found(vendor: Any) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_restart_knows_the_pace_that_was_learned(seed: int) -> None:
-    """Each minute is another process; once the pace is known, promise 5 holds for a limit that nobody declared as well."""
+    """Each minute is another process; once the pace is known, promise 5 holds for a limit that no one declared as well."""
     trial = Trial(LeakyBucket(50, 5), seed=seed).run(60.0)
     for _ in range(3):
         accepted, refused = trial.accepted, trial.refused
@@ -84,7 +84,7 @@ def test_a_restart_knows_the_pace_that_was_learned(seed: int) -> None:
 
 
 def test_a_connection_without_a_limit_leaves_the_store_alone() -> None:
-    """It looks once a second whether somebody else was told to wait, and writes nothing."""
+    """It looks once a second whether someone else was told to wait, and writes nothing."""
 
     class Everything(LeakyBucket):
         def takes(self, now: float) -> bool:

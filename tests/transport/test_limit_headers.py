@@ -80,7 +80,7 @@ def test_a_time_is_compared_with_the_vendor_s_own_clock() -> None:
 
 
 def test_an_absurd_reset_is_capped_and_said_to_be() -> None:
-    """A header is a hint: what it says of the year 2096 holds nobody up."""
+    """A header is a hint: what it says of the year 2096 holds no one up."""
     [told] = heard({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "4000000000"}).limits
 
     assert (MOST_RESET_SECONDS, True) == (told.reset, told.capped)

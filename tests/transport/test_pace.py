@@ -19,7 +19,7 @@ def test_the_first_guess_is_what_was_accepted() -> None:
 
 
 def test_a_declared_rate_survives_one_refusal_and_no_second_one() -> None:
-    """The first may be somebody else's doing; another one soon after says that the vendor takes less than is declared."""
+    """The first may be someone else's doing; another one soon after says that the vendor takes less than is declared."""
     first = lesson(None, 100.0, 101.0, sent_at=99.9, accepted=50, declared=50.0)
     assert 50.0 == first.rate
 

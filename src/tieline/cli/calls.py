@@ -200,7 +200,7 @@ def _print_call(story: journal.CallStory, call: Call) -> None:
     )
     for_whom = f"run {call.run} of {story.integration}" if call.run is not None else f"a plan of {story.integration}"
     if call.integration is None:
-        for_whom = "nobody's run: the connection was tried"
+        for_whom = "no one's run: the connection was tried"
     _line("at", f"{when(call.at)}, {for_whom}, attempt {call.attempt}")
     _line("what", f"{_about(call)}, of {call.connection}")
     if call.waited >= 0.01:

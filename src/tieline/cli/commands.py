@@ -86,7 +86,7 @@ def run_command_line() -> int:
         take_plainly(tree)
         code = tree(standalone_mode=False)
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # whoever reads had enough, and nobody must act; click says 1
+        if isinstance(end.__context__, BrokenPipeError):  # whoever reads had enough, and no one must act; click says 1
             return 0
         return end.code if isinstance(end.code, int) else BROKEN
     except typer.Exit as end:

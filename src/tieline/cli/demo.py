@@ -34,7 +34,7 @@ def demo(folder: Path, *, keep: bool) -> int:
     """Show tieline at work in a new folder. Return 1 when the two systems don't agree at the end."""
     began = time.monotonic()
     if replaced := clear_folder(folder):
-        output_text(f"{folder} was left by an earlier demo, untouched since: it is made anew")
+        output_text(f"{folder} was left by an earlier demo, untouched since: it is made again")
     make_folder(folder)
     try:
         with Systems(folder) as systems:
@@ -132,11 +132,11 @@ class Story:
         return letter, source_id
 
     def _mended(self, letter: str, source_id: str) -> None:
-        _heading("Mend it here, and send it")
+        _heading("Correct it here, and send it")
         self.run("dead-letters", "edit", letter, "--set", "phone=02 5550 0001")
         self.run("dead-letters", "redrive", letter)
 
-        _heading("Somebody corrects the number in the CRM as well")
+        _heading("Someone corrects the number in the CRM as well")
         self._systems.edit(CRM, int(source_id), {"phone": "02 5550 0002"})
         self.run("run", _NAME)
 

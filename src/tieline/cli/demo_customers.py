@@ -79,7 +79,7 @@ def _edits(story: Shown, systems: Systems) -> None:
 
 
 def _mass_deletion(story: Shown, systems: Systems) -> None:
-    story.heading(f"Somebody in finance tidies up, and deletes {_CLOSED} customers")
+    story.heading(f"Someone in finance tidies up, and deletes {_CLOSED} customers")
     # None that the first act is about: made again, a lead is another one, and its member would be the old one's.
     closed = [customer for lead, customer in customers(systems) if lead["status"] != "qualified"][-_CLOSED:]
     for customer in closed:

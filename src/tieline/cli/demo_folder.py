@@ -1,7 +1,7 @@
-"""The folder of a demo: made from the template, with what a person needs to go on in it, and replaced only while nobody has worked in it.
+"""The folder of a demo: made from the template, with what a person needs to go on in it, and replaced only while no one has worked in it.
 
 Which folders are ours says a mark in `.tieline/`, with the digest of every file that was written. One file more, or one that reads
-otherwise, and the folder is somebody's: it is left alone.
+otherwise, and the folder is someone's: it is left alone.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def hand_over(folder: Path, systems: Systems) -> None:
 def clear_folder(folder: Path) -> bool:
     """Make room: nothing to do for a new or empty folder; an earlier demo's is removed. Return whether one was.
 
-    Raises `TielineError` for any other folder, and for one in which somebody has worked.
+    Raises `TielineError` for any other folder, and for one in which someone has worked.
     """
     if not folder.exists() and not folder.is_symlink():
         return False

@@ -41,7 +41,7 @@ def link(folder: Path, name: str, source_id: str, target_id: str, reason: str) -
 
         async def work() -> int:
             await project.link(name, source_id, target_id, reason)
-            between, next_step = "→", f"`tieline run {name} --only {source_id}` decides it anew at once"
+            between, next_step = "→", f"`tieline run {name} --only {source_id}` decides it again at once"
             if project.is_two_way(name):
                 only = f" --only {source_id}" if project.wanted_of_pair(name, source_id).only is not None else ""
                 between, next_step = "↔", f"`tieline run {name}{only}` lets both meet, as if they had been matched"
@@ -57,7 +57,7 @@ def unlink(folder: Path, name: str, source_id: str, reason: str) -> int:
     reason = checked_reason(reason, "two people of one name")
     with Tieline.open(folder) as project:
         was = project.unlink(name, source_id, reason)
-        words, next_step = f"unlinked: {source_id}, which was {was}", f"`tieline run {name} --only {source_id}` decides it anew at once"
+        words, next_step = f"unlinked: {source_id}, which was {was}", f"`tieline run {name} --only {source_id}` decides it again at once"
         if project.is_two_way(name):
             words = f"unlinked: {source_id} and {was} stand for themselves now, and are not matched again"
             next_step = f"nothing; `tieline links link {name} {source_id} {was}` puts them together again"

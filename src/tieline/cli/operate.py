@@ -202,8 +202,8 @@ def _check_side(wanted: Wanted) -> None:
 def _held_text(made: Plan) -> str:
     """Return how many records of a two-way integration would be held, or are; a record of which a part is written is counted as written."""
     already = made.outcome.counts.held + made.held_besides - made.counts()["held"]
-    besides = f", and {made.held_besides} of those to write in a part" if made.held_besides else ""
-    return f"{made.outcome.counts.held} to hold{f' ({already} are held already)' if already > 0 else ''}{besides}"
+    in_part = f", and {made.held_besides} of those to write in a part" if made.held_besides else ""
+    return f"{made.outcome.counts.held} to hold{f' ({already} are held already)' if already > 0 else ''}{in_part}"
 
 
 def planned_owed(project: Tieline, name: str) -> int:

@@ -1,4 +1,4 @@
-"""What a plan of a two-way integration shows besides its writes: who is who, and what would wait for a person."""
+"""What a plan of a two-way integration shows in addition to its writes: who is who, and what would wait for a person."""
 
 from __future__ import annotations
 

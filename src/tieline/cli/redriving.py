@@ -122,7 +122,7 @@ def _run(
 
 
 def edit_letter(folder: Path, id: int, assignments: Sequence[str]) -> int:
-    """Mend the record that a dead letter keeps."""
+    """Correct the record that a dead letter keeps."""
     with opened(folder) as project:
         if assignments:
             changes = dict(_assignment(text) for text in assignments)
@@ -184,7 +184,7 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 def _edited_by_hand(letter: DeadLetter) -> dict[str, Any]:
     if letter.record is None:
-        raise TielineError(f"dead letter {letter.id} keeps no source record to edit", next_step="mend the record in its system")
+        raise TielineError(f"dead letter {letter.id} keeps no source record to edit", next_step="correct the record in its system")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
         raise TielineError("no editor is set", next_step="use --set FIELD=VALUE, or set $EDITOR")

@@ -139,7 +139,7 @@ def checked_reason(reason: str, such_as: str) -> str:
 
 def within(project: Tieline, work: Callable[[], Awaitable[T]]) -> T:
     if output.log != "off":
-        from tieline.cli.logs import listener  # nobody else needs what writes the lines
+        from tieline.cli.logs import listener  # no one else needs what writes the lines
 
         project.tell = listener(output.log, project.redactor)
 
@@ -184,7 +184,7 @@ def stop_gently(project: Tieline) -> None:
 def on_end(loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> list[signal.Signals]:
     """Call `ended` at the first signal that asks the process to end; return which are listened to.
 
-    Ctrl-C, SIGTERM, and the hang-up of a terminal that was closed: nobody reads any more then, so nothing more is said to it. A hang-up
+    Ctrl-C, SIGTERM, and the hang-up of a terminal that was closed: no one reads any more then, so nothing more is said to it. A hang-up
     that is ignored (`nohup`) stays ignored.
     """
 

@@ -34,7 +34,7 @@ def list_unmatched(
             project.names(integration, gone=True)
         found = unmatched.every(project.db, integration=integration, side=side, settled=everything)
         settled = 0 if everything else unmatched.count_settled(project.db, integration=integration, side=side)
-        others = f"{settled:,} others without a counterpart wait for nobody (--all)" if settled else ""
+        others = f"{settled:,} others without a counterpart wait for no one (--all)" if settled else ""
         shown = list(itertools.islice(found, limit or (None if output.json_mode else _SHOWN)))
         if fuzzy:
             cast("Tieline", project).propose(shown)
@@ -62,7 +62,7 @@ def list_unmatched(
         if held_in - project.one_way:
             output.print("`tieline unmatched link NO ID`, `create NO`, `ignore NO`, each with --reason …", style="dim")
         if any(one.id is None and one.state != "waiting" for one in shown):
-            output.print("those without a number wait for nobody: `create --integration NAME --side SIDE --record ID`", style="dim")
+            output.print("those without a number wait for no one: `create --integration NAME --side SIDE --record ID`", style="dim")
         return code
 
 

@@ -20,11 +20,11 @@ _MOST_FIELDS = 6
 _MENDED = ("differing: changed there", "differing: apart", "missing: gone there")
 _STYLES = {"differing": "yellow", "missing": "red", "left over": "magenta"}
 _MENDED_BOTH_WAYS = (*_MENDED, "left over: gone there", *(f"{kind}: {UNTOLD}" for kind in _STYLES))
-"""What `--repair` mends."""
+"""What `--repair` corrects."""
 
 
 def verify(folder: Path, name: str, *, repair: bool, allow: int | None, show: int, mask: bool) -> int:
-    """Compare both systems, and mend what has gone astray with `repair`. Returns 1 when someone must act, 3 when it mends itself."""
+    """Compare both systems, and correct what has gone astray with `repair`. Returns 1 when someone must act, 3 when it corrects itself."""
     if allow is not None and not repair:
         raise TielineError("--allow goes with --repair", next_step=f"tieline verify {name} --repair --allow {allow}")
     with Tieline.open(folder) as project:
@@ -162,10 +162,10 @@ def next_steps(verified: Verified) -> list[str]:
     name, why = verified.integration, verified.why
     steps = []
     if why.get("differing: apart"):
-        steps.append(f"`tieline verify {name} --repair` lets pairs that are apart meet anew: the integration's policies decide about them")
+        steps.append(f"`tieline verify {name} --repair` lets pairs that are apart meet again: the integration's policies decide about them")
     if verified.two_way and (why.get("missing: gone there") or why.get("left over: gone there")):
         steps.append(
-            f"`tieline verify {name} --repair` makes anew what is gone on one side; `tieline run {name}` does with its counterpart what `deletes` says"
+            f"`tieline verify {name} --repair` makes again what is gone on one side; `tieline run {name}` does with its counterpart what `deletes` says"
         )
     elif why.get("differing: changed there", 0) + why.get("missing: gone there", 0):
         steps.append(f"`tieline verify {name} --repair` sends again what was changed or is gone there; `tieline explain` tells its history")

@@ -1,6 +1,6 @@
 """What each declared key means: the docstring below it.
 
-Reading the source takes longer than reading a project, so it is done when somebody asks: for a JSON Schema, a reference page, a complaint.
+Reading the source takes longer than reading a project, so it is done when someone asks: for a JSON Schema, a reference page, a complaint.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ class Features(msgspec.Struct, frozen=True):
     key_life: float | None = None
     """For so many seconds the vendor knows an idempotency key; None: for ever."""
     conditional: Mapping[str, str] = {}
-    """Operations that can be made on condition that nobody was at the record since it was read: {operation: field that tells its version}."""
+    """Operations that can be made on condition that no one was at the record since it was read: {operation: field that tells its version}."""
 
 
 class Waiting(msgspec.Struct, frozen=True):

@@ -245,7 +245,7 @@ class _Judge:
         if resource.list is None:
             self._found.error(at, "is read with the list, and there is none", "declare `list`")
         elif resource.get is None and resource.list.changed_since is not None:
-            message = "tells again of records that have been made again since, and nobody can be asked whether they are there"
+            message = "tells again of records that have been made again since, and no one can be asked whether they are there"
             self._found.error(at, message, "declare `get`, or take `changed_since` out of `list`, so that it is read whole")
 
     def _listing(self, at: Keys, listing: Listing, fields: Fields | None) -> None:
@@ -454,7 +454,7 @@ class _Judge:
     # -- calls
 
     def request(self, at: Keys, request: Request, names: frozenset[str]) -> None:
-        """Judge a call; `names` are what it can fill in besides variables. None when fields are judged elsewhere."""
+        """Judge a call; `names` are what it can fill in in addition to variables. None when fields are judged elsewhere."""
         lint_costs(self._found, at, request.cost, self._connector.limits)
         lint_success(self._found, (*at, "in_success"), request.in_success)
         if "://" in request.path:
@@ -523,7 +523,7 @@ def _is_of(ceiling: Ceiling, changed: ChangedSince) -> bool:
 
 
 def _requests(resource: Resource) -> Iterator[tuple[Keys, Request, frozenset[str]]]:
-    """Yield every call, where it stands, and what it can fill in besides variables."""
+    """Yield every call, where it stands, and what it can fill in in addition to variables."""
     known = {"get": "id", "update": "id", "delete": "id"}
     for way in ("list", "deleted", "get", "create", "update", "upsert", "delete"):
         if (request := getattr(resource, way)) is not None:

@@ -183,7 +183,7 @@ def _match(found: Findings, integration: Integration, target: Resource, fields: 
 
 
 def emptied(found: Findings, at: tuple[Key, ...], writes: Iterable[str], place: str, resource: Resource) -> None:
-    """Complain of fields that an update would empty, because it replaces the record, which nobody can read first."""
+    """Complain of fields that an update would empty, because it replaces the record, which no one can read first."""
     update = resource.update
     if update is None or update.method != "PUT" or not update.whole or update.replaces is not None or resource.get is not None:
         return
@@ -297,4 +297,4 @@ def _lost_answers(found: Findings, integration: Integration, connector: Connecto
     if connector.idempotency or target.upsert or target.batch.upsert or findable or integration.unknown == "resend":
         return
     hint = "add `match`, or declare `idempotency`, `find` or `upsert` in the connector"
-    found.warning(("to",), "when an answer is lost nobody can tell whether the record was made: it will be held", hint)
+    found.warning(("to",), "when an answer is lost no one can tell whether the record was made: it will be held", hint)

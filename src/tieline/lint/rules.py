@@ -327,11 +327,11 @@ class _Judge:
             before, after = ("absent" if value is ABSENT else literal(value) for value in (broken.before, broken.after))
             if broken.problem:
                 self._found.error(
-                    at, f"there and back, `{broken.address}` {before} {broken.problem}", "mend `back`, or write `only: forward`"
+                    at, f"there and back, `{broken.address}` {before} {broken.problem}", "correct `back`, or write `only: forward`"
                 )
             elif broken.law == "there and back":
                 message = f"there and back, and there again, `{broken.address}` {before} becomes {after}"
-                self._found.error(at, message, "mend `back`, so that it gives what the rule makes the same of; or write `only: forward`")
+                self._found.error(at, message, "correct `back`, so that it gives what the rule makes the same of; or write `only: forward`")
             else:
                 message = f"the way back changes `{broken.address}`, which no rule gives: {before} becomes {after}"
                 self._found.error(at, message, "write the fields one by one")

@@ -223,7 +223,7 @@ def _lost_answers(found: Findings, integration: Integration, side: _Side) -> Non
     findable = bool(integration.match) and resource.list is not None
     if made and not (side.connector.idempotency or resource.upsert or resource.batch.upsert or findable or integration.unknown == "resend"):
         hint = "add `match`, or declare `idempotency`, `find` or `upsert` in the connector"
-        found.warning((side.key,), "when an answer is lost nobody can tell whether the record was made: it will be held", hint)
+        found.warning((side.key,), "when an answer is lost no one can tell whether the record was made: it will be held", hint)
 
 
 def _words(policies: tuple[str, ...]) -> str:

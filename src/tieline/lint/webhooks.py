@@ -130,10 +130,10 @@ def _resource(found: Findings, at: Keys, resource: Resource, claimed: dict[str, 
             hint = "declare `get` for the resource, or which events say that a record was `deleted`"
             if declared.listed and not declared.changed:
                 return
-            found.error(at, "is of no use: without `get` nobody can ask for the record that an event is about", hint)
+            found.error(at, "is of no use: without `get` no one can ask for the record that an event is about", hint)
         elif declared.changed:
             hint = "declare `get` for the resource, or take `changed` out"
-            found.warning((*at, "changed"), "without `get` nobody can ask for such a record: the next list shows it", hint)
+            found.warning((*at, "changed"), "without `get` no one can ask for such a record: the next list shows it", hint)
     if not declared.id and (declared.changed or declared.deleted or declared.merged):
         found.error((*at, "id"), "is blank: where is the record's id in the event?", "such as `id: data.id`")
     if declared.into is not None and not declared.merged:

@@ -1,7 +1,7 @@
 """The exception tree. Each error says where, what, and what to do next.
 
 TielineError
-├── SpecError            a file is wrong: mend the file
+├── SpecError            a file is wrong: correct the file
 ├── MappingError         a record can't become what the destination wants: park
 ├── RemoteError          a system did not do what was asked
 │   ├── Unreachable      the request never left: retry
@@ -49,7 +49,7 @@ class TielineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing that is wrong in a file: where, what, and how to mend it."""
+    """One thing that is wrong in a file: where, what, and how to correct it."""
 
     file: str
     line: int | None
@@ -67,7 +67,7 @@ class Complaint:
 class SpecError(TielineError):
     """Files that can't be used, with all complaints about them."""
 
-    next_step = "mend the files, then `tieline check`"
+    next_step = "correct the files, then `tieline check`"
 
     def __init__(self, complaints: list[Complaint]) -> None:
         self.complaints = complaints
@@ -80,7 +80,7 @@ class MappingError(TielineError):
     `target` is the destination's field, `rule` the rule as written; `where` (file and line) is known to the project.
     """
 
-    next_step = "mend the rule or the record, then `tieline dead-letters redrive`"
+    next_step = "correct the rule or the record, then `tieline dead-letters redrive`"
 
     def __init__(self, target: str, problem: str, *, source: str = "", value: Any = None, lookup: tuple[str, str] | None = None) -> None:
         self.target, self.problem, self.source, self.value = target, problem, source, value
@@ -195,21 +195,21 @@ class NotThere(RemoteError):
     """The record, or the address, does not exist (404, 410)."""
 
     kind = "not-there"
-    next_step = "redrive it to have the record found by its match key or made anew, or discard it and leave it deleted"
-    likely = "somebody deleted or merged the record there, or the connector's path is wrong"
+    next_step = "redrive it to have the record found by its match key or made again, or discard it and leave it deleted"
+    likely = "someone deleted or merged the record there, or the connector's path is wrong"
 
 
 class Stale(RemoteError):
     """Something else changed the record meanwhile (409, 412)."""
 
     kind, next_step = "stale", "look at the record in both systems, then redrive it"
-    likely = "somebody changed the record at the same moment, or another record has the same unique value"
+    likely = "someone changed the record at the same moment, or another record has the same unique value"
 
 
 class Rejected(RemoteError):
     """The system understood and refused (other 4xx)."""
 
-    kind, next_step = "rejected", "mend the record, the mapping or the connector, then redrive it"
+    kind, next_step = "rejected", "correct the record, the mapping or the connector, then redrive it"
     likely = "the record breaks one of the vendor's rules, or the request is shaped otherwise than the vendor wants it"
 
 

@@ -48,7 +48,7 @@ class Verified(msgspec.Struct):
     kept: int = 0
     """In sync, but for what the destination was to keep when both records met, or what a person sent."""
     not_shown: list[str] = []
-    """Mapped fields that the destination never shows: nobody can compare them."""
+    """Mapped fields that the destination never shows: no one can compare them."""
     mended_by: int | None = None
     """The run that has sent again since what went astray."""
     two_way: bool = False

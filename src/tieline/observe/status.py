@@ -89,7 +89,7 @@ class IntegrationStatus(msgspec.Struct):
     delivered: int
     """Deliveries that ever arrived."""
     success_rate: float | None
-    """Delivered, as a share of what was delivered and what is parked; what is held nobody could send yet."""
+    """Delivered, as a share of what was delivered and what is parked; what is held no one could send yet."""
     calls: dict[str, Any]
     watermark: float | None
     """Up to when everything is settled."""

@@ -1,11 +1,11 @@
-"""The admin address `/_sandbox/`, for people and demos: look, edit, break, mend.
+"""The admin address `/_sandbox/`, for people and demos: look, edit, break, put right.
 
     GET    /_sandbox/               counts, answers by status, faults
     GET    /_sandbox/records        every record; POST adds one, unjudged
     PATCH  /_sandbox/records/{id}   edits one, as a person would; DELETE removes it
     POST   /_sandbox/bad            adds one that is bad: {"kind": "email"}
     POST   /_sandbox/faults         switches faults on and off: {"outage": true}; GET shows them, DELETE ends all
-    POST   /_sandbox/reset          begins anew
+    POST   /_sandbox/reset          begins again
 
 What a vendor makes of it is `Vendor`'s to say.
 """
@@ -24,7 +24,7 @@ from tieline.sandbox.vendor import ADMIN, Vendor
 
 
 def admin_routes(vendor: Vendor) -> list[web.RouteDef]:
-    """Return the addresses for people and demos: look, edit, break, mend."""
+    """Return the addresses for people and demos: look, edit, break, put right."""
 
     async def overview(_: web.Request) -> web.Response:
         return answer(

@@ -130,7 +130,7 @@ class _People:
         return address
 
     def _phone(self) -> str | None:
-        """Return a number as somebody typed it, None for null, blank for none at all."""
+        """Return a number as someone typed it, None for null, blank for none at all."""
         rng, kind = self._rng, self._rng.random()
         if kind < 0.05:
             return None

@@ -102,7 +102,7 @@ class Ledgerly(Vendor):
         return self._keep({**blank, **_spelled(fields), "number": f"C{number}"})
 
     def add_bad(self, kind: str) -> Record:
-        """Put in a customer whose address somebody else has: `double`. Raises `KeyError` for another kind."""
+        """Put in a customer whose address someone else has: `double`. Raises `KeyError` for another kind."""
         if kind != "double":
             raise KeyError(kind)
         first = next(iter(self._customers.values()))

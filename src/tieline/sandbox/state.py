@@ -2,7 +2,7 @@
 
 The file holds one JSON line per table entry that was put or taken out: `[table, key, value]` or `[table, key]`. What
 one request changed is written at once, before it is answered: a sandbox that is killed has forgotten nothing that it
-confirmed. A line that was cut off is not read. Starting and stopping write the file anew, without what is outdated.
+confirmed. A line that was cut off is not read. Starting and stopping write the file again, without what is outdated.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class State:
             self._unwritten.clear()
 
     def rewrite(self) -> None:
-        """Write the file anew, in one step."""
+        """Write the file again, in one step."""
         self._unwritten.clear()
         if self.file is None:
             return

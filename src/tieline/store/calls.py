@@ -84,11 +84,11 @@ _MOST_COUNTED: Final = 100_000
 _MANY: Final = 5_000
 """Calls that are not rare; they are not counted any further."""
 _OWN_BYTES, _RECORD_BYTES, _BODY_BYTES = 160, 80, 120
-"""What a row takes besides its texts, its indexes included; roughly."""
+"""What a row takes in addition to its texts, its indexes included; roughly."""
 
 
 def record(connection: sqlite3.Connection, calls: Sequence[Call]) -> None:
-    """Append calls, with the records that they name and what was said. One that is there already is written anew."""
+    """Append calls, with the records that they name and what was said. One that is there already is written again."""
     insert(
         connection,
         f"OR REPLACE INTO call ({_COLUMNS})",
@@ -158,7 +158,7 @@ def find(db: Database, search: Search, limit: int | None = None) -> Iterator[Cal
 
 
 def count(db: Database, search: Search) -> tuple[int, bool]:
-    """Return how many calls there are, and whether that is all: nobody waits for more than a hundred thousand to be counted."""
+    """Return how many calls there are, and whether that is all: no one waits for more than a hundred thousand to be counted."""
     where, parameters = _where(search)
     number = int(
         db.read(f"SELECT count(*) FROM (SELECT 1 FROM call{_by_rarest(db, search)}{where} LIMIT {_MOST_COUNTED + 1})", parameters)[0][0]

@@ -247,7 +247,7 @@ class _Job:
             else:
                 self.done.set_result(result)
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: no one waits any more
             self.loop.call_soon_threadsafe(set_it)
 
 

@@ -1,4 +1,4 @@
-"""What happened to records besides deliveries. Append-only; `store.calls` has the calls, `store.retention` drops what is old."""
+"""What happened to records in addition to deliveries. Append-only; `store.calls` has the calls, `store.retention` drops what is old."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tieline.store.database import Database, insert, marks
 
 
 class Event(NamedTuple):
-    """Something that happened to a record besides a delivery."""
+    """Something that happened to a record in addition to a delivery."""
 
     at: float
     integration: int

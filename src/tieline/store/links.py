@@ -248,7 +248,7 @@ def keep_no_more(connection: sqlite3.Connection, integration: int, fields: Seque
 
 
 def part(connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
-    """Forget the counterparts of records, which are not there any more: they meet the destination anew."""
+    """Forget the counterparts of records, which are not there any more: they meet the destination again."""
     _keep_nothing(connection, integration, source_ids)
     connection.execute(
         f"UPDATE link SET target_id = NULL, target_shadow = NULL WHERE integration = ? AND source_id IN ({marks(len(source_ids))})",

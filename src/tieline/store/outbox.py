@@ -83,9 +83,9 @@ class Delivery(msgspec.Struct, gc=False):
     adopted: dict[str, Any] | None = None
     """Not stored: what the record says that was found in place of one that would have been made."""
     version: str | None = None
-    """Not stored, because what a run leaves owed is decided anew: as JSON, the version that the counterpart must still have."""
+    """Not stored, because what a run leaves owed is decided again: as JSON, the version that the counterpart must still have."""
     shown: dict[str, Any] | None = None
-    """Not stored: the record as the answer of the write showed it, where somebody wants to know."""
+    """Not stored: the record as the answer of the write showed it, where someone wants to know."""
     found: dict[str, list[Any]] = {}
     """Not stored: entries that it was to add to lists and that others had put there, by address."""
     takes_away: bool = False
@@ -168,7 +168,7 @@ def supersede(connection: sqlite3.Connection, integration: int, source_ids: Sequ
 
 
 def supersede_these(connection: sqlite3.Connection, ids: Sequence[int], *, run: int, now: float) -> None:
-    """Settle open deliveries, by id, that others have taken the place of; one in doubt only if somebody has looked."""
+    """Settle open deliveries, by id, that others have taken the place of; one in doubt only if someone has looked."""
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
         connection.execute(

@@ -276,7 +276,7 @@ def counterparts(db: Database, integration: int, side: Side, ids: Sequence[str])
 
 
 def rekey(connection: sqlite3.Connection, integration: int, side: Side, keys: Sequence[tuple[str, str | None]]) -> None:
-    """Note (id, match key) of records of a side that have a counterpart, as they are now: nobody else is to be taken for them."""
+    """Note (id, match key) of records of a side that have a counterpart, as they are now: no one else is to be taken for them."""
     connection.executemany(
         f"UPDATE pair SET {side}_key = ?2 WHERE integration = ?3 AND {side}_id = ?1 AND {side}_key IS NOT ?2",
         [(id, key, integration) for id, key in keys],
@@ -335,7 +335,7 @@ def are_seen(connection: sqlite3.Connection, integration: int, side: Side, ids: 
 
 
 def stand_alone(connection: sqlite3.Connection, integration: int, side: Side, made: Sequence[str]) -> set[str]:
-    """Note records of a side, by id, that were made for nobody's sake, and return them: those that are in no pair."""
+    """Note records of a side, by id, that were made for no one's sake, and return them: those that are in no pair."""
     known = connection.execute(
         f"SELECT {side}_id FROM pair WHERE integration = ? AND {side}_id IN ({marks(len(made))})", (integration, *made)
     )
@@ -402,7 +402,7 @@ def reopen(connection: sqlite3.Connection, integration: int, side: Side, ids: Se
 
 
 def forget_meetings(connection: sqlite3.Connection, integration: int, left_ids: Sequence[str] | None = None) -> None:
-    """Let pairs meet anew: of these what they agreed on holds no more; all, because the mapping is another one."""
+    """Let pairs meet again: of these what they agreed on holds no more; all, because the mapping is another one."""
     if left_ids is None:
         connection.execute(f"UPDATE pair SET met = {MAPPED_OTHERWISE} WHERE integration = ? AND met = 1", (integration,))
         return
@@ -419,7 +419,7 @@ def written(
 ) -> None:
     """Note what was written to a side and confirmed: (id there, fields that are not seen there yet, fields that it spells as it does, version).
 
-    What was `made` has been seen by nobody; what was only written has.
+    What was `made` has been seen by no one; what was only written has.
 
     The shadow stays what was read; what was sent is remembered beside it until it is seen.
     """
@@ -485,7 +485,7 @@ def merge(connection: sqlite3.Connection, integration: int, side: Side, was: str
 
 
 def redirect(connection: sqlite3.Connection, integration: int, side: Side, was: str, id: str, *, seen: bool) -> None:
-    """Let a pair that has another record on a side than it had meet anew, once that was `seen`. What was open of the earlier one has had its day."""
+    """Let a pair that has another record on a side than it had meet again, once that was `seen`. What was open of the earlier one has had its day."""
     connection.execute(
         f"""UPDATE pair SET met = 0, rounds = NULL, {side}_sent = NULL, {side}_shadow = CASE WHEN ?3 THEN {side}_shadow ELSE x'7b7d' END
             WHERE integration = ?1 AND {side}_id = ?2""",

@@ -133,7 +133,7 @@ def begin(
 
 
 def shorten_lease(connection: sqlite3.Connection, integration: int, most: float) -> None:
-    """Let no lease end later than `most`: one that does is from before the clock was set back, and nobody would wait for its end.
+    """Let no lease end later than `most`: one that does is from before the clock was set back, and no one would wait for its end.
 
     A holder that is alive renews it soon.
     """

@@ -80,7 +80,7 @@ def identify(source_id: str, key: str | None, twin: str | None, candidates: Sequ
     `twin` is another source record with the same match key. Ambiguous is never created.
     """
     if key is None:
-        return Identity("held", reason="it has no match key: nobody can tell whether the destination has it already")
+        return Identity("held", reason="it has no match key: no one can tell whether the destination has it already")
     free = [candidate for candidate in candidates if candidate.linked_to in (None, source_id)]
     if twin is not None and twin != source_id:
         return Identity("held", reason=f"source record {twin} has the same match key")

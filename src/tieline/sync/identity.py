@@ -42,7 +42,7 @@ def meet(number: int, side: Way, key: str | None, same_key: Sequence[Known], *, 
     if not declared:
         return Meeting("new")
     if key is None:
-        return Meeting("held", why="it has no match key: nobody can tell whether the other side has it already")
+        return Meeting("held", why="it has no match key: no one can tell whether the other side has it already")
     there: Way = "right" if side == "left" else "left"
     others = [known for known in same_key if known.number != number]
     free = [known for known in others if known.on(side) is None and not known.on_its_way]

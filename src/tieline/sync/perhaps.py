@@ -1,4 +1,4 @@
-"""Whether a record that turned up without a counterpart may be one that we made ourselves, and that somebody has renamed since.
+"""Whether a record that turned up without a counterpart may be one that we made ourselves, and that someone has renamed since.
 
 It no longer has the match key under which it was made, so only the other fields that were sent can tell. The question is asked of few records, those
 without a counterpart that are new or have changed since, and a yes only has a person decide: so it is generous.

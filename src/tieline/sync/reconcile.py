@@ -23,7 +23,7 @@ from tieline.sync.rewriting import is_rewriting
 
 Policy: TypeAlias = Literal["left", "right", "newest", "fill_empty", "never", "union", "hold"]
 Gone: TypeAlias = Literal["ignore", "unlink", "delete", "archive", "remake"]
-"""What the deletion of a record leads to. `remake` makes it anew: nobody declares that, it is what a repair does."""
+"""What the deletion of a record leads to. `remake` makes it again: no one declares that, it is what a repair does."""
 Edited: TypeAlias = Literal["hold", "delete", "keep"]
 Way: TypeAlias = Literal["left", "right"]
 Kind: TypeAlias = Literal["to_right", "to_left", "agreed", "kept", "held", "bounced"]
@@ -76,7 +76,7 @@ class Side(msgspec.Struct, frozen=True):
     normal: Values = {}
     """What stands here in the mapping's normal form: as it would come back from the other side."""
     doubted: bool = False
-    """It is not there, and was never shown since we made it: whether it was deleted, nobody knows."""
+    """It is not there, and was never shown since we made it: whether it was deleted, no one knows."""
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -135,7 +135,7 @@ class _Seen(NamedTuple):
     """What stands there: what was sent and not seen yet, else what it shows, else what it said before."""
     unseen: Values
     moved: frozenset[str]
-    """Addresses that somebody else has changed."""
+    """Addresses that someone else has changed."""
     settled: frozenset[str]
     """Addresses at which our own write has been seen."""
     returned: frozenset[str]
@@ -240,10 +240,10 @@ def reconcile(
 ) -> Decision:
     """Decide about a pair. `rulings` are a person's decisions: in these strands that side wins, if anything has changed.
 
-    `apart` are the strands in which both sides were let differ: what one says there was somebody's word, however long ago.
+    `apart` are the strands in which both sides were let differ: what one says there was someone's word, however long ago.
 
     `mapped_anew`: what both agreed on, they agreed on by another mapping. Where neither has changed and they differ by this one, they meet
-    anew; an edit is one all the same.
+    again; an edit is one all the same.
 
     A record whose counterpart never was is no pair: `ValueError`.
     """
@@ -329,7 +329,7 @@ def _strand(
     if not returned and any(end.touches(end.seen.settled) for end in (left, right)):
         rounds = 0
     if rounds >= terms.most_rounds:
-        # What would not take a value has not emptied it: its emptiness is no answer to what somebody has written over there since.
+        # What would not take a value has not emptied it: its emptiness is no answer to what someone has written over there since.
         left, right = _unless_untaken(left), _unless_untaken(right)
     if not left.changed and not right.changed:
         return _Move(rounds)
@@ -344,7 +344,7 @@ def _strand(
     edited = any(end.touches(end.seen.moved) for end in (left, right))
     if strand.policy == "newest" and not edited and all(strand.name in end.seen.side.unsettled for end in (left, right)):
         # Another field's edit makes a record newer, and says nothing about this one, which a person was to decide.
-        verdict = _Verdict(why=f"{_BOTH}, and nobody has edited it since")
+        verdict = _Verdict(why=f"{_BOTH}, and no one has edited it since")
     if apart:
         verdict = verdict._replace(why=verdict.why.replace(_BOTH, "they differ since the mapping has changed"))
     move = _carry(strand, verdict, left, right, let_differ)
@@ -440,7 +440,7 @@ def _newest(left: _End, right: _End, skew: float) -> _Verdict:
     if one is None or other is None:
         return _Verdict(why=f"{_BOTH}, and it is not known when")
     if abs(one - other) <= skew:
-        return _Verdict(why=f"{_BOTH}, {abs(one - other):g} seconds apart: nobody can tell which is the newest")
+        return _Verdict(why=f"{_BOTH}, {abs(one - other):g} seconds apart: no one can tell which is the newest")
     return _Verdict((left if one > other else right,))
 
 
@@ -519,7 +519,7 @@ def _missing(end: _End) -> list[Any]:
 
 
 def _takes_back(end: _End, write: Values) -> bool:
-    """Whether a list gets entries again that somebody has taken out of it."""
+    """Whether a list gets entries again that someone has taken out of it."""
     return bool(within(_taken_out(end), write.get(end.addresses[0], ())))
 
 
@@ -530,7 +530,7 @@ def _spellings(ends: Iterable[_End]) -> str:
         if end.touches(end.seen.returned)
         for address, value in end.lacks.items()
     ]
-    return "; ".join([*sorted(told), "nothing more is written until somebody edits it or decides"])
+    return "; ".join([*sorted(told), "nothing more is written until someone edits it or decides"])
 
 
 def _told(value: Any) -> str:
@@ -553,11 +553,11 @@ def _without(left: _Seen, right: _Seen, terms: Terms) -> tuple[Deletion, list[Ou
     if then == "ignore" or then == "unlink":
         return then, [Outcome(name, "kept", why=why) for name in edited]
     if then == "remake":
-        return _REMAKE[gone.way], [Outcome(name, _TO[gone.way], why=f"{why}, and is made anew") for name in edited]
+        return _REMAKE[gone.way], [Outcome(name, _TO[gone.way], why=f"{why}, and is made again") for name in edited]
     if edited and terms.edited == "hold":
         return "held", [Outcome(name, "held", why=f"{why}, and this edited on the {rest.way} since") for name in edited]
     if edited and terms.edited == "keep":
-        return _REMAKE[gone.way], [Outcome(name, _TO[gone.way], why=f"{why}, and is made anew") for name in edited]
+        return _REMAKE[gone.way], [Outcome(name, _TO[gone.way], why=f"{why}, and is made again") for name in edited]
     return (_DELETE if then == "delete" else _ARCHIVE)[rest.way], [
         Outcome(name, _TO[rest.way], end.values, why) for name, end in edited.items()
     ]

@@ -1,7 +1,7 @@
 """Time that passes only when everybody waits: a year of retries in a second, and always the same year.
 
 `ManualClock.run` runs a coroutine in an event loop whose time is the clock's. When no task can go on, the clock jumps to the moment at
-which the next one wakes, so that sleeps, `asyncio.timeout` and deadlines agree with each other. When nobody will ever wake, `Stuck` says who
+which the next one wakes, so that sleeps, `asyncio.timeout` and deadlines agree with each other. When no one will ever wake, `Stuck` says who
 waits where; with the real clock that would be a test that hangs.
 
 A store has to be opened with `threaded=False`: a loop that jumps can't know that a thread is at work.

@@ -274,7 +274,7 @@ class Collection:
             self.written.append(Written(self._now(), "delete", id, {}, key or None))
 
     def asked_for(self, id: str) -> Entry | None:
-        """Return what is shown to somebody who asks for a record by its id."""
+        """Return what is shown to someone who asks for a record by its id."""
         entry = self.entries.get(id if self.keeps_deleted else str(self.merged.get(id, id)))
         if entry is None and id in self._dropped and self._dropped[id][1] > self._now() - self.late_deletes:
             return self._dropped[id][0]
@@ -383,7 +383,7 @@ class Collection:
         return ways[(len(place) + int(id[:8], 16)) % len(ways)]
 
     def meant(self, id: Any) -> str:
-        """Return the key of the entry that somebody means by an id, however they spell it."""
+        """Return the key of the entry that someone means by an id, however they spell it."""
         text = str(id)
         if self.ids != "guid":
             return text

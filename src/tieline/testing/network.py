@@ -153,7 +153,7 @@ class Network:
                     self._late.append((system, request))
             else:
                 again = system.handle(request)
-                # Of a request that was done nobody is told that it was turned away.
+                # Of a request that was done no one is told that it was turned away.
                 if again.status < 500 and again.status != 429 and self._doubling.random() < 0.5:
                     return again
         return own

@@ -101,7 +101,7 @@ class TransportContract:
     # -- it can't have left
 
     def test_a_refused_connection_is_unreachable(self) -> None:
-        """Nobody listens there."""
+        """No one listens there."""
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
@@ -144,7 +144,7 @@ class TransportContract:
     # -- it may have been done
 
     def test_a_request_that_is_not_answered_leaves_once(self) -> None:
-        """Whatever ends it: nobody but the engine repeats a request, and that only after it has looked."""
+        """Whatever ends it: no one but the engine repeats a request, and that only after it has looked."""
         for method in METHODS:
             for then in ("close", "reset"):
                 for said in (b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-"):
@@ -177,7 +177,7 @@ class TransportContract:
             self._run(second_is_lost, work)
 
     def test_a_connection_that_the_server_has_closed_meanwhile_is_not_used(self) -> None:
-        """Most servers close what is idle for some seconds; that costs nobody a doubt."""
+        """Most servers close what is idle for some seconds; that costs no one a doubt."""
 
         async def work(send: Send, server: RawServer) -> None:
             for method in METHODS:
@@ -192,7 +192,7 @@ class TransportContract:
         self._is_unknown(replying(b""))
 
     def test_a_trickle_ends_with_the_time_for_the_whole(self) -> None:
-        """A byte now and then keeps nobody waiting for ever."""
+        """A byte now and then keeps no one waiting for ever."""
 
         async def trickle(exchange: Exchange) -> None:
             await exchange.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")

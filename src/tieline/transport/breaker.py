@@ -62,7 +62,7 @@ class Breaker:
     async def enter(self, *, at_once: bool = False) -> int:
         """Wait for room, and take it; return the number of this probe, or 0. Raises `CircuitOpen` while the system is down and it is no probe.
 
-        With `at_once`, it is the probe even if the rest is not over: somebody asks whether the system is back.
+        With `at_once`, it is the probe even if the rest is not over: someone asks whether the system is back.
         """
         while self._under_way >= self._room and self.outage is None:
             waiter = asyncio.get_running_loop().create_future()

@@ -78,12 +78,12 @@ _READ_NEXT: dict[type[RemoteError], str] = {
     Stale: "run again; if it stays so, look at what the answer says",
     Rejected: "correct the call in the connector by what the answer says, then run again",
 }
-"""What to do about a read: there is no record to be mended, and nothing to be redriven."""
+"""What to do about a read: there is no record to be corrected, and nothing to be redriven."""
 _MOVED, _MOST_HOPS = (301, 302, 307, 308), 5
 """Redirects that a GET follows to the same place, and how many of them in a row."""
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
-"""So often a read waits for a probe of somebody else's before it is told that the system is down."""
+"""So often a read waits for a probe of someone else's before it is told that the system is down."""
 _MOST_JUDGED = 64 * 1024
 """Characters of an error answer that are looked at."""
 
@@ -262,7 +262,7 @@ class Caller:
             # A 503 that names a time is an outage, not a limit: there is no pace to be learned from it.
             took_seconds = clock.monotonic() - sent_at
             await budget.throttled(wait, told, took_seconds=took_seconds, lesson=error.status != 503)
-            # What may have been done although it was told to wait is not sent again before somebody has looked.
+            # What may have been done although it was told to wait is not sent again before someone has looked.
             if wait > MOST_WAIT_SECONDS or (writes and not says_not_done(response, error, account.errors)):
                 return response, error, call
 
@@ -297,7 +297,7 @@ class Caller:
     ) -> tuple[HttpResponse | None, RemoteError | None, int | None, float]:
         """Send once, when breaker and budget allow it, and note what came of it; return when it left as well.
 
-        `RateLimited` without an answer: nothing was sent, because the budget has nothing for so long that nobody should wait for it.
+        `RateLimited` without an answer: nothing was sent, because the budget has nothing for so long that no one should wait for it.
         """
         clock, account, breaker = self._clock, self.account, self.breaker
         try:

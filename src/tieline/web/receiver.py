@@ -157,7 +157,7 @@ class Receiver:
 
 
 def _reply(reply: Reply) -> web.Response:
-    # Nobody's browser is to take what a stranger had echoed for a page.
+    # No one's browser is to take what a stranger had echoed for a page.
     headers = {"X-Content-Type-Options": "nosniff", **reply.headers}
     kind = "application/json" if reply.json else "text/plain"
     return web.Response(status=reply.status, text=reply.body, content_type=kind, headers=headers)

@@ -1,4 +1,4 @@
-"""What somebody wrote, checked against a declared model; what is wrong with it, in words that help.
+"""What someone wrote, checked against a declared model; what is wrong with it, in words that help.
 
 pydantic finds the mistakes; here they get a file, a line, the key as written, what was expected, what was found, and the nearest word
 that would have been right. It also finds what pydantic forgives: `"100"` for a number, `1` for true. A file must not be

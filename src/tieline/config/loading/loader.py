@@ -86,7 +86,7 @@ class Reading:
         )
 
     def finished(self) -> list[Complaint]:
-        """Return the complaints by file and line, without the secrets that somebody wrote."""
+        """Return the complaints by file and line, without the secrets that someone wrote."""
         mask = self._redactor.mask
         masked = [Complaint(c.file, c.line, mask(c.key), mask(c.message), mask(c.hint), c.severity) for c in self.complaints]
         return _bounded(sorted(dict.fromkeys(masked), key=lambda c: (c.file, c.line or 0, c.key, c.message)))

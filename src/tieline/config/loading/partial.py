@@ -1,6 +1,6 @@
 """A project of which some files are wrong: what can be used all the same.
 
-At three in the morning somebody must see how things are, whatever was pushed the evening before; and an integration whose own files are fine
+At three in the morning someone must see how things are, whatever was pushed the evening before; and an integration whose own files are fine
 is not stopped by an error in another's. An integration's own files are its file, the project file, `mappings.py` where it calls a function,
 and what its two connections and their connectors stand in.
 """
@@ -32,7 +32,7 @@ def in_part(project: Project, errors: Sequence[Complaint], claims: Mapping[tuple
     """Return a project as far as it can be used, with its `errors` and `unusable` integrations.
 
     `claims` are the files in which a connector or an integration is declared, by name; with `all_`, no integration may be run. Raises
-    `SpecError` when nobody can know where the store is.
+    `SpecError` when no one can know where the store is.
     """
     integrations = dict(project.integrations)
     for kind, name in project.broken:

@@ -1,4 +1,4 @@
-"""Secrets that somebody wrote into a file. They are refused: files are committed, mailed and shown.
+"""Secrets that someone wrote into a file. They are refused: files are committed, mailed and shown.
 
 Found are credentials that are not references, texts with the look of a known kind of token, passwords in addresses, and what looks
 made by chance under a name such as `password` or `Authorization`.

@@ -1,4 +1,4 @@
-"""What a declared model takes, as a tree that can be walked beside what somebody wrote.
+"""What a declared model takes, as a tree that can be walked beside what someone wrote.
 
 Read from the models once, so that there is one description of each key: `config.loading.complaints` words complaints with it,
 `config.loading.schema` writes the reference pages.

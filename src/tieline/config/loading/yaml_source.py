@@ -49,7 +49,7 @@ class Source:
     """What the file says; None when it is empty or could not be read."""
     place: Place
     derived: Mapping[tuple[Key, ...], tuple[Key, ...]] = field(default_factory=dict)
-    """Keys that nobody wrote, each with the key from which it was derived: that is what a complaint about it names."""
+    """Keys that no one wrote, each with the key from which it was derived: that is what a complaint about it names."""
 
     def line(self, *keys: Key) -> int:
         """Return the line of the key, or of its nearest parent that is there."""

@@ -401,7 +401,7 @@ class Write(Request):
 
 
 class Condition(Declared):
-    """How a write is made only if the record is still as it was read (RFC 9110, 13.1): what somebody has edited since is not overwritten.
+    """How a write is made only if the record is still as it was read (RFC 9110, 13.1): what someone has edited since is not overwritten.
 
     Two-way integrations send it, with single writes: records are then written one by one, whatever `batch` could take together. In a
     one-way integration the source owns its fields, and none is sent, unless it is declared `always`.
@@ -428,7 +428,7 @@ class Change(Write):
     """A call that changes or removes one record: a PATCH or a DELETE, unless `method` says otherwise."""
 
     condition: Condition | None = None
-    """How it is made only if nobody has changed the record since it was read."""
+    """How it is made only if no one has changed the record since it was read."""
     replaces: bool | None = None
     """Of an update: the vendor takes what is sent for the whole record, and empties what is not sent. The record is then read with `get`, merged with
     what is written, and sent back without its `read_only` fields. Unless stated, so it is for a PUT with `whole: true` where there is `get`."""
@@ -668,7 +668,7 @@ class Connector(Declared):
     limits: tuple[RateLimit, ...] = ()
     """What the vendor accepts; all of them hold."""
     limit_headers: tuple[LimitHeaders, ...] = ()
-    """The vendor's own headers that tell of limits, besides the usual ones."""
+    """The vendor's own headers that tell of limits, in addition to the usual ones."""
     concurrency: PositiveInt = 8
     """Most calls at once."""
     timeouts: Timeouts = Timeouts.model_construct()

@@ -156,7 +156,7 @@ class Example(Declared):
     parked: str | None = None
     """Or: a part of the reason for which the record is parked."""
     edited: dict[str, Any] | None = None
-    """Of a two-way integration: what somebody then makes of fields on the right, by address; the others say what `given` has made of them."""
+    """Of a two-way integration: what someone then makes of fields on the right, by address; the others say what `given` has made of them."""
     becomes: dict[str, Any] | None = None
     """With `edited`: the fields of the left, as the way back must make them then; fields that are not named are not compared."""
 
@@ -294,7 +294,7 @@ class Integration(Declared):
     brakes: Brakes = Brakes.model_construct()
     """Limits on what one run may do by itself."""
     max_run: Length = 86400.0
-    """Longest time of one run. It then ends in good order, and the next run goes on; a read that is not sorted begins anew."""
+    """Longest time of one run. It then ends in good order, and the next run goes on; a read that is not sorted begins again."""
     map: dict[str, MapRule]
     """The destination's fields, each with a field of the source or a rule."""
     tests: tuple[Example, ...] = ()

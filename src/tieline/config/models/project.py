@@ -26,7 +26,7 @@ class Journal(Declared):
     sample: Share = 0.0
     """Of how many calls that went well the headers and bodies are kept: `1%`. Of calls that failed they always are."""
     personal: Literal["failures", "always", "never"] = "failures"
-    """Where values of fields marked `personal: true` are kept in URLs and bodies: of calls that failed, so that the record can be mended; of all; or of none."""
+    """Where values of fields marked `personal: true` are kept in URLs and bodies: of calls that failed, so that the record can be corrected; of all; or of none."""
     body: Size = 16 * 2**10
     """The most that is kept of a request's body, and of an answer's; the rest is cut off."""
 

@@ -83,7 +83,7 @@ def _found(
     if declared.by != "position":
         named = _named(members if declared.by == "member" else results, declared, items, how)
         return {} if declared.by == "index" and _mixed_up(named, declared, items, how) else named
-    # Errors that are listed apart leave no gap; where one of them can't be named, nobody knows whose place is empty.
+    # Errors that are listed apart leave no gap; where one of them can't be named, no one knows whose place is empty.
     places = [place for place in range(len(items)) if place not in refused] if len(refused) == told_apart else []
     if len(results) == len(items):
         places = list(range(len(items)))

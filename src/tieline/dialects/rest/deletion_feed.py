@@ -5,7 +5,7 @@ deletion is told. What is deleted later still, the next read is told: the feed h
 never by what the list has shown. It travels with the list's mark, and moves only with the last page, once all of the feed was told.
 
 A feed tells of what happened, not of what is: it says it again as long as the next read reaches back, and a record may have been made again
-under its id. So whoever is told asks the system; where nobody can be asked, what the list has just shown is there.
+under its id. So whoever is told asks the system; where no one can be asked, what the list has just shown is there.
 """
 
 from __future__ import annotations

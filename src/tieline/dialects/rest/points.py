@@ -66,10 +66,10 @@ class Points:
             # Two times of one zone would be compared as its clocks show them, also in the hour that a night has twice.
             return moment.astimezone(dt.UTC) if moment.tzinfo.__class__ is ZoneInfo else moment
         except (ValueError, ArithmeticError, OverflowError) as error:
-            what, mend = f"`{'`, `'.join(self.fields)}`", "correct `changed_since.format` in the connector"
+            what, next_step = f"`{'`, `'.join(self.fields)}`", "correct `changed_since.format` in the connector"
             if not self.fields:
-                what, mend = f"the mark in `{self.changed.header or self.changed.at}`", f"{mend}; a token has no `overlap`"
-            raise Undecodable(f"{what} is {value!r}: {error}", next_step=mend) from None
+                what, next_step = f"the mark in `{self.changed.header or self.changed.at}`", f"{next_step}; a token has no `overlap`"
+            raise Undecodable(f"{what} is {value!r}: {error}", next_step=next_step) from None
 
     def _moment(self, value: Any) -> dt.datetime:
         if self.read in ("rfc3339", "date", "local"):

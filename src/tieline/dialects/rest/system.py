@@ -103,7 +103,7 @@ class RestSystem:
         return self._wire.resources[resource].find[field].cache
 
     async def ping(self) -> str:
-        """Make a cheap call with the credentials, once, because somebody is waiting; return what was asked."""
+        """Make a cheap call with the credentials, once, because someone is waiting; return what was asked."""
         declared: Request | None = self._wire.connector.ping
         if declared is not None:
             call = self._wire.call(declared)

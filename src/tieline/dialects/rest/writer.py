@@ -37,7 +37,7 @@ from tieline.transport.classify import is_already
 from tieline.transport.recording import Purpose
 
 _MOST_STALE = 3
-"""So many times a record is read again and written, when somebody was faster than we who had just read it."""
+"""So many times a record is read again and written, when someone was faster than we who had just read it."""
 
 
 class Writer:
@@ -72,7 +72,7 @@ class Writer:
         for _ in range(_MOST_STALE):
             receipt = await self._write_what_was_read(resource, operation, declared, item, merges=merges)
             if condition is None or item.version is not None or not isinstance(receipt.error, Stale):
-                break  # else somebody was faster than we, and nothing is lost by looking again
+                break  # else someone was faster than we, and nothing is lost by looking again
         return receipt
 
     async def _another_hit(self, resource: str, meant: str, operation: str, item: Item) -> RemoteError | None:

@@ -112,7 +112,7 @@ class CompiledIntegration:
         self.respelled = frozenset(target for target, by in spec.match.items() if isinstance(by, MatchKey) and by.convert is not None)
         """Match fields that the destination may spell otherwise, so that it can't be searched for them."""
         self._tolerant = frozenset(spec.match) if spec.meeting == "hold" else frozenset()
-        """Fields that matched, whatever their letters: nobody has to decide about them."""
+        """Fields that matched, whatever their letters: no one has to decide about them."""
         self.nest = compile_nest(self.mapping.writes)
         self.upsert = (
             target_features.upsert is not None

@@ -39,7 +39,7 @@ class Reaction(Enum):
     LOOK_THEN_PARK = "find out whether it was done, then try again, the last time alone; park what is still told nothing of"
     RETRY_ALONE = "try that record again, not before the time told; park what is refused in three runs"
     LOOK_FIRST = "find out whether it was done, then try again"
-    DECIDE_AGAIN = "read the record again and decide anew; park what is refused each time"
+    DECIDE_AGAIN = "read the record again and decide again; park what is refused each time"
     FIND_AGAIN = "look for it by its match key; ask again after the lag, then park it"
     PARK = "park"
     PARK_OR_HALT = "park; many in a row: halt"
@@ -113,7 +113,7 @@ def reaction_to(error: RemoteError) -> Reaction:
 
 
 def needs_a_person(error: RemoteError) -> bool:
-    """Whether a run that ends with this failure can't go on before somebody has acted."""
+    """Whether a run that ends with this failure can't go on before someone has acted."""
     return reaction_to(error) not in (Reaction.RETRY, Reaction.RETRY_ALONE, Reaction.WAIT, Reaction.LOOK_FIRST, Reaction.LOOK_THEN_PARK)
 
 

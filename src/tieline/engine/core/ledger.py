@@ -163,7 +163,7 @@ class Ledger:
         self.told: Callable[[], Counts] = lambda: self.counts
         """What the run has done so far, for `status`: of both ways, where there are two."""
         self._under_way = 0
-        """Commits that were begun and whose end nobody has seen: who was cancelled stopped waiting, and the store goes on."""
+        """Commits that were begun and whose end no one has seen: who was cancelled stopped waiting, and the store goes on."""
         self.counts = Counts()
         self.calls_made = 0
         self._journal_db = journal_db
@@ -272,7 +272,7 @@ class Ledger:
         return {key: number for key, number in msgspec.to_builtins(self.told()).items() if number}
 
     async def settle(self) -> None:
-        """Wait for the commits that nobody waits for any more: once the lease is given up they would fail, and take calls along."""
+        """Wait for the commits that no one waits for any more: once the lease is given up they would fail, and take calls along."""
         if self._under_way:
             await self.db.commit(lambda connection: None)
 

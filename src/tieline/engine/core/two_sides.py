@@ -81,7 +81,7 @@ class Half:
     def made(self, record: Record, links: Links, pair: Pair) -> Values:
         """Return what the mapping makes of a record of a pair for the other side. Raises `MappingError`.
 
-        What a field refers to may have lost its counterpart since both agreed: a reference that has not changed waits for nobody, and is
+        What a field refers to may have lost its counterpart since both agreed: a reference that has not changed waits for no one, and is
         left out.
         """
         if not (dangling := self.dangling(record, links, pair)):
@@ -189,7 +189,7 @@ class TwoWayIntegration:
             right_gone=_gone(deletions.right),
             edited=deletions.edited,
         )  # fmt: skip
-        # Who wins a conflict is decided anew each time; what a value means on the other side is not.
+        # Who wins a conflict is decided again each time; what a value means on the other side is not.
         self.fingerprint = hashlib.sha256(encode_json([forward.fingerprint, backward.fingerprint])).hexdigest()[:16]
 
     def normal(self, side: Side, made: Values, links: Links) -> Values:

@@ -1,7 +1,7 @@
 """The version of a record, in its system's own telling: what a write that must not overwrite anybody's edit is made on condition of.
 
 Remembered with the pair is the version of the record of which all is known that it says: as it was read, or as the answer showed it to a
-write of ours that was made on condition of the version before. Any other write of ours leaves it unknown: somebody may have been there in
+write of ours that was made on condition of the version before. Any other write of ours leaves it unknown: someone may have been there in
 between. A record whose version is not known is read once more before it is written.
 """
 

@@ -54,7 +54,7 @@ class Counted(NamedTuple):
     clears: dict[tuple[Side, str], int]
     """By side and field: in how many records it would be emptied."""
     remakes: dict[Side, int]
-    """By the side on which records would be made anew, in a repair."""
+    """By the side on which records would be made again, in a repair."""
 
     def __bool__(self) -> bool:
         return bool(self.deletions or self.clears or self.remakes)
@@ -101,7 +101,7 @@ class Brakes:
             words = f"{number} records of {places[side]} would be deleted, because their counterparts were"
             found.append(Braked(number, self.most_deletes(side), words))
         for side, number in stopped.remakes.items():
-            words = f"{number} records are gone from {places[side]}, and would be made anew"
+            words = f"{number} records are gone from {places[side]}, and would be made again"
             found.append(Braked(number, self.most_deletes(side), words, option="--allow"))
         for (side, field), number in stopped.clears.items():
             words = f"`{field}` would be emptied in {number} records of {places[side]}"

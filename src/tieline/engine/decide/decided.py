@@ -47,7 +47,7 @@ class Decided:
         self._ledgers[side].counts.read += 1  # what became of it is counted when it is known
 
     def set_aside(self, side: Side, id: str, state: str, why: bytes, record: bytes | None, opens: Sequence[Delivery]) -> None:
-        """Let a record of a side have a dead letter, unless it has this very one already; what was open of it besides has had its day."""
+        """Let a record of a side have a dead letter, unless it has this very one already; anything else that was open of it is done with."""
         counts = self._ledgers[side].counts
         counts.read += 1
         if state == "held":
@@ -104,7 +104,7 @@ class Decided:
         return {side: [delivery for delivery in self.deliveries[side] if delivery.state == "sending"] for side in SIDES}
 
     def _owed_since(self, connection: sqlite3.Connection, side: Side) -> dict[str, float]:
-        """Return since when something of these records has been owed: to decide it anew makes it no younger."""
+        """Return since when something of these records has been owed: to decide it again makes it no younger."""
         ids = [delivery.source_id for delivery in self.deliveries[side] if delivery.state == "sending"]
         if not self.superseded or not ids:
             return {}

@@ -1,10 +1,10 @@
-"""Pairs of a two-way integration, decided: what is staged of either side becomes writes to the other, or waits for somebody.
+"""Pairs of a two-way integration, decided: what is staged of either side becomes writes to the other, or waits for someone.
 
 First which record is which (`engine.decide.meetings`), then what follows for a pair (`engine.decide.reconciling`); what can't be decided waits
 (`engine.decide.waiting`). What a portion of pairs leads to is one commit (`engine.decide.decided`), and only then it is sent.
 
-A pair of which something is on its way is left alone until that is settled. What is owed from earlier runs is decided anew: it was decided
-before what both sides say now, and is not written over an edit that nobody has read. What can't be decided stays staged: a later run, or a
+A pair of which something is on its way is left alone until that is settled. What is owed from earlier runs is decided again: it was decided
+before what both sides say now, and is not written over an edit that no one has read. What can't be decided stays staged: a later run, or a
 person's ruling, finds it there. Deletions and clears are decided last, under the brakes.
 """
 
@@ -67,9 +67,9 @@ class Decider:
         self._reconciler = Reconciler(desk, self._meetings, waiting, remake=remake, read_first=read_first)
 
         self.missed: Mapping[Side, frozenset[str]] = {side: frozenset() for side in SIDES}
-        """Records of each side that were not shown, and that nobody believes to be gone: nothing is decided about them."""
+        """Records of each side that were not shown, and that no one believes to be gone: nothing is decided about them."""
         self.only: Mapping[Side, AbstractSet[str]] | None = None
-        """In a run that has read some records alone: these. Of any other, nobody knows what both sides say now."""
+        """In a run that has read some records alone: these. Of any other, no one knows what both sides say now."""
 
     @property
     def looked(self) -> AbstractSet[int] | None:
@@ -90,7 +90,7 @@ class Decider:
         self._reconciler.stopped = stopped
 
     async def take_up(self) -> None:
-        """Have decided anew, with what both sides say now, what is owed from earlier runs; not what may have made a record, that is looked for."""
+        """Have decided again, with what both sides say now, what is owed from earlier runs; not what may have made a record, that is looked for."""
         for side in SIDES:
             ledger, after = self._ledgers[side], 0
             while chunk := outbox.open_of(self._db, ledger.integration, OWED, after=after):
@@ -177,7 +177,7 @@ class Decider:
             self._reconciler.decide(one, links, decided, braked_too=braked_too)
 
     def _must_wait(self, work: Work) -> bool:
-        """Whether something of a pair is on its way, or nobody knows in this run what both of its sides say."""
+        """Whether something of a pair is on its way, or no one knows in this run what both of its sides say."""
         ids = {side: work.pair.id_of(side) for side in SIDES}
         unknown = self.only is not None and not any(ids[side] in self.only[side] for side in SIDES)
         return unknown or any(ids[side] in self.missed[side] for side in SIDES) or any(map(self._desk.is_on_its_way, work.letters()))

@@ -37,7 +37,7 @@ class Meetings:
         met: list[tuple[Work, Work | None, Pair]] = []
         waiting: list[Work] = []
         gone: set[int] = set()
-        """Records that nobody can meet any more."""
+        """Records that no one can meet any more."""
         for one in alone:
             side = one.pair.alone
             if one.is_gone(side):
@@ -58,7 +58,7 @@ class Meetings:
             side = one.pair.alone
             key = one.pair.key_of(side)
             same_key = {pair.id: pair for pair in with_key.get(key or "", ()) if pair.id not in gone}
-            if one.pair.verdict == "alone":  # two that stand for themselves do so because somebody said so
+            if one.pair.verdict == "alone":  # two that stand for themselves do so because someone said so
                 same_key = {id: pair for id, pair in same_key.items() if pair.verdict != "alone" or id == one.pair.id}
             known = [self._known(pair) for pair in same_key.values()]
             meeting = meet(one.pair.id, side, key, known, declared=bool(self._job.spec.match))
@@ -85,7 +85,7 @@ class Meetings:
         return found
 
     def _known(self, pair: Pair) -> Known:
-        """Return a pair as others meet it: a record that is gone is nobody's counterpart, unless something is to follow from that yet."""
+        """Return a pair as others meet it: a record that is gone is no one's counterpart, unless something is to follow from that yet."""
         if pair.verdict not in ("gone", "alone"):
             return Known(pair.id, pair.left_id, pair.right_id, pair.verdict == "queued")
         opens = self._opens_of(pair)
@@ -98,7 +98,7 @@ class Meetings:
         return Known(pair.id, there["left"], there["right"], bool(opens))
 
     def is_new(self, pair: Pair, side: Side) -> bool:
-        """Whether nothing that is known can be the counterpart of a record that is to be made anew."""
+        """Whether nothing that is known can be the counterpart of a record that is to be made again."""
         key = pair.key_of(side)
         same_key = pairs.with_keys(self._db, self._integration, [key]).get(key, []) if key is not None else []
         known = [self._known(one) for one in same_key if one.id != pair.id]
@@ -116,7 +116,7 @@ class Meetings:
         joined: list[Work] = []
         for one, work, other in met:
             if other.linked:
-                other = pairs.without(other, one.pair.alone)  # it was deleted there, and somebody has made it anew
+                other = pairs.without(other, one.pair.alone)  # it was deleted there, and someone has made it again
             left, right = (one.pair, other) if one.pair.alone == "left" else (other, one.pair)
             both = Work(
                 msgspec.structs.replace(

@@ -41,9 +41,9 @@ __all__ = ["Guard", "Pipeline"]
 
 _AT_REST = ("linked", "noted")
 """Verdicts of records that have no delivery on its way, and no doubt about one. An earlier version of any other may be."""
-_HELD_NEXT = "mend the cause, then `tieline dead-letters redrive` it"
-_PARKED_NEXT = "mend the rule or the record; a later version of the record is tried by itself, or `tieline dead-letters redrive`"
-_UNREADABLE_NEXT = "have it mended where it comes from, which brings it anew, then `tieline dead-letters discard` this"
+_HELD_NEXT = "correct the cause, then `tieline dead-letters redrive` it"
+_PARKED_NEXT = "correct the rule or the record; a later version of the record is tried by itself, or `tieline dead-letters redrive`"
+_UNREADABLE_NEXT = "have it corrected where it comes from, which brings it again, then `tieline dead-letters discard` this"
 _CALLS_TOGETHER = 100
 """So many calls of pages on which nothing changed are journaled in one commit."""
 _MOST_CANDIDATES = 5
@@ -259,7 +259,7 @@ class Pipeline:
             for change in changes:
                 change.link = linked.get(change.source_id)
                 if again and change.link is not None:
-                    # One that was mended by hand keeps the shadow of what its system says: the next read does not bring the old one back.
+                    # One that was corrected by hand keeps the shadow of what its system says: the next read does not bring the old one back.
                     change.shadow = change.link.source_shadow
         return changes
 
@@ -362,7 +362,7 @@ class Pipeline:
                 and change.key not in twins
                 and change.key not in here
             ):
-                here[change.key] = change.source_id  # nobody has it: the common case of a first run
+                here[change.key] = change.source_id  # no one has it: the common case of a first run
                 page.create(change)
                 continue
             twin = next((other for other in twins.get(change.key or "", ()) if other != change.source_id), None)
@@ -375,7 +375,7 @@ class Pipeline:
                     change,
                     "unmatched",
                     identity.reason,
-                    "`tieline dead-letters resolve NO --as ID` says which record it is; or mend the records, then `redrive` it",
+                    "`tieline dead-letters resolve NO --as ID` says which record it is; or correct the records, then `redrive` it",
                     candidates=among or None,
                 )
             elif identity.kind == "new":
@@ -426,7 +426,7 @@ class Pipeline:
     ) -> dict[str, list[Candidate]] | None:
         """Return the destination's records by match key; None when it can't be asked at the moment. `refused` takes searches that were refused."""
         if self._job.upsert and not self._knows_any:
-            return {}  # whom an upsert hits is nobody's counterpart yet
+            return {}  # whom an upsert hits is no one's counterpart yet
         whose = lambda: {change.key: change.source_id for change in unlinked if change.key is not None}  # noqa: E731
         while self.unanswered is None:
             try:
@@ -472,7 +472,7 @@ class Pipeline:
         self._leave_alone(change)
         if self._job.match:
             change.key = self._job.source_key(change.record)
-        # While an earlier version is under way, or its answer was lost, nobody knows what the destination says: all fields are sent.
+        # While an earlier version is under way, or its answer was lost, no one knows what the destination says: all fields are sent.
         uncertain = change.link is not None and change.link.verdict in ("queued", "unknown")
         write = changed_fields(change.values, agreed)
         before = {**agreed, **self._ours(change, agreed)} if self._job.lists else agreed
@@ -486,7 +486,7 @@ class Pipeline:
             write |= {address: value for address, value in change.values.items() if address not in kept}
         assert change.link is not None
         if change.link.verdict not in _AT_REST:
-            # What is on its way will have changed these, though nobody has agreed to it yet.
+            # What is on its way will have changed these, though no one has agreed to it yet.
             for earlier in outbox.of_record(self._db, self._ledger.integration, change.source_id):
                 if earlier.state in ("owed", "sending", "unknown"):
                     again = (address for address in earlier.fields if address in change.values and address not in kept)

@@ -166,7 +166,7 @@ class Reconciler:
         )
 
     def _parked(self, work: Work, letters: Sequence[Delivery]) -> set[str]:
-        """Return the strands that a system has refused: where nothing new was said since, they are not tried again before somebody asks for it."""
+        """Return the strands that a system has refused: where nothing new was said since, they are not tried again before someone asks for it."""
         if work.fresh:
             return set()
         own = {letter.id: side for side in SIDES for letter in work.opens[side]}
@@ -212,7 +212,7 @@ class Reconciler:
         return found
 
     def _says_the_same(self, work: Work, why: Mapping[str, Any]) -> bool:
-        """Return whether both sides still say what they said when somebody was asked."""
+        """Return whether both sides still say what they said when someone was asked."""
         strands = [strand for strand in self._job.terms.strands if strand.name in why["strands"]]
         return all(same(work.says_in(strands, side), why[side]) for side in SIDES)
 
@@ -336,7 +336,7 @@ class Reconciler:
         if what in ("delete_left", "delete_right", "archive_left", "archive_right"):
             values = self._job.archives[rest] if what.startswith("archive") else {}
             there = self._desk.half(rest)
-            before = {**there.says(there.standing(work.pair)), **work.says[rest]}  # somebody may have edited it since
+            before = {**there.says(there.standing(work.pair)), **work.says[rest]}  # someone may have edited it since
             if values:
                 values = self._desk.half(gone).job.with_rest(values, before)
             delivery = delivery_of(gone_id, "update" if values else "delete", rest_id, values, before, values)
@@ -352,9 +352,9 @@ class Reconciler:
             decided.note(rest, rest_id or "", "its counterpart was deleted: it stands for itself now", was=gone_id)
             return alone
         if what in ("remake_left", "remake_right"):
-            decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made anew", was=gone_id)
+            decided.note(rest, rest_id or "", "edited since its counterpart was deleted: it is made again", was=gone_id)
             if not self._desk.is_looked_for(pair) or not self._meetings.is_new(alone, rest):
-                # Somebody may have made it anew already: it meets the others like any record without a counterpart, in the next run.
+                # Someone may have made it again already: it meets the others like any record without a counterpart, in the next run.
                 return msgspec.structs.replace(alone, verdict="new")
             one = Work(alone)
             one.staged, one.opens = {rest: work.staged[rest]} if rest in work.staged else {}, work.opens
@@ -364,7 +364,7 @@ class Reconciler:
         return msgspec.structs.replace(pair, verdict="gone")
 
     def _tell(self, work: Work, decision: Decision, letters: Sequence[Delivery], decided: Decided) -> None:
-        """Note what somebody may want back: what was overwritten although somebody had just written it."""
+        """Note what someone may want back: what was overwritten although someone had just written it."""
         decided.let_differ += [(work.pair.left_id or "", one.strand) for one in decision.outcomes if one.why == reconcile.APART]
         decided.written += [(work.pair.left_id or "", one.strand) for one in decision.outcomes if one.kind in ("to_left", "to_right")]
         for outcome in decision.outcomes:

@@ -1,6 +1,6 @@
 """Pairs of a two-way integration that can't be decided: why, told once, while what is staged of them stays.
 
-Every run looks at them again, so that a person's ruling, a mended rule or the record that was waited for is enough.
+Every run looks at them again, so that a person's ruling, a corrected rule or the record that was waited for is enough.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ NEXT: Final = {
     "conflict": "`tieline conflicts resolve NO --keep left` or `--keep right` says which holds",
     "bounce": "find out which system rewrites the field, and have the mapping write it as that one spells it; then resolve the conflict",
     "deleted": "`tieline conflicts resolve NO --keep left` or `--keep right`: the side that holds, deletion or edit",
-    "unmatched": "`tieline unmatched link NO ID`, `create NO` or `ignore NO` says what it is; or mend the records",
+    "unmatched": "`tieline unmatched link NO ID`, `create NO` or `ignore NO` says what it is; or correct the records",
 }
 REFUSED: Final = "refused by our check"
-_PARKED_NEXT: Final = "mend the rule or the record: the next run tries it again by itself"
+_PARKED_NEXT: Final = "correct the rule or the record: the next run tries it again by itself"
 _SHOWN: Final = 60
 
 

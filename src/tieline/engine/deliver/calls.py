@@ -53,7 +53,7 @@ class Calls:
         return sizes.get(operation, 1)
 
     def _is_conditional(self, operation: str) -> bool:
-        """Whether it is made on condition that nobody was at the record: then each record goes alone."""
+        """Whether it is made on condition that no one was at the record: then each record goes alone."""
         return self._job.both_write and operation in self._job.target.conditional
 
     async def claim(self, chunk: Sequence[Delivery]) -> list[Delivery]:

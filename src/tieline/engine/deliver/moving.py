@@ -1,6 +1,6 @@
 """Values that move from one record to another: Ann gives up a name, and Bob takes it, in the same run.
 
-Where only one record may have a value, the vendor refuses Bob until Ann's write is done, and which of them comes first nobody has ordered. So
+Where only one record may have a value, the vendor refuses Bob until Ann's write is done, and which of them comes first no one has ordered. So
 a refusal is held back until all else that the run has to send is settled. Bob goes again if a write that was done has given up a value that he
 wants, as often as that helps; then he is parked, with the vendor's words. Two that want each other's value can't be helped by any order: both
 are parked, and each names the other.

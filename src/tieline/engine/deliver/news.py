@@ -1,6 +1,6 @@
 """What is new at the destination, and has no counterpart: where a record is that is not found under its match key any more.
 
-That a search by a match key finds nothing proves that a record was not made only if nobody can have changed the key since. So the destination's list is
+That a search by a match key finds nothing proves that a record was not made only if no one can have changed the key since. So the destination's list is
 read as well: what has changed since the doubted writes were accepted, where the list tells that by time, else all of it. One read answers for
 every write whose answer was over before the read began.
 """
@@ -69,7 +69,7 @@ class News:
         return self._candidates(read, [id for id, (other, _) in read.records.items() if other == key])
 
     async def without_counterpart(self, delivery: Delivery, since: float) -> list[Candidate]:
-        """Return what is new, since its record was accepted first, and is nobody's counterpart. Raises `RemoteError`."""
+        """Return what is new, since its record was accepted first, and is no one's counterpart. Raises `RemoteError`."""
         read = await self._that_answers(delivery, since)
         alone = [one for one in self._candidates(read, read.records) if one.linked_to is None]
         # What has the match key of a source record is that one's, perhaps made by a write that is in doubt as well.

@@ -89,7 +89,7 @@ class Park(NamedTuple):
 
 
 class Overtaken(NamedTuple):
-    """Somebody has changed the record since it was read: what is to be written is decided anew."""
+    """Someone has changed the record since it was read: what is to be written is decided again."""
 
     error: RemoteError
 
@@ -139,7 +139,7 @@ class Settler:
         if others is None:
             return Hold(
                 "unknown",
-                f"{_LOST}: no record there has its match key, but somebody may have changed that since, and there is no list to see",
+                f"{_LOST}: no record there has its match key, but someone may have changed that since, and there is no list to see",
             )
         if others:
             ids = tuple(one.id for one in others[:_MOST_SHOWN])
@@ -151,7 +151,7 @@ class Settler:
         delivery.doubt = False
         if not found.candidates:
             if self._job.target.idempotency and delivery.unnamed and delivery.attempts > _ENOUGH:
-                # Whoever knows the key has done it, and says so again and again: somebody has deleted it since.
+                # Whoever knows the key has done it, and says so again and again: someone has deleted it since.
                 return Hold("unknown", "the destination says that it was made, does not tell its id, and has no record with its match key")
             await self._leaves_again(delivery, "looked: it had not been done")
             return Send()
@@ -245,7 +245,7 @@ class Settler:
         return Park(Rejected(f"{error}; {times}, and it was not done", status=error.status, text=error.text, next_step=error.next_step))
 
     async def of_stale(self, delivery: Delivery, error: RemoteError) -> Outcome:
-        """Somebody else was at the record, or had made it: see what it says now, and send what it does not have."""
+        """Someone else was at the record, or had made it: see what it says now, and send what it does not have."""
         if delivery.version is not None and (overtaken := await self._if_overtaken(delivery, error)) is not None:
             return overtaken
         if delivery.tries >= self._job.spec.retry.attempts or (delivery.operation == "create" and not self._doubts.can_look):
@@ -286,7 +286,7 @@ class Settler:
         return Overtaken(Stale(f"{OVERTAKEN}: it is decided again", status=error.status, text=error.text))
 
     async def of_missing(self, delivery: Delivery, error: RemoteError) -> Outcome:
-        """The counterpart is not there under its id: it may have been merged or made anew."""
+        """The counterpart is not there under its id: it may have been merged or made again."""
         if delivery.operation == "create":
             return Refuse(error)
         if not self._doubts.can_look:

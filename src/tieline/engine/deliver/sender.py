@@ -92,7 +92,7 @@ class Sender:
         self.halted: TielineError | None = None
         """Why nothing more is sent in this run."""
         self.overtaken: list[Delivery] = []
-        """What stays owed because somebody has changed its counterpart since it was read; whoever decides it again takes it out."""
+        """What stays owed because someone has changed its counterpart since it was read; whoever decides it again takes it out."""
         self.failed: BaseException | None = None
         """An error that is not the destination's: the store, or ours."""
         largest = max(job.target.batch.values(), default=1)

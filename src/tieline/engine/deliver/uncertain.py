@@ -3,7 +3,7 @@
 In this order: a write that says the same twice is simply sent again (updates, deletions, the same idempotency key); otherwise the
 destination is asked for the record by its match key; where it can't be asked, the integration's `unknown` decides.
 
-That nothing is found under the key proves only then that nothing was made when nobody can have changed the key since. `engine.deliver.news` shows what is
+That nothing is found under the key proves only then that nothing was made when no one can have changed the key since. `engine.deliver.news` shows what is
 new there and has no counterpart: what may be it is shown to a person.
 
 Looking is all that happens here: what follows from what was found is for `engine.deliver.resolution` to say.
@@ -29,10 +29,10 @@ from tieline.sync.decide import Candidate, changed_fields
 from tieline.sync.perhaps import may_be
 
 UNKNOWN_NEXT = "look into the destination; then `tieline dead-letters resolve NO --as ID` says which record it became, `--not-done` that it was never made"
-"""What a person does about a creation of which nobody knows whether it was done."""
+"""What a person does about a creation of which no one knows whether it was done."""
 
 _PROMPT_SECONDS = 60.0
-"""A look that comes so soon after an attempt of this process is early enough: nobody has renamed what it may have made."""
+"""A look that comes so soon after an attempt of this process is early enough: no one has renamed what it may have made."""
 
 
 _GAP_SECONDS = 120.0
@@ -47,9 +47,9 @@ class Way(Enum):
     LOOK = auto()
     """Ask the destination whether the record is there."""
     RESEND = auto()
-    """Nobody can tell; the integration says that a double is the lesser evil."""
+    """No one can tell; the integration says that a double is the lesser evil."""
     HOLD = auto()
-    """Nobody can tell: a person decides."""
+    """No one can tell: a person decides."""
 
 
 class Found(NamedTuple):
@@ -85,7 +85,7 @@ class Doubts:
         """
         if delivery.operation != "create":
             return Way.REPEAT
-        # It was repeated, and the answer still does not tell the id: then looking tells more. So it does where somebody may have made the
+        # It was repeated, and the answer still does not tell the id: then looking tells more. So it does where someone may have made the
         # record since: a key keeps our own from being made twice, and not theirs.
         late = self._job.both_write and delivery.run != self._ledger.run
         # What has no match key can't be looked for: that it is not found says nothing.
@@ -93,7 +93,7 @@ class Doubts:
         if self._has_key(delivery, alone=alone) and repeats and not ((delivery.attempts > 1 or late) and can_look):
             return Way.REPEAT
         if self._job.upsert and not can_look:
-            return Way.REPEAT  # the vendor recognises it by its key, as long as nobody has changed that
+            return Way.REPEAT  # the vendor recognises it by its key, as long as no one has changed that
         if can_look:
             return Way.LOOK
         return Way.RESEND if self._job.spec.unknown == "resend" else Way.HOLD
@@ -115,9 +115,9 @@ class Doubts:
         return await self.look(delivery)
 
     async def under_another_key(self, delivery: Delivery, *, alone: bool) -> Sequence[Candidate] | None:
-        """Return what a creation may have made that is not found under its key: somebody may have changed that since.
+        """Return what a creation may have made that is not found under its key: someone may have changed that since.
 
-        None where nobody can tell. Raises `RemoteError`.
+        None where no one can tell. Raises `RemoteError`.
         """
         news, clock = self._news, self._ledger.clock
         if news.can_be_read:

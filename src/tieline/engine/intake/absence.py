@@ -217,7 +217,7 @@ class Absence:
         return Waits(len(until), max([*until, self._ledger.clock.now()])) if until else None
 
     async def forget(self, ids: Sequence[str]) -> None:
-        """Forget what nobody knows any more, or is known to be gone."""
+        """Forget what no one knows any more, or is known to be gone."""
         if ids:
             for id in ids:
                 self._noted.pop(id, None)
@@ -274,7 +274,7 @@ class Absence:
         return [*self._noted]
 
     def too_new(self, ids: Sequence[str]) -> set[str]:
-        """Return which of these we made or wrote so lately that nobody can tell whether they are there."""
+        """Return which of these we made or wrote so lately that no one can tell whether they are there."""
         return {*self._written_since(ids, self._ledger.clock.now() - self.lag.ours)} if ids and self.lag.ours else set()
 
     async def judge(self, ids: Sequence[str], told: Told) -> list[str]:

@@ -40,7 +40,7 @@ from tieline.sync.rewriting import shown_late
 _TOGETHER: Final = 500
 _OTHERS: Final = 50
 """Of so many known records some are tried, to see whether the system can be asked for one."""
-_UNREADABLE_NEXT: Final = "have it mended where it comes from, then `tieline dead-letters discard` this"
+_UNREADABLE_NEXT: Final = "have it corrected where it comes from, then `tieline dead-letters discard` this"
 
 
 class Intake:
@@ -182,7 +182,7 @@ class Intake:
         shown, others = absence.deleted_by_us()
         await absence.forget([*shown, *others])
         for start in range(0, len(shown) if half.features.get else 0, _TOGETHER):
-            await self.ask(shown[start : start + _TOGETHER])  # somebody may have restored it
+            await self.ask(shown[start : start + _TOGETHER])  # someone may have restored it
         if told := await self._known_of(absence.told_before()):
             listed = absence.are_listed(told)
             await absence.still_there([id for id in told if id in listed])
@@ -319,11 +319,11 @@ class Intake:
                 changed[id] = record
             elif one.sent:
                 at = half.at(record)
-                # It says what it said before we wrote to it: from before our write, or somebody has set it back since.
+                # It says what it said before we wrote to it: from before our write, or someone has set it back since.
                 if (at > one.at) if at is not None and one.at is not None else (not self._whole or id not in self._too_new([id])):
                     changed[id] = record
             elif version is not None and one.version != (now := version(record)):
-                moved.append((id, now))  # somebody was at it, and at no field that is mapped
+                moved.append((id, now))  # someone was at it, and at no field that is mapped
         ledger.counts.pages += taken.pages
         unchanged = len(rows) - len(changed)
         ledger.counts.read += unchanged

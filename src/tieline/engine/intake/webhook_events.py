@@ -1,4 +1,4 @@
-"""What webhooks have told of one side, taken up by a run: which records to ask for, besides those that its list shows.
+"""What webhooks have told of one side, taken up by a run: which records to ask for, in addition to those that its list shows.
 
 A webhook proves nothing about a record; it only says where to look. So their order does not matter, many about one record cost one question,
 and what an answer leads to is what it would have led to had a list shown it: the same decisions, policies and brakes. A record that the list

@@ -170,4 +170,4 @@ def _named(one: Event) -> str:
 
 
 _MOST_TOLD = 100
-"""So many types that nobody declares are told of, each once."""
+"""So many types that no one declares are told of, each once."""

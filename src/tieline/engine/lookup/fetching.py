@@ -1,6 +1,6 @@
 """Asking a system for records by their ids, as many at a time as it takes; the journal knows which call was about which record.
 
-What is refused for one record says nothing about the others: they are asked for all the same. Of a record that is refused nobody knows whether it
+What is refused for one record says nothing about the others: they are asked for all the same. Of a record that is refused no one knows whether it
 is there, so nothing is decided about it; many in a row are hardly the records' doing.
 """
 
@@ -30,7 +30,7 @@ async def ask_for(
     """Return what is there, by the id that was asked for: of a record that was merged into another, that one; None where there is none.
 
     Failures that may be about one record are put into `refused`, by its id, at most `most` in a row; the record is left out of what is
-    returned. Raises `RemoteError` for all others, and for those as well where nobody wants to know them.
+    returned. Raises `RemoteError` for all others, and for those as well where no one wants to know them.
     """
     gate, wanted, in_a_row = asyncio.Semaphore(system.concurrency), list(dict.fromkeys(ids)), 0
 

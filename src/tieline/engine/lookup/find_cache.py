@@ -2,10 +2,10 @@
 
 It must never lead to a second record, nor to an update of the wrong one. So:
 
-- that there is none is never remembered: somebody else may have made it meanwhile;
-- only a single counterpart is used from memory; several, or none of the key that is looked for, are searched for anew;
+- that there is none is never remembered: someone else may have made it meanwhile;
+- only a single counterpart is used from memory; several, or none of the key that is looked for, are searched for again;
 - what we write ourselves is forgotten before the write leaves, and again once it is answered, with every search that was under way then;
-- a doubt about a write, and a record that a person had decided again, always ask anew: they don't come here.
+- a doubt about a write, and a record that a person had decided again, always ask again: they don't come here.
 
 What others change meanwhile is seen late, by as much as `find: cache` says. It is kept in the store, by connection and resource, so that
 later runs and other integrations profit.

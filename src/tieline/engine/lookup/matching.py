@@ -38,7 +38,7 @@ _MOST_REFUSED = 10
 
 
 class _Asked:
-    """Somebody waits for the destination's records with a key."""
+    """Someone waits for the destination's records with a key."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -100,7 +100,7 @@ class Matcher:
         """Return {match key: candidates} for {match key: `wordings` of the searched field}; with `fresh`, nothing from memory.
 
         `whose` gives {match key: source id}, for the journal, if there has to be a search. Searches that the destination refuses, or answers so
-        that nobody can tell, are put into `refused`, by match key: that says nothing about the others. Raises `RemoteError` without it, for other
+        that no one can tell, are put into `refused`, by match key: that says nothing about the others. Raises `RemoteError` without it, for other
         failures, and when many in a row are refused: then it is hardly the records.
         """
         if not self.can_look or not keys:
@@ -277,7 +277,7 @@ class Matcher:
             if self._survey_tells_nothing and self._find_field is None:
                 fields = ", ".join(f"`{field}`" for field, _ in job.match)
                 raise Undecodable(
-                    f"{job.spec.target}: no record of its list has {fields}: nobody can tell which of them is the counterpart",
+                    f"{job.spec.target}: no record of its list has {fields}: no one can tell which of them is the counterpart",
                     next_step="have the list answer with it (some vendors want a parameter for that), or declare `find` in the connector; "
                     "`match: {}` if the destination can't have any of the records yet",
                 )

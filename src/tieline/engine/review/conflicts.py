@@ -1,4 +1,4 @@
-"""Conflicts of two-way integrations, for people: which wait for somebody, what a policy decided, and a person's rulings.
+"""Conflicts of two-way integrations, for people: which wait for someone, what a policy decided, and a person's rulings.
 
 A ruling is written into the letter that holds the conflict. The next decision of its pair goes by it, as long as both sides still say what
 they said when they were held; whoever rules has the integration run.
@@ -91,7 +91,7 @@ def get(db: Database, id: int) -> Conflict:
         )
     conflict = _conflict(runs.names(db)[found[0]], found[1])
     if conflict.state != "held":
-        conflict.next_step = "nothing: it needs nobody any more"
+        conflict.next_step = "nothing: it needs no one any more"
     return conflict
 
 

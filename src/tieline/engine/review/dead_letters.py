@@ -142,7 +142,7 @@ def get_letter(db: Database, id: int, *, one_way: Collection[str] = ()) -> DeadL
     if letter.state not in STATES:
         later = next((d.id for d in outbox.of_record(db, number, delivery.source_id) if d.id > id and d.state in STATES), None)
         letter.next_step = (
-            f"look at dead letter {later}, which has taken its place" if later is not None else "nothing: it needs nobody any more"
+            f"look at dead letter {later}, which has taken its place" if later is not None else "nothing: it needs no one any more"
         )
     return letter
 
@@ -164,7 +164,7 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
     if delivery.record is None:
         raise TielineError(
             f"dead letter {id} keeps no source record to edit",
-            next_step="mend the record in its system; its next version is tried by itself",
+            next_step="correct the record in its system; its next version is tried by itself",
         )
     record = decode_json(delivery.record)
     for address, value in changes.items():
@@ -173,7 +173,7 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
         except (ValueError, TypeError, LookupError) as error:
             raise TielineError(f"`{address}` can't be set in the record: {error}") from None
     if id_of(record) != delivery.source_id and not delivery.source_id.startswith("no-id-"):
-        raise TielineError("a record's id can't be changed here: it would become another record", next_step="mend the other fields")
+        raise TielineError("a record's id can't be changed here: it would become another record", next_step="correct the other fields")
     edited = encode_json(record)
 
     def unit(connection: sqlite3.Connection) -> None:
@@ -196,7 +196,7 @@ def discard(db: Database, ids: Sequence[int], reason: str, *, now: float, stand:
     """Give up on dead letters, for a reason that stays in the record's history; return how many. All of them or, when one isn't open, none.
 
     What is given up is this version of the record. A later one goes its way as any other; of a linked record it brings along whatever then
-    differs from the destination. Where nobody knows whether a record was created, that doubt stays: a later version is held too.
+    differs from the destination. Where no one knows whether a record was created, that doubt stays: a later version is held too.
     """
     found = [(number, delivery, stand(number, delivery)) for number, delivery in (_open(db, id) for id in dict.fromkeys(ids))]
 

@@ -1,6 +1,6 @@
-"""Which record is which, by hand: for a pair that was matched wrongly, or that nobody but a person can recognise.
+"""Which record is which, by hand: for a pair that was matched wrongly, or that no one but a person can recognise.
 
-What is linked or unlinked is decided anew when its source record is read the next time: `tieline run NAME --only ID` does so at once.
+What is linked or unlinked is decided again when its source record is read the next time: `tieline run NAME --only ID` does so at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tieline.store.links import Link
 
 _PORTION = 500
 _NOTHING_SEEN = b"{}"
-"""A source shadow that no record has: it is decided anew."""
+"""A source shadow that no record has: it is decided again."""
 
 
 def pairs(db: Database, name: str, *, unlinked: bool = False) -> Iterator[Link]:

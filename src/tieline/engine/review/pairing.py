@@ -54,7 +54,7 @@ def link(db: Database, name: str, ids: Mapping[Side, str], seen: Sequence[Seen],
         known = pairs.of(db, number, side, [id]).get(id)
         if known is not None and known.linked:
             theirs = known.id_of(OTHER[side])
-            what = "already" if theirs == ids[OTHER[side]] else "and nobody else's"
+            what = "already" if theirs == ids[OTHER[side]] else "and no one else's"
             raise Refused(
                 f"{side} record {id} is the counterpart of {theirs} {what}; nothing was changed",
                 next_step=f"`tieline links unlink {name} {known.left_id}` first, if that is wrong",
@@ -100,7 +100,7 @@ def unlink(db: Database, name: str, left_id: str, reason: str, *, now: float) ->
 
 
 def _settle_letters(connection: sqlite3.Connection, outbox_number: int, name: str, side: Side, id: str, run: int, now: float) -> None:
-    """Settle the letters of a record: what they were about is decided anew. Raises `SafetyStop` when something of it is on its way."""
+    """Settle the letters of a record: what they were about is decided again. Raises `SafetyStop` when something of it is on its way."""
     while (found := outbox.open_for(connection, outbox_number, id)) is not None:
         if found[1] not in ("held", "dead"):
             raise SafetyStop(

@@ -1,4 +1,4 @@
-"""Records of a two-way integration without a counterpart, for people: those that wait for somebody, and those that stand for themselves.
+"""Records of a two-way integration without a counterpart, for people: those that wait for someone, and those that stand for themselves.
 
 What a person says is written into the letter that holds the record; the next decision goes by it. Who the counterpart is, is said in
 `engine.review.linking`.
@@ -42,7 +42,7 @@ class Unmatched(msgspec.Struct):
     """A record without a counterpart."""
 
     id: int | None
-    """The number of its dead letter; None when it waits for nobody."""
+    """The number of its dead letter; None when it waits for no one."""
     integration: str
     side: Side
     record: str
@@ -80,7 +80,7 @@ def every(db: Database, *, integration: str | None = None, side: Side | None = N
 
 
 def count_settled(db: Database, *, integration: str | None = None, side: Side | None = None) -> int:
-    """Return how many records without a counterpart wait for nobody."""
+    """Return how many records without a counterpart wait for no one."""
     names, sides = runs.names(db), runs.sides(db)
     found = 0
     for number, name in names.items():
@@ -129,7 +129,7 @@ def get_open(db: Database, id: int) -> tuple[int, Delivery]:
 
 
 def hold(db: Database, name: str, side: Side, records: Sequence[str], *, now: float) -> list[int]:
-    """Let records that wait for nobody wait for a person after all, who is about to say something; return the numbers of their letters."""
+    """Let records that wait for no one wait for a person after all, who is about to say something; return the numbers of their letters."""
     numbers = outboxes(db, name)
     number, integration = numbers[side], numbers["left"]
     known = pairs.of(db, integration, side, records)
@@ -158,11 +158,11 @@ def hold(db: Database, name: str, side: Side, records: Sequence[str], *, now: fl
 
 
 def never_made(db: Database, id: int, reason: str, *, now: float) -> None:
-    """Write down that the counterpart whose making was in doubt was never made. Raises `Refused` where nobody doubts it."""
+    """Write down that the counterpart whose making was in doubt was never made. Raises `Refused` where no one doubts it."""
     found = outbox.get(db, id)
     if found is None or found[1].why.get("kind") != "unknown" or found[1].operation != "create":
         raise Refused(
-            f"of dead letter {id} nobody doubts that it was not done: {found[1].why.get('kind') if found else 'it is not there'}",
+            f"of dead letter {id} no one doubts that it was not done: {found[1].why.get('kind') if found else 'it is not there'}",
             next_step=f"`tieline dead-letters redrive {id}` tries again",
         )
     conflicts.say(db, [found], {"ruling": "create"}, reason, now=now)

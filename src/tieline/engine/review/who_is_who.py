@@ -33,7 +33,7 @@ class Matched(msgspec.Struct):
 
 
 class Ambiguous(msgspec.Struct):
-    """A record of which nobody can tell who its counterpart is."""
+    """A record of which no one can tell who its counterpart is."""
 
     side: Side
     id: str

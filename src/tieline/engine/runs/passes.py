@@ -116,7 +116,7 @@ class Wanted(msgspec.Struct, frozen=True):
     restore: Restoring | None = None
     """Give back what decided conflicts have overwritten, of a two-way integration."""
     remake: bool = False
-    """Of a two-way integration: make anew what was deleted on one side, whatever `deletes` says."""
+    """Of a two-way integration: make again what was deleted on one side, whatever `deletes` says."""
     mend: Mending | None = None
     """Send again what a verification found to have gone astray, and read nothing."""
 
@@ -338,7 +338,7 @@ class Pass(ABC):
             raise SafetyStop(
                 f"{name}: `from` and `to` were swapped: what is linked would be taken for the other system's, and records written over others",
                 next_step="swap them back, and turn the mapping round where that was meant; or give the integration another name: "
-                "it then meets anew",
+                "it then meets again",
             )
         if known is not None and not self.wanted.moved and linked:
             changed = "; ".join(

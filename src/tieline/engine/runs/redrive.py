@@ -1,4 +1,4 @@
-"""Dead letters on their way again: decided anew with today's mapping, in portions, at a pace; and what a person says about one.
+"""Dead letters on their way again: decided again with today's mapping, in portions, at a pace; and what a person says about one.
 
 A letter that is redriven is superseded in the commit that accepts what follows from it, so an interruption at any moment leaves each of
 them either as it was or done. They go oldest first, and one that is set aside again gets a new number: whoever begins again goes on where
@@ -248,7 +248,7 @@ class Redriver:
         if settlement.not_done:
             if cause != "unknown":
                 raise Refused(
-                    f"of dead letter {delivery.id} nobody doubts that it was not done: {cause}",
+                    f"of dead letter {delivery.id} no one doubts that it was not done: {cause}",
                     next_step=f"`tieline dead-letters redrive {delivery.id}` tries again",
                 )
             return None, None, []
@@ -325,7 +325,7 @@ class Redriver:
         if there is None:
             if policy == "hold":
                 raise Refused(
-                    f"{job.spec.target} can't be read by id, so nobody knows whether values differ; nothing was changed",
+                    f"{job.spec.target} can't be read by id, so no one knows whether values differ; nothing was changed",
                     next_step="say whose values hold: --keep source, or --keep target",
                 )
             return encode_json(values), [(address, None) for address in values]

@@ -1,7 +1,7 @@
-"""Records of a two-way integration that a person wants decided, or decided again, by themselves: staged, and read anew with their counterparts.
+"""Records of a two-way integration that a person wants decided, or decided again, by themselves: staged, and read again with their counterparts.
 
 Nothing is decided that is out of date. What has no counterpart is looked for on the other side by its match key: since the last whole run
-somebody may have entered it there, and none is to be made that is there already.
+someone may have entered it there, and none is to be made that is there already.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class AskedAgain:
                 if not isinstance(wanted, Chosen) and (strange := next((d for d in portion if d.source_id not in known), None)):
                     raise Refused(
                         f"dead letter {strange.id} is of an entry that no run could read, or of a record that is gone: there is nothing to decide",
-                        next_step=f"have it mended where it comes from, then `tieline dead-letters discard {strange.id}`",
+                        next_step=f"have it corrected where it comes from, then `tieline dead-letters discard {strange.id}`",
                     )
                 asked = [d for d in portion if d.source_id in known and "ruling" not in d.why]
                 events = [ledger.event(delivery.source_id, "redriven by hand", delivery=delivery.id) for delivery in asked]

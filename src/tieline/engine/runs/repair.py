@@ -1,6 +1,6 @@
 """Sending what has gone astray in the destination: a run over what a verification found there.
 
-A record that was changed there gets those fields again; one that is gone meets the destination anew. Both go the way of every change, so
+A record that was changed there gets those fields again; one that is gone meets the destination again. Both go the way of every change, so
 they are matched, checked, paced and journaled as such. What has moved on since it was looked at is left alone: another run may have sent a
 newer version meanwhile, or deleted the record.
 """
@@ -37,7 +37,7 @@ class Mend(msgspec.Struct):
 
 
 class Mending(msgspec.Struct, frozen=True):
-    """All that is to be mended, in portions."""
+    """All that is to be corrected, in portions."""
 
     gone: int
     changed: int
@@ -47,7 +47,7 @@ class Mending(msgspec.Struct, frozen=True):
 
 
 class Mender:
-    """Mends within a run."""
+    """Repairs within a run."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Mender:
         if wanted.gone > wanted.most_gone:
             raise SafetyStop(
                 f"{self._name}: {wanted.gone} records are gone from the destination, more than the {wanted.most_gone} that the brake allows: "
-                "nothing was mended",
+                "nothing was corrected",
                 next_step=f"find out why they are gone; if they are to be made again, `tieline verify {self._name} --repair --allow {wanted.gone}`",
             )
         ledger = self._ledger

@@ -1,6 +1,6 @@
 """What lost a conflict, given back: the value is written to the side that had said it, and what the mapping makes of it to the other.
 
-Both systems are read first, and what has changed there is decided, so that nothing is overwritten that nobody has seen. What is replaced
+Both systems are read first, and what has changed there is decided, so that nothing is overwritten that no one has seen. What is replaced
 stays in the record's history, with the reason.
 """
 
@@ -37,7 +37,7 @@ class Restorer:
         self._db, self._integration = ledgers["left"].db, ledgers["left"].integration
         self._conflicts = [conflicts.get_decided(self._db, event) for event in dict.fromkeys(wanted.events)]
         self._stood = {one.event: self._stands(one, self._pair(one)) for one in self._conflicts}
-        """What both sides of each said before anything was read in this run: that much somebody may have seen."""
+        """What both sides of each said before anything was read in this run: that much someone may have seen."""
 
     def records(self) -> list[tuple[Side, str]]:
         """Return the records that lost."""

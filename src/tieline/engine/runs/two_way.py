@@ -36,7 +36,7 @@ from tieline.sync.decide import same
 from tieline.sync.rewriting import answered, is_rewriting
 
 _MOST_OVERTAKEN: Final = 3
-"""So often in a run a record is decided, if somebody changes it each time before it is written."""
+"""So often in a run a record is decided, if someone changes it each time before it is written."""
 _ASKED_TOGETHER: Final = 500
 _MOST_NAMED: Final = 3
 
@@ -238,7 +238,7 @@ class TwoWayPass(Pass):
             raise self._brakes.stop(stops)
 
     def _not_decided(self) -> Mapping[Side, frozenset[str]]:
-        """Return the records of each side that are not shown, and of which nobody can say now whether they are gone."""
+        """Return the records of each side that are not shown, and of which no one can say now whether they are gone."""
         return {
             side: intake.missed | intake.absence.unproven.keys() | intake.absence.undecided.keys() for side, intake in self._intakes.items()
         }
@@ -272,7 +272,7 @@ class TwoWayPass(Pass):
             await decider.decide_these(unread)
 
     async def _decide_overtaken(self) -> None:
-        """Decide again what was not written because somebody had changed the record meanwhile: both records are read, and what they say now holds.
+        """Decide again what was not written because someone had changed the record meanwhile: both records are read, and what they say now holds.
 
         What meets that a third time stays owed, and the next run decides it. So does what is now a deletion, or empties a field: the brakes
         have not counted it.
@@ -316,7 +316,7 @@ class TwoWayPass(Pass):
             if delivery.adopted is not None and not (
                 ours and all(is_rewriting(v, delivery.adopted.get(a)) for a, v in delivery.fields.items())
             ):
-                strange.append(target_id)  # somebody else has made it: what it says is not ours
+                strange.append(target_id)  # someone else has made it: what it says is not ours
                 continue
             before = decode_json(delivery.before) if delivery.before else {}
             # What stood there already, and was sent along with the whole record, is no write that anybody waits to see.
@@ -325,12 +325,12 @@ class TwoWayPass(Pass):
             shown = half.says(delivery.shown) if delivery.shown is not None else {}
             differs, untaken = answered(written, before, shown)
             if delivery.operation == "update" and untaken and not half.mapping.reads_all:
-                # It says what it said before: that is no spelling of what was written, and somebody has to know.
+                # It says what it said before: that is no spelling of what was written, and someone has to know.
                 answers.append((target_id, "seen", encode_json(delivery.shown)))
                 spelled = {a: value for a, value in differs.items() if a not in untaken}
             else:
                 spelled = differs
-            # Only of what nobody else can have touched is all known that the answer shows.
+            # Only of what no one else can have touched is all known that the answer shows.
             untouched = delivery.version is not None or delivery.operation == "create"
             version = half.version_of(delivery.shown) if untouched and delivery.shown is not None else None
             told.append((target_id, {a: value for a, value in written.items() if a not in spelled}, spelled, version))

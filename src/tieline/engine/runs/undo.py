@@ -1,4 +1,4 @@
-"""Putting back what a run wrote, from what stood there before, except where somebody has written since.
+"""Putting back what a run wrote, from what stood there before, except where someone has written since.
 
 A field goes back to what it said, a record that was created is deleted, one that was deleted is made again (under another id, as a rule).
 Each goes the way of every write: durable before it leaves, in a run of its own, which can be undone as well. What was put back stays so until
@@ -79,9 +79,9 @@ class Undoer:
                 self._check_stopped()
 
     async def resume(self) -> bool:
-        """Send what an earlier undo has left owed, as it was meant, but not over what somebody has edited since; return whether there was any.
+        """Send what an earlier undo has left owed, as it was meant, but not over what someone has edited since; return whether there was any.
 
-        It is not decided anew: neither side has changed since, so that nothing would be left of it. While the destination does not answer,
+        It is not decided again: neither side has changed since, so that nothing would be left of it. While the destination does not answer,
         it stays owed.
         """
         any_ = False
@@ -244,7 +244,7 @@ class Undoer:
         return found
 
     async def _entered_again(self, way: Way, links: Links, deleted: Mapping[int, Values]) -> tuple[dict[int, str], dict[int, RemoteError]]:
-        """Return {delivery: id} of records in the destination with the match key of one that was deleted: somebody has entered it again.
+        """Return {delivery: id} of records in the destination with the match key of one that was deleted: someone has entered it again.
 
         `deleted` has what each said, by delivery. Those for which the search is refused come with the refusal.
         """

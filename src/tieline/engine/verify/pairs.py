@@ -1,8 +1,8 @@
 """Proof of completeness of a two-way integration: both sides are read whole, and every record of either is accounted for.
 
 Each pair is compared strand by strand, by what the mapping makes of either side now. Nothing is written. What is read is kept in a temporary
-file, so memory does not grow. A pair that nobody has changed since both last agreed, and that differs all the same, is `apart`: mending lets
-it meet anew, so that the integration's policies decide about it.
+file, so memory does not grow. A pair that no one has changed since both last agreed, and that differs all the same, is `apart`: mending lets
+it meet again, so that the integration's policies decide about it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def verify_pairs(
 
 
 def apart(verification: Verification) -> Iterator[str]:
-    """Yield the left ids of pairs that say different things though nobody has changed either."""
+    """Yield the left ids of pairs that say different things though no one has changed either."""
     for finding in verification.findings():
         if finding.why == APART:
             yield finding.source_id
@@ -334,7 +334,7 @@ class _Sweep:
 
 
 def _is_respelled(strand: Strand, says: Mapping[Side, Values], made: Mapping[Side, Values]) -> bool:
-    """Whether a side, which nobody has edited since, says what the other says in a spelling that its system could have given it."""
+    """Whether a side, which no one has edited since, says what the other says in a spelling that its system could have given it."""
     ends: Mapping[Side, tuple[str, ...]] = {"left": strand.left, "right": strand.right}
     for side, addresses in ends.items():
         wanted = {address: made[side][address] for address in addresses if address in made[side]}

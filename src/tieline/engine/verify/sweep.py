@@ -42,9 +42,9 @@ _GIVEN_UP: Final = "given up by hand"
 _TRIED: Final = 3
 TOO_NEW: Final = "too new to tell: it was written within the system's lag"
 UNPROVEN: Final = "not listed, and `get` finds nothing that is"
-"""Nobody can say whether it is gone: what the list shows is not found by its id either."""
+"""No one can say whether it is gone: what the list shows is not found by its id either."""
 REFUSED: Final = "`get` is refused for it"
-"""Nobody can say whether it is there, nor what it says."""
+"""No one can say whether it is there, nor what it says."""
 _MEANT: Final = {
     "filtered": "`when` leaves it out",
     "noted": "it was there at the start",
@@ -79,7 +79,7 @@ class Verification:
             )
 
     def mending(self, most_gone: int) -> Mending:
-        """Return what can be mended: what was changed or is gone in the destination. At most `most_gone` may be gone."""
+        """Return what can be corrected: what was changed or is gone in the destination. At most `most_gone` may be gone."""
         gone, changed = (
             self._found.execute("SELECT count(*) FROM found WHERE why = ?", (why,)).fetchone()[0] for why in ("gone there", "changed there")
         )
@@ -200,7 +200,7 @@ class _Sweep:
         result.source_read += result.unreadable
 
     def account_for_the_rest(self) -> None:
-        """Say of each record of the destination that is nobody's counterpart so far what it is."""
+        """Say of each record of the destination that is no one's counterpart so far what it is."""
         after = ""
         while rows := self._found.execute(
             "SELECT id FROM there WHERE seen = 0 AND id > ? ORDER BY id LIMIT ?", (after, _TOGETHER)
@@ -375,7 +375,7 @@ class _Sweep:
                 return _MEANT["noted"]
             return _MEANT["filtered"] if job.when is not None and not job.when(record, None) else None
         same = self._shadow(record) == link.source_shadow
-        # What an older mapping left out is decided anew by the next run.
+        # What an older mapping left out is decided again by the next run.
         if same and link.verdict in _MEANT and (self._mapped or link.verdict == "noted"):
             return _MEANT[link.verdict]
         if job.when is None:

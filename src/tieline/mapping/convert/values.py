@@ -3,7 +3,7 @@
 A value is one of JSON's types, with `Decimal` for every number that has a point. A `float` can only come from code that
 built the record itself; it is read by its shortest text, so that 0.1 means one tenth.
 
-No problem text holds a value: problems reach logs, and values may be somebody's personal data.
+No problem text holds a value: problems reach logs, and values may be someone's personal data.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class Source:
         return name
 
     def literal(self, value: Any) -> str:
-        """Return an expression for a value of JSON's types; lists and objects are made anew each time it runs."""
+        """Return an expression for a value of JSON's types; lists and objects are made again each time it runs."""
         kind = value.__class__
         if value is None or kind is bool or (kind is int and -_SMALL < value < _SMALL):
             return f"({value!r})" if kind is int else repr(value)

@@ -74,7 +74,7 @@ class Inverses:
         if rule.call is not None:
             raise OneWay("a function can't be run backwards")
         if "otherwise" in rule.model_fields_set:
-            raise OneWay("`otherwise` makes many values one, and nobody could tell which it was")
+            raise OneWay("`otherwise` makes many values one, and no one could tell which it was")
         if rule.join is not None:
             return self._parted(target, rule)
         left = rule.source
@@ -137,11 +137,11 @@ class Inverses:
                 except Unfit as unfit:
                     raise OneWay(f"`values` gives `{key}` a value that {unfit.problem}") from None
             if result is None and "null" not in (rule.values or {}):
-                raise OneWay(f"`values` makes `{key}` null, as null itself is: nobody could tell which it was")
+                raise OneWay(f"`values` makes `{key}` null, as null itself is: no one could tell which it was")
             text = _as_key(result)
             alike = Decimal(text).normalize() if NUMBER.fullmatch(text) else text
             if alike in known:
-                raise OneWay(f"`values` gives `{known[alike]}` and `{key}` the same value {_shown(result)}: nobody could tell which it was")
+                raise OneWay(f"`values` gives `{known[alike]}` and `{key}` the same value {_shown(result)}: no one could tell which it was")
             known[alike] = key
             table[text] = self._key_of_left(key, left)
         return _rule(source=target, values=table)
@@ -159,7 +159,7 @@ class Inverses:
         if rule.convert not in (None, "string", "integer"):
             raise OneWay(f"an id that is looked up and then made `{rule.convert}` can't be looked up backwards")
         if "default" in rule.model_fields_set:
-            raise OneWay("the `default` of a look-up is nobody's id, and can't be looked up backwards")
+            raise OneWay("the `default` of a look-up is no one's id, and can't be looked up backwards")
         missing = {"missing": rule.missing} if "missing" in rule.model_fields_set else {}
         back = _rule(source=target, lookup=f"{rule.lookup}{BACK}", **missing)
         kind = _kind(self._left, left)
@@ -188,7 +188,7 @@ class Inverses:
         """The destination's words for true and false, read again."""
         kind = _kind(self._left, left)
         if kind == "string":
-            raise OneWay(f"`{left}` is text, and nobody says which words it has for true and false")
+            raise OneWay(f"`{left}` is text, and no one says which words it has for true and false")
         given = rule.model_fields_set
         words = [settled(rule.true) if "true" in given else True, settled(rule.false) if "false" in given else False]
         if None in words:

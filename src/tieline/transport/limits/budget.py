@@ -105,7 +105,7 @@ class Budget:
     async def take(self, cost: int = 1) -> float:
         """Wait until a call may leave, account for it, and return the seconds waited. Each is followed by `answered` or `throttled`.
 
-        Raises `RateLimited`, when nothing may leave for so long that nobody should wait for it.
+        Raises `RateLimited`, when nothing may leave for so long that no one should wait for it.
         """
         started = self._clock.monotonic()
         if not self._limited:
@@ -143,7 +143,7 @@ class Budget:
         return heard.backoff
 
     def abandoned(self) -> None:
-        """Note that a call that was taken has not been made, or nobody waits for it any more."""
+        """Note that a call that was taken has not been made, or no one waits for it any more."""
         self._ended()
 
     def hear(self, headers: Mapping[str, str]) -> Heard:

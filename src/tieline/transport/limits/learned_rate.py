@@ -56,7 +56,7 @@ def lesson(pace: Pace | None, now: float, resume_at: float, *, sent_at: float, a
     requests a second, that the connector believes in.
     """
     wait = max(0.0, resume_at - now)
-    if pace is None and declared is not None:  # once is an accident: somebody else called too, or the network brought some together
+    if pace is None and declared is not None:  # once is an accident: someone else called too, or the network brought some together
         return Pace(rate=declared, resume_at=resume_at, changed_at=resume_at, found=True, ceiling=declared)
     if pace is None:
         return Pace(rate=max(_FIRST_LEAST, accepted / max(1.0, wait)), resume_at=resume_at, changed_at=resume_at)

@@ -1,6 +1,6 @@
 """The callers of one priority, in line: each leaves at its moment, in the order in which they came.
 
-A lane asks for grants as they are needed: a little ahead while callers stand in line, so that nobody waits for the store; otherwise when one
+A lane asks for grants as they are needed: a little ahead while callers stand in line, so that no one waits for the store; otherwise when one
 comes. What could not leave in time has lost its turn, and is told with the next request.
 """
 

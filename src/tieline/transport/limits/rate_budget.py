@@ -70,7 +70,7 @@ class Allowance(msgspec.Struct, omit_defaults=True):
     passes: dict[str, float] = {}
     """By priority: calls taken, over the weight. The least goes first."""
     asked: dict[str, float] = {}
-    """By priority: when somebody last wanted calls."""
+    """By priority: when someone last wanted calls."""
     waits: dict[str, Closed] = {}
     """By priority: what it is waiting for, other than its turn."""
     notes: dict[str, float] = {}
@@ -99,7 +99,7 @@ class Grant(msgspec.Struct):
 
 
 class Want(msgspec.Struct):
-    """What somebody asks for, and what has become of what it was given before."""
+    """What someone asks for, and what has become of what it was given before."""
 
     priority: Priority
     least: int = 1
@@ -261,7 +261,7 @@ def _grow_strict(state: Allowance) -> bool:
 
 
 def _join(state: Allowance, priority: Priority, now: float) -> None:
-    """Somebody who comes, or comes back, has no claim from the time when it wanted nothing."""
+    """Someone who comes, or comes back, has no claim from the time when it wanted nothing."""
     active = [
         state.passes[other]
         for other, at in state.asked.items()

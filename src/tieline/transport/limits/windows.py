@@ -33,7 +33,7 @@ class Paced(msgspec.Struct, frozen=True):
     early: float = 0.0
     """Seconds that a call may come before its turn: a declared burst."""
     late: float = 0.0
-    """Seconds of lateness that are made up for; who comes later was idle, and begins anew."""
+    """Seconds of lateness that are made up for; who comes later was idle, and begins again."""
     requests: float = 0.0
     per: float = 0.0
 

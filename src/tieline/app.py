@@ -6,31 +6,24 @@ with Tieline.open(Path(".")) as project:
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-import msgspec
-
 from tieline.config.loading.folder import Project
 from tieline.config.loading.functions import FILE
-from tieline.config.loading.references import check_url, resolve, resolve_secret
-from tieline.config.models.connections import Connection
-from tieline.config.models.connectors import Connector, Resource
+from tieline.config.loading.references import resolve_secret
+from tieline.config.models.connectors import Resource
 from tieline.config.models.fields import Fields
 from tieline.config.models.integrations import Integration, Rule
 from tieline.config.models.zones import with_zones
 from tieline.config.suggestions import meant
+from tieline.dialects.dialect import System
 from tieline.dialects.ids import IdReader, id_reader, text_id
-from tieline.dialects.rest.system import RestSystem
-from tieline.dialects.rest.templates import fill_header
-from tieline.engine.core.allowances import KeptAllowances
 from tieline.engine.core.compiled import CompiledIntegration, Where
 from tieline.engine.core.failures import PASSING
-from tieline.engine.core.ledger import Counts, body_of, journaled
+from tieline.engine.core.ledger import Counts
 from tieline.engine.core.two_sides import TwoWayIntegration
 from tieline.engine.intake.webhooks import Receiving
 from tieline.engine.review import dead_letters, linking, pairing
@@ -40,31 +33,29 @@ from tieline.engine.review.suggestions import Likeness
 from tieline.engine.review.unmatched import Unmatched
 from tieline.engine.runs.passes import EVERYTHING, Outcome, Wanted
 from tieline.engine.runs.plan import Plan, PlannedWrite, check_plan, guard_by, make_plan, writes_of
-from tieline.engine.runs.run import Engine, amend, check_lease, observe
+from tieline.engine.runs.run import Engine
 from tieline.engine.runs.undo import LEFT_ALONE, left_alone
 from tieline.engine.verify.pairs import apart, meet_anew, verify_pairs
 from tieline.engine.verify.sweep import Verification, verify
-from tieline.looking import BREAKER, VERIFIED, Looking
+from tieline.looking import VERIFIED, Looking
 from tieline.mapping import BACK
 from tieline.model import events
 from tieline.model.clock import Clock
-from tieline.model.errors import Refused, SafetyStop, StoreError, TielineError
+from tieline.model.errors import Refused, SafetyStop, TielineError
 from tieline.model.ids import named
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, encode_json
 from tieline.model.verified import Verified
-from tieline.store import calls, journal, runs, state
-from tieline.store.calls import Call
-from tieline.store.database import Database, reserve
+from tieline.store import journal, runs, state
+from tieline.store.database import Database
 from tieline.store.letters import Chosen
 from tieline.store.retention import Retention
 from tieline.store.runs import both_outboxes, sides
 from tieline.store.runs import names as integration_names
-from tieline.transport.caller import READ_RETRIES, Account, Caller
+from tieline.transport.caller import READ_RETRIES
 from tieline.transport.limits.priority import PRIORITY
-from tieline.transport.outages import Outage
 from tieline.transport.ports import Transport
-from tieline.transport.recording import CallRecord, Keeping, Said, private_fields
+from tieline.wiring.systems import Systems
 
 
 class Tieline(Looking):
@@ -80,11 +71,8 @@ class Tieline(Looking):
         database: Database | None = None,
     ) -> None:
         super().__init__(project, environ=environ, clock=clock, database=database)
-        self._given_transport = transport
-        self._open_transport: Transport | None = None
-        self._systems: dict[str, RestSystem] = {}
+        self._systems = Systems(self, transport)
         self._engine: Engine | None = None
-        self._lone_calls: list[Call] = []
         self.tell: events.Listener = events.nobody
         """Called with what happens in runs."""
 
@@ -92,30 +80,12 @@ class Tieline(Looking):
     def open(cls, folder: Path, *, in_part: bool = False, transport: Transport | None = None, clock: Clock | None = None) -> Self:
         """Open the project, as `Looking.open` does; `transport` speaks to its systems."""
         project = super().open(folder, in_part=in_part, clock=clock)
-        project._given_transport = transport
+        project._systems.transport = transport
         return project
 
     async def aclose(self) -> None:
         """Let go of the connections to the systems, of what was granted to this process and not used, and journal the calls made for no run."""
-        for system in self._systems.values():
-            await system.caller.budget.close()
-        if made := self._lone_calls:
-            self._lone_calls = []
-            with contextlib.suppress(StoreError):  # someone tries the connections because something is wrong: the store may be it
-                self.db.write(lambda connection: calls.record(connection, made))
-        if self._open_transport is not None:
-            await self._open_transport.close()
-            self._open_transport = None
-
-    @property
-    def _transport(self) -> Transport:
-        if self._open_transport is None:
-            if self._given_transport is None:
-                from tieline.transport.http import AiohttpTransport  # heavy, and not needed to look
-
-                self._given_transport = AiohttpTransport()
-            self._open_transport = self._given_transport
-        return self._open_transport
+        await self._systems.aclose()
 
     def _check_renamed(self, name: str) -> None:
         """Raise `SafetyStop` for an integration that is perhaps another one under a new name."""
@@ -157,7 +127,7 @@ class Tieline(Looking):
     def _as_connected(self, place: str) -> Resource:
         """Return a resource with what its connection says of it."""
         declared = self.project.connections[place.partition(".")[0]]
-        return with_zones(self._resource(place), self._variables(declared, self.project.connectors[declared.connector]))
+        return with_zones(self._resource(place), self.variables_of(declared, self.project.connectors[declared.connector]))
 
     def _ids_of(self, integration: str) -> IdReader:
         """Return what reads the ids of an integration's `from` side; those of its `to` side for `NAME/back`."""
@@ -190,43 +160,13 @@ class Tieline(Looking):
             raise Refused(f"{name} is a two-way integration", next_step="see `tieline conflicts` and `tieline unmatched`")
         return job
 
-    def system(self, connection: str) -> RestSystem:
+    def system(self, connection: str) -> System:
         """Return a connection, spoken to. Raises `TielineError` when its references lead nowhere."""
-        if connection not in self._systems:
-            declared = self.project.connections[connection]
-            connector = self.project.connectors[declared.connector]
-            variables = self._variables(declared, connector)
-            caller = Caller(
-                self._account(connection, declared, connector, variables),
-                self._transport,
-                self.clock,
-                outage=self.outages().get(connection),
-                save_outage=functools.partial(self._save_outage, connection),
-                shared=KeptAllowances(lambda: self.db, lambda: self._db is not None or self._store_file.exists()),
-            )
-            caller.observe, caller.amend, caller.may_write = self._observe, self._amend, check_lease
-            caller.renew = lambda: self._account(connection, declared, connector, self._variables(declared, connector))
-            self._systems[connection] = RestSystem(connection, connector, variables, caller)
-        return self._systems[connection]
+        return self._systems.of(connection)
 
     async def needs_credentials(self, connection: str) -> bool:
         """Return whether a ping is refused without the credentials; where it is answered all the same, it proves nothing about them."""
-        declared = self.project.connections[connection]
-        connector = self.project.connectors[declared.connector]
-        variables = self._variables(declared, connector)
-        account = self._account(connection, declared, connector, variables)
-        if not account.secret_headers and not account.secret_query:
-            return True  # there are none to prove, or they are not sent by themselves
-        bare = msgspec.structs.replace(account, secret_headers={}, secret_query={})
-        caller = Caller(bare, self._transport, self.clock)
-        caller.observe, caller.amend, caller.may_write = self._observe, self._amend, check_lease
-        try:
-            await RestSystem(connection, connector, variables, caller).ping()
-        except TielineError:
-            return True
-        finally:
-            await caller.budget.close()
-        return False
+        return await self._systems.needs_credentials(connection)
 
     def receiving(self, tell: events.WebhookListener = events.nobody) -> dict[str, Receiving]:
         """Return what takes the webhooks of each connection that has a secret for them, and whose files are right.
@@ -239,7 +179,7 @@ class Tieline(Looking):
             if connector is None or connector.webhooks is None or self._is_wrong(name):
                 continue
             try:
-                secrets = [resolve_secret(text, self.project.folder, self._environ) for text in declared.webhook_secrets]
+                secrets = [resolve_secret(text, self.project.folder, self.environ) for text in declared.webhook_secrets]
                 for secret in secrets:
                     self.redactor.add(secret)
                 if secrets:
@@ -256,14 +196,6 @@ class Tieline(Looking):
         file, _ = self.project.where("connector", self.project.connections[connection].connector)
         own, _ = self.project.where("connection", connection)
         return any(c.file == file or (c.file == own and c.key.partition(".")[0] in ("", connection)) for c in errors)
-
-    def _save_outage(self, connection: str, outage: Outage | None) -> None:
-        # Without it the next process finds out by itself that the system is down: no reason to stop this one.
-        with contextlib.suppress(StoreError):
-            if outage is None:
-                self.db.write(lambda store: state.drop(store, BREAKER, connection))
-            else:
-                self.db.write(lambda store: state.put(store, BREAKER, connection, outage))
 
     def engine(self, db: Database | None = None) -> Engine:
         """Return the engine, over the project's store or another."""
@@ -453,23 +385,6 @@ class Tieline(Looking):
 
     # -- details
 
-    def _observe(self, record: CallRecord) -> int | None:
-        """Journal a call: with its run, or by itself when a connection is tried."""
-        if (id := observe(record)) is not None:
-            return id
-        try:
-            id = self.db.write(lambda connection: reserve(connection, "call", 1))
-        except StoreError:
-            return None
-        self._lone_calls.append(journaled(id, record, None, None))
-        return id
-
-    def _amend(self, call: int | None, failure: str | None, said: Said | None) -> None:
-        amend(call, failure, said)
-        for lone in self._lone_calls:
-            if lone.id == call:
-                lone.failure, lone.body = failure, body_of(said) if said is not None else None
-
     def _tell_of_plan(self, event: events.Event) -> None:
         if isinstance(event, events.CallFailed):  # its calls are real; the rest of it happens on paper
             self.tell(event)
@@ -479,57 +394,6 @@ class Tieline(Looking):
         if not any(isinstance(rule, Rule) and rule.call for rule in spec.map.values()):
             return ""
         return (self.project.folder / FILE).read_text("utf-8")
-
-    def _account(self, name: str, declared: Connection, connector: Connector, variables: Mapping[str, str]) -> Account:
-        folder, environ = self.project.folder, self._environ
-        url = resolve(connector.environments[declared.environment], folder, environ)
-        for variable, value in variables.items():
-            _check_line(name, f"the variable `{variable}`", value)
-            url = url.replace("{" + variable + "}", value)
-        if wrong := check_url(url):
-            raise TielineError(
-                f"connection `{name}`: {self.redactor.mask(url)}: {wrong}", next_step="correct the environment's URL in the connector"
-            )
-        filled = {header: fill_header(text, variables) for header, text in connector.headers.items()}
-        headers = {"Accept": "application/json", "User-Agent": "tieline", **filled}
-        version = connector.version
-        if version is not None and version.send == "header" and version.param:
-            headers[version.param] = version.name
-        secret_headers: dict[str, str] = {}
-        secret_query: dict[str, str] = {}
-
-        def secret(text: str) -> str:
-            value = resolve_secret(text, folder, environ)
-            _check_line(name, f"what `{text}` stands for", value.reveal())
-            self.redactor.add(value)
-            return value.reveal()
-
-        auth, methods = declared.auth, connector.auth
-        if auth.bearer is not None and methods.bearer is not None:
-            secret_headers["Authorization"] = f"{methods.bearer.scheme} {secret(auth.bearer)}"
-        elif auth.basic is not None:
-            secret_headers["Authorization"] = _basic(resolve(auth.basic.username, folder, environ), secret(auth.basic.password))
-        elif auth.api_key is not None and methods.api_key is not None:
-            value = methods.api_key.prefix + secret(auth.api_key)
-            if methods.api_key.query is not None:
-                secret_query[methods.api_key.query] = value
-            else:
-                secret_headers[methods.api_key.header or "X-Api-Key"] = value
-        return Account(
-            name, url, headers, secret_headers, secret_query,
-            declared.limits if declared.limits is not None else connector.limits, connector.limit_headers,
-            declared.concurrency or connector.concurrency,
-            connector.timeouts, int(connector.max_answer_mib * 2**20), connector.errors, self.redactor.mask, self._keeping(connector),
-            connector.breaker,
-        )  # fmt: skip
-
-    def _keeping(self, connector: Connector) -> Keeping:
-        journal = self.project.file.journal
-        fields = {
-            name: private_fields({address: field.personal for address, field in resource.fields.items()})
-            for name, resource in connector.resources.items()
-        }
-        return Keeping(self.redactor.excerpt, journal.sample, journal.personal, journal.body, fields)
 
 
 T = TypeVar("T")
@@ -552,16 +416,3 @@ class _Lazily(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._made)
-
-
-def _basic(username: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
-
-
-def _check_line(connection: str, what: str, value: str) -> None:
-    """Refuse what would break out of the header or the address that it goes into."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):
-        raise TielineError(
-            f"connection `{connection}`: {what} holds a line break or another control character: it was pasted badly",
-            next_step="set it again, in one line",
-        )

@@ -68,7 +68,7 @@ class Looking:
         self.project = project
         self.redactor = Redactor()
         self.clock: Clock = clock or SystemClock()
-        self._environ = Environment(project.folder, os.environ if environ is None else environ)
+        self.environ = Environment(project.folder, os.environ if environ is None else environ)
         self._db = database
         self._remembered = False
 
@@ -117,7 +117,7 @@ class Looking:
 
     def orphans(self) -> list[Orphan]:
         """Return the integrations that the store knows, and that have no file any more."""
-        if self._db is None and not self._store_file.exists():
+        if not self.has_store:
             return []  # looking makes no store
         return orphans(self.db, self.names())
 
@@ -183,7 +183,7 @@ class Looking:
 
     def outages(self) -> dict[str, Outage]:
         """Return the systems that are known to be down, by connection."""
-        if self._db is None and not self._store_file.exists():
+        if not self.has_store:
             return {}  # looking makes no store
         return state.all_of(self.db, BREAKER, Outage)
 
@@ -301,7 +301,7 @@ class Looking:
         if declared is None or connector is None or resource not in connector.resources:
             return None  # its file is wrong
         page = connector.resources[resource].page
-        return Template(page, self._variables(declared, connector), part="page").fill({"id": id}) if page is not None else None
+        return Template(page, self.variables_of(declared, connector), part="page").fill({"id": id}) if page is not None else None
 
     def personal_fields(self, name: str) -> frozenset[str]:
         """Return the addresses of an integration's fields, on both sides, that are marked as personal data."""
@@ -398,8 +398,8 @@ class Looking:
         declared = self.project.connections[connection]
         connector, r = self.project.connectors[declared.connector], self._resource(place)
         written = connector.environments[declared.environment]
-        variables = {name: value for name, value in self._variables(declared, connector).items() if name != "version"}
-        url = resolve(written, self.project.folder, self._environ)
+        variables = {name: value for name, value in self.variables_of(declared, connector).items() if name != "version"}
+        url = resolve(written, self.project.folder, self.environ)
         path = next((call.path for call in (r.list, r.create, r.get) if call is not None), "")
         secret = frozenset(name for name, value in declared.variables.items() if "${" in value)
         for name, value in variables.items():
@@ -417,8 +417,14 @@ class Looking:
         connection, _, resource = place.partition(".")
         return self.project.connectors[self.project.connections[connection].connector].resources[resource]
 
-    def _variables(self, declared: Connection, connector: Connector) -> dict[str, str]:
-        variables = {name: resolve(value, self.project.folder, self._environ) for name, value in declared.variables.items()}
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store: a look makes none."""
+        return self._db is not None or self._store_file.exists()
+
+    def variables_of(self, declared: Connection, connector: Connector) -> dict[str, str]:
+        """Return what a connection's variables stand for, the version of its API among them."""
+        variables = {name: resolve(value, self.project.folder, self.environ) for name, value in declared.variables.items()}
         if connector.version is not None:
             variables["version"] = connector.version.name
         return variables

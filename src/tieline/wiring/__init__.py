@@ -1,0 +1,1 @@
+"""Where floors meet: systems made of what is declared, credentials, transport and store."""

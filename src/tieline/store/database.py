@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
 from tieline.model.errors import StoreError
 
@@ -33,9 +33,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Unit = Callable[[sqlite3.Connection], T]
+Transaction: TypeAlias = sqlite3.Connection
+"""What a unit of work writes through: all of it is committed, or nothing."""
 Row = tuple[Any, ...]
 _SCHEMA_VERSION: Final = 15
 _BUSY_SECONDS: Final = 30.0
+
+
+class AlreadyLinked(Exception):
+    """A unit of work would have put a record into two links; nothing of it was committed."""
+
+
+def scratch() -> Transaction:
+    """Return tables of one's own that vanish when they are closed: memory does not grow with what is in them."""
+    return sqlite3.connect("")
 
 
 class Database:
@@ -225,8 +236,8 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        except sqlite3.IntegrityError:
-            raise
+        except sqlite3.IntegrityError as error:
+            raise AlreadyLinked(str(error)) from error
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from error
         return result

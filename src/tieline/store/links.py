@@ -169,7 +169,7 @@ def agree(
 ) -> None:
     """Record what was confirmed: (source id, target id) of records that were made, and the target shadow of others.
 
-    A record's shadow is written when its creation is queued, and holds once it has a target id. Raises `sqlite3.IntegrityError` when a
+    A record's shadow is written when its creation is queued, and holds once it has a target id. Raises `AlreadyLinked` when a
     target is already the counterpart of another source record.
     """
     verdict = "verdict = CASE verdict WHEN 'queued' THEN 'linked' ELSE verdict END"
@@ -266,7 +266,7 @@ def pair(
 ) -> None:
     """Set which destination record a record's counterpart is, or that it has none, and what both are taken to have said.
 
-    Raises `sqlite3.IntegrityError` when it is the counterpart of another source record.
+    Raises `AlreadyLinked` when it is the counterpart of another source record.
     """
     _keep_nothing(connection, integration, [source_id])
     connection.execute(
@@ -306,7 +306,7 @@ def give_up(connection: sqlite3.Connection, integration: int, source_id: str) ->
 def adopt(connection: sqlite3.Connection, integration: int, source_id: str, target_id: str, target_shadow: bytes | None) -> None:
     """Record which destination record a record's counterpart is, and what it says, as a person knows it.
 
-    Raises `sqlite3.IntegrityError` when it is the counterpart of another source record.
+    Raises `AlreadyLinked` when it is the counterpart of another source record.
     """
     connection.execute(
         """UPDATE link SET target_id = ?, target_shadow = ?, verdict = CASE verdict WHEN 'deleted' THEN verdict ELSE 'held' END

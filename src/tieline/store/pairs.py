@@ -312,7 +312,7 @@ def set_versions(connection: sqlite3.Connection, integration: int, side: Side, v
 
 
 def put(connection: sqlite3.Connection, rows: Sequence[Pair]) -> None:
-    """Write pairs as they are now. Raises `sqlite3.IntegrityError` when a record would be in two.
+    """Write pairs as they are now. Raises `AlreadyLinked` when a record would be in two.
 
     Whether a record was shown since we made it, others note meanwhile; a pair takes that along only for a record that is new in it.
     """
@@ -557,7 +557,7 @@ class PairLinks:
         made: Sequence[tuple[str, str]],
         changed: Sequence[tuple[str, str, bytes]],
     ) -> None:
-        """Record (source id, target id) of what was confirmed. Raises `sqlite3.IntegrityError` when a target is another's counterpart."""
+        """Record (source id, target id) of what was confirmed. Raises `AlreadyLinked` when a target is another's counterpart."""
         source, target = self._source, self._target
         both = [*made, *((source_id, target_id) for source_id, target_id, _ in changed)]
         before = dict(

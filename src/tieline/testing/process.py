@@ -8,14 +8,13 @@ a new process goes on from there.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tieline.model.clock import Clock
-from tieline.store.database import Database, Unit, _Job
+from tieline.store.database import Database, Transaction, Unit, _Job
 
 T = TypeVar("T")
 
@@ -123,7 +122,7 @@ class SimulatedDatabase(Database):
         if error is not None:
             raise error
 
-        def watched(connection: sqlite3.Connection) -> T:
+        def watched(connection: Transaction) -> T:
             result = unit(connection)
             self.process.step("within a commit")
             return result

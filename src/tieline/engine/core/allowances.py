@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
 from tieline.store import state
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.transport.limits.rate_budget import Allowance
 
 T = TypeVar("T")
@@ -34,7 +33,7 @@ class KeptAllowances:
     async def change(self, name: str, change: Callable[[Allowance], T]) -> T:
         """Apply a change in a unit of the store. It may be done twice, when another unit of the same commit fails: the first is undone."""
 
-        def unit(connection: sqlite3.Connection) -> T:
+        def unit(connection: Transaction) -> T:
             kept = None
             with contextlib.suppress(msgspec.ValidationError):  # a time without end, as an earlier version may have kept it: learned afresh
                 kept = state.get(connection, KIND, name, Allowance)

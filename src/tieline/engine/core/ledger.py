@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -21,7 +20,7 @@ import msgspec
 from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.store import calls, outbox, runs
-from tieline.store.database import Database, reserve
+from tieline.store.database import Database, Transaction, reserve
 from tieline.store.journal import Event
 from tieline.transport.recording import CallRecord, Said
 
@@ -170,7 +169,7 @@ class Ledger:
         self._calls: list[calls.Call] = []
         self._recent: deque[calls.Call] = deque(maxlen=_MOST_RECENT)
         """What an answer means may be known a moment later, when its call is written already."""
-        self.later: list[Callable[[sqlite3.Connection], None]] = []
+        self.later: list[Callable[[Transaction], None]] = []
         """Units that are in no hurry: they are committed with the next one."""
         self._next: dict[str, tuple[int, int]] = {}
         self._blocks: dict[str, int] = {}
@@ -227,12 +226,12 @@ class Ledger:
         taken, self._calls = self._calls, []
         return taken
 
-    def take_later(self) -> list[Callable[[sqlite3.Connection], None]]:
+    def take_later(self) -> list[Callable[[Transaction], None]]:
         """Return the units that were in no hurry; the caller runs them."""
         later, self.later = self.later, []
         return later
 
-    async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+    async def commit(self, unit: Callable[[Transaction], T]) -> T:
         """Run a unit in a commit that holds only while the lease does. Raises `SafetyStop` when it was lost."""
         made, later = self.take_calls(), self.take_later() if self.later else ()
         if self._journal_db is not None:
@@ -241,7 +240,7 @@ class Ledger:
         lease_until = self.clock.now() + LEASE_SECONDS
         counts = self._counts_to_note()
 
-        def guarded(connection: sqlite3.Connection) -> T:
+        def guarded(connection: Transaction) -> T:
             runs.guard(connection, self.lease, self.fence, lease_until)
             if made:
                 calls.record(connection, made)
@@ -332,7 +331,7 @@ class Ledger:
         """Write the states that deliveries have now."""
         now = self.clock.now()
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             for delivery in deliveries:
                 outbox.set_state(connection, delivery, now=now, run=self.run)
 
@@ -368,7 +367,7 @@ class LedgerBeside(Ledger):
         """Return the calls that are not in the journal yet."""
         return self._first.take_calls()
 
-    async def commit(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+    async def commit(self, unit: Callable[[Transaction], T]) -> T:
         """Run a unit in a commit of the first: one lease, one journal."""
         self._first.later += self.take_later()
         return await self._first.commit(unit)

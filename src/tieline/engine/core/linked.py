@@ -6,15 +6,14 @@ What is written here is written in the unit that settles the delivery.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.links import Link
 from tieline.store.outbox import Delivery
 
-OnConfirmed = Callable[[sqlite3.Connection, Sequence[tuple[Delivery, str]]], None]
+OnConfirmed = Callable[[Transaction, Sequence[tuple[Delivery, str]]], None]
 """Called within the unit that confirms deliveries, each with its target id, after what `Links` is told of them.
 
 `Delivery.fields` has what was written, `shown` what the answer said. A unit that fails is tried again, each delivery in one of its own.
@@ -38,21 +37,21 @@ class Links(Protocol):
 
     def agree(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         integration: int,
         made: Sequence[tuple[str, str]],
         changed: Sequence[tuple[str, str, bytes]],
     ) -> None:
         """Record what was confirmed: (source id, target id) of records whose link holds the shadow already, and the target shadow of others.
 
-        Raises `sqlite3.IntegrityError` when a target is already the counterpart of another source record.
+        Raises `AlreadyLinked` when a target is already the counterpart of another source record.
         """
 
-    def expect_more(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    def expect_more(self, connection: Transaction, integration: int, source_ids: Sequence[str]) -> None:
         """Note of records that have just been confirmed that a later version of them is on its way already."""
 
-    def remove(self, connection: sqlite3.Connection, integration: int, source_ids: Sequence[str]) -> None:
+    def remove(self, connection: Transaction, integration: int, source_ids: Sequence[str]) -> None:
         """Forget links: their records are gone on both sides."""
 
-    def set_aside(self, connection: sqlite3.Connection, integration: int, source_id: str, verdict: str) -> None:
+    def set_aside(self, connection: Transaction, integration: int, source_id: str, verdict: str) -> None:
         """Set the verdict of a record of which a delivery was set aside: parked, held or unknown."""

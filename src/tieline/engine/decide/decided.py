@@ -5,13 +5,13 @@ What it is to lead to is decided by `engine.decide.deciding`.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tieline.engine.core.ledger import Ledger, tell_set_aside
 from tieline.model.records import decode_json
 from tieline.store import journal, links, outbox, pairs, staged
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 
@@ -81,7 +81,7 @@ class Decided:
             if delivery.state not in ("sending", "owed"):
                 delivery.settled_at, delivery.settled_run = now, run
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             since = {side: self._owed_since(connection, side) for side in SIDES}
             pairs.remove(connection, self.removed)
             pairs.put(connection, self.pairs)
@@ -103,7 +103,7 @@ class Decided:
                     tell_set_aside(self._ledgers[side], delivery)
         return {side: [delivery for delivery in self.deliveries[side] if delivery.state == "sending"] for side in SIDES}
 
-    def _owed_since(self, connection: sqlite3.Connection, side: Side) -> dict[str, float]:
+    def _owed_since(self, connection: Transaction, side: Side) -> dict[str, float]:
         """Return since when something of these records has been owed: to decide it again makes it no younger."""
         ids = [delivery.source_id for delivery in self.deliveries[side] if delivery.state == "sending"]
         if not self.superseded or not ids:

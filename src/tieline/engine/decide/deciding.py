@@ -11,7 +11,6 @@ person's ruling, finds it there. Deletions and clears are decided last, under th
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
@@ -27,6 +26,7 @@ from tieline.engine.decide.reconciling import Reconciler
 from tieline.engine.decide.waiting import Waiting
 from tieline.engine.lookup.before_images import TakeImages
 from tieline.store import outbox, pairs, staged
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 from tieline.store.staged import Staged
@@ -105,7 +105,7 @@ class Decider:
                 if adrift:
                     await ledger.commit(functools.partial(outbox.supersede_these, ids=adrift, run=self._run, now=ledger.clock.now()))
 
-    def _stage_again(self, connection: sqlite3.Connection, side: Side, deliveries: Sequence[Delivery]) -> None:
+    def _stage_again(self, connection: Transaction, side: Side, deliveries: Sequence[Delivery]) -> None:
         rows: list[tuple[str, staged.Kind, bytes | None]] = [(one.source_id, "again", None) for one in deliveries]
         staged.put(connection, self._integration, side, self._run, self._ledgers[side].clock.now(), rows)
         pairs.reopen(connection, self._integration, side, [one.source_id for one in deliveries if one.operation == "create"])

@@ -5,7 +5,6 @@ What it is to lead to is decided by `engine.decide.pipeline` and `engine.decide.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -15,6 +14,7 @@ import msgspec
 from tieline.engine.core.ledger import Ledger
 from tieline.model.records import Record, Values, encode_json
 from tieline.store import inbox, journal, links, outbox, runs
+from tieline.store.database import Transaction
 from tieline.store.links import Link
 from tieline.store.outbox import Delivery
 
@@ -107,11 +107,11 @@ class Page:
             )
         )  # fmt: skip
 
-    def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[sqlite3.Connection], None]:
+    def unit(self, ledger: Ledger, now: float, cursor: str | None) -> Callable[[Transaction], None]:
         """Return what makes all of it durable, and the cursor with it if there is one."""
         integration, run = ledger.integration, ledger.run
 
-        def commit(connection: sqlite3.Connection) -> None:
+        def commit(connection: Transaction) -> None:
             if self.parted:
                 links.part(connection, integration, self.parted)
             if self.seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from tieline.engine.core.compiled import CompiledIntegration
@@ -10,6 +9,7 @@ from tieline.engine.core.ledger import Ledger
 from tieline.engine.core.linked import Links, OnConfirmed
 from tieline.model.records import decode_json, encode_json
 from tieline.store import outbox, spellings
+from tieline.store.database import Transaction
 from tieline.store.links import note_own_entries
 from tieline.store.outbox import Delivery
 from tieline.store.spellings import Spelled
@@ -30,7 +30,7 @@ class Confirmer:
     async def commit(self, batch: Sequence[Confirmed], followed: Sequence[str], may_leave: int) -> None:
         """Confirm deliveries; of the records in `followed` a later version is on its way. Deliveries up to `may_leave` may leave from then on.
 
-        Raises `sqlite3.IntegrityError` when a target is already the counterpart of another source record: none of them is confirmed then.
+        Raises `AlreadyLinked` when a target is already the counterpart of another source record: none of them is confirmed then.
         """
         ledger, links, now = self._ledger, self._links, self._ledger.clock.now()
         integration, run, on_confirmed = ledger.integration, ledger.run, self._on_confirmed
@@ -50,7 +50,7 @@ class Confirmer:
         found = [(d.source_id, address, entries) for d, _, _ in batch for address, entries in d.found.items() if address in self._job.lists]
         learned, plain = self._spellings(batch) if on_confirmed is None else ((), ())
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             outbox.confirm(connection, settled, run=run, now=now)
             outbox.may_leave(connection, integration, run, may_leave)
             links.agree(connection, integration, made, changed)

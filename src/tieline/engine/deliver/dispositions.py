@@ -5,7 +5,6 @@ Each is written down with its reason and counted here; when that is to happen, a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from tieline.model import events
 from tieline.model.errors import OutcomeUnknown, RemoteError, TielineError
 from tieline.model.records import encode_json
 from tieline.store import outbox, runs
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 
 
@@ -33,7 +33,7 @@ class Unsent:
         unsent = reason_of(why, "halted") if isinstance(why, OutcomeUnknown) else reason
         ledger, now = self._ledger, self._ledger.clock.now()
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             for delivery in deliveries:
                 delivery.reason = (reason if delivery.doubt else unsent) or delivery.reason
                 delivery.state = "unknown" if delivery.doubt else "owed"
@@ -79,7 +79,7 @@ class Unsent:
         ledger, links, now = self._ledger, self._links, self._ledger.clock.now()
         delivery.record = encode_json(delivery.source) if delivery.source is not None else delivery.record
 
-        def unit(connection: sqlite3.Connection) -> bool:
+        def unit(connection: Transaction) -> bool:
             followed = outbox.has_later(connection, ledger.integration, delivery)
             if followed:
                 delivery.state = "superseded"  # a later version holds all that this one does

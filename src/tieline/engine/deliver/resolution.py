@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +16,7 @@ from tieline.engine.lookup.looks import may_look_again
 from tieline.model.errors import NotThere, Rejected, RemoteError, Stale, Undecodable, Unshown
 from tieline.model.records import encode_json
 from tieline.store import journal, outbox
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
 from tieline.sync.rewriting import is_rewriting
@@ -358,7 +358,7 @@ class Settler:
             return
         events = [self._ledger.event(delivery.source_id, kind, delivery=delivery.id, **detail)] if kind else []
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             outbox.leaves_again(connection, delivery)
             journal.note(connection, events)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
@@ -36,6 +35,7 @@ from tieline.engine.lookup.matching import Matcher
 from tieline.model.errors import CircuitOpen, NotThere, Rejected, RemoteError, Stale, TielineError
 from tieline.model.tasks import side_by_side
 from tieline.store import links, outbox
+from tieline.store.database import AlreadyLinked
 from tieline.store.outbox import Delivery
 
 _MOST_REFUSED = 10
@@ -393,11 +393,11 @@ class Sender:
                 batch, self._to_confirm = self._to_confirm, []
                 try:
                     await self._commit_confirmed(batch)
-                except sqlite3.IntegrityError:
+                except AlreadyLinked:
                     for one in batch:
                         try:
                             await self._commit_confirmed([one])
-                        except sqlite3.IntegrityError:
+                        except AlreadyLinked:
                             await self._hits.happened(one[0], one[1])
         except Exception as error:  # noqa: BLE001 - whatever it is, the run must end and say so
             self._fail(error)

@@ -16,7 +16,6 @@ even then: that is for `engine.decide.reconciling` to hold.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -27,7 +26,7 @@ from tieline.model.errors import SafetyStop
 from tieline.store import absent, journal, outbox
 from tieline.store import state as shared
 from tieline.store.absent import Absent, Told
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.outbox import Delivery
 
 OURS_SECONDS: Final = 900.0
@@ -158,7 +157,7 @@ class Absence:
             del self._noted[id]
         place = f"{self._system.name}.{self._resource}"
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             absent.forget(connection, ledger.integration, ids)
             if learned:
                 shared.put(connection, _LAG, place, learned)
@@ -180,7 +179,7 @@ class Absence:
         self._note([(id, "shown") for id in new], now)
         events = [ledger.event(id, "shown although we have deleted it: not believed while it may be shown late") for id in new]
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             absent.note(connection, ledger.integration, [(id, "shown") for id in new], now)
             journal.note(connection, events)
 
@@ -255,7 +254,7 @@ class Absence:
             for id in dropped:
                 del self._noted[id]
 
-            def unit(connection: sqlite3.Connection) -> None:
+            def unit(connection: Transaction) -> None:
                 absent.note(connection, ledger.integration, notes, now)
                 absent.forget(connection, ledger.integration, dropped)
                 journal.note(connection, events)
@@ -316,7 +315,7 @@ class Absence:
         if notes:
             self._note(notes, now)
 
-            def unit(connection: sqlite3.Connection) -> None:
+            def unit(connection: Transaction) -> None:
                 absent.note(connection, self._ledger.integration, notes, now)
                 journal.note(connection, events)
 

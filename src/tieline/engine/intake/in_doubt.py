@@ -8,7 +8,6 @@ nothing is found, or several are, `sync.reconcile` holds the pair as in doubt.
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ from tieline.engine.intake.side_reader import Intake
 from tieline.engine.lookup.matching import Matcher
 from tieline.model.errors import RemoteError
 from tieline.store import journal, pairs, staged
+from tieline.store.database import Transaction
 from tieline.store.journal import Event
 from tieline.store.pairs import OTHER, SIDES, Pair, PairLinks, Side
 
@@ -85,18 +85,18 @@ class InDoubt:
         if self._job.halves[side].features.get:
             await self._intakes[side].ask([id])
 
-    async def _commit(self, side: Side, events: Sequence[Event], what: Callable[[sqlite3.Connection], None]) -> None:
-        def unit(connection: sqlite3.Connection) -> None:
+    async def _commit(self, side: Side, events: Sequence[Event], what: Callable[[Transaction], None]) -> None:
+        def unit(connection: Transaction) -> None:
             what(connection)
             journal.note(connection, events)
 
         await self._ledgers[side].commit(unit)
 
 
-def _let_go(integration: int, side: Side, id: str, connection: sqlite3.Connection) -> None:
+def _let_go(integration: int, side: Side, id: str, connection: Transaction) -> None:
     staged.take(connection, integration, side, [id])
 
 
-def _is_another(integration: int, side: Side, was: str, id: str, connection: sqlite3.Connection) -> None:
+def _is_another(integration: int, side: Side, was: str, id: str, connection: Transaction) -> None:
     pairs.merge(connection, integration, side, was, id)
     pairs.are_seen(connection, integration, side, [id])

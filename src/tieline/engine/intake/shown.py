@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 
 from tieline.model.errors import SafetyStop
 from tieline.model.records import encode_json
+from tieline.store.database import scratch
 
 
 class Shown:
     """What one read has shown."""
 
     def __init__(self) -> None:
-        self._present = sqlite3.connect("")
+        self._present = scratch()
         self._present.execute("CREATE TABLE present (id TEXT PRIMARY KEY) WITHOUT ROWID")
 
     def add(self, ids: Iterable[str]) -> None:

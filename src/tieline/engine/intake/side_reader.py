@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-import sqlite3
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -33,6 +32,7 @@ from tieline.model.paths import put
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.absent import Told as Witness
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER
 from tieline.sync.rewriting import shown_late
@@ -274,7 +274,7 @@ class Intake:
         events = self._hints.events(portion.hints, known, answers)
         ledger.counts.webhooks += portion.number
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             journal.note(connection, events)
             inbox.move(connection, ledger.integration, portion.upto)
 
@@ -296,7 +296,7 @@ class Intake:
         if gone := await self._judged([id for id in dict.fromkeys([*found.gone, *rings]) if id not in merged], "feed"):
             await self._stage({}, gone, None)
 
-    async def _take(self, taken: Taken, cursor: str | None, also: Callable[[sqlite3.Connection], None] | None = None) -> None:
+    async def _take(self, taken: Taken, cursor: str | None, also: Callable[[Transaction], None] | None = None) -> None:
         half, ledger = self._half, self._ledger
         self._unreadable = self._unreadable or bool(taken.unreadable) or None in taken.ids
         await self._park_unreadable(taken)
@@ -380,7 +380,7 @@ class Intake:
         changed: dict[str, Record],
         gone: Sequence[str],
         cursor: str | None,
-        also: Callable[[sqlite3.Connection], None] | None = None,
+        also: Callable[[Transaction], None] | None = None,
     ) -> None:
         half, ledger, integration = self._half, self._ledger, self._integration
         ids = [*changed, *gone]
@@ -400,7 +400,7 @@ class Intake:
         others = [(id, half.key(record)) for id, record in changed.items() if id in known and known[id].linked]
         now = ledger.clock.now()
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             pairs.meet_first(connection, integration, half.side, single)
             pairs.rekey(connection, integration, half.side, others)
             staged.put(connection, integration, half.side, ledger.run, now, rows)
@@ -462,7 +462,7 @@ class Intake:
         now = ledger.clock.now()
         events = self._told_of_merges(merged)
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             for id, into in merged.items():
                 pairs.merge(connection, self._integration, half.side, id, into)
             journal.note(connection, [event._replace(at=now) for event in events])

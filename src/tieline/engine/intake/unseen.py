@@ -10,7 +10,6 @@ there are: it is told once there are enough of them. A connector that declares a
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from tieline.engine.core.compiled import CompiledIntegration
 from tieline.model.paths import Parts, flatten, parse_path
 from tieline.model.records import Record
 from tieline.store import state
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 
 ENOUGH: Final = 20
 """So many records without a field are enough, where no run has read all."""
@@ -109,7 +108,7 @@ class Unseen:
         return f"{what} of {self._job.spec.source}, and {none}{f' ({hint})' if hint else ''}: {file}:{line}"
 
 
-def remember(connection: sqlite3.Connection, name: str, told: Sequence[str]) -> None:
+def remember(connection: Transaction, name: str, told: Sequence[str]) -> None:
     """Note what is told of an integration now."""
     if told:
         state.put(connection, state.UNSEEN, name, [*told])

@@ -11,7 +11,6 @@ Receiving them is `engine.intake.webhooks`. The place in the inbox moves in the 
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +20,7 @@ from tieline.engine.lookup.fetching import ask_for
 from tieline.model.errors import RemoteError
 from tieline.model.records import Record, encode_json
 from tieline.store import inbox
+from tieline.store.database import Transaction, scratch
 from tieline.store.journal import Event
 
 _TOGETHER: Final = 200
@@ -71,7 +71,7 @@ class Hints:
 
     def __init__(self, ledger: Ledger, connection: str, resource: str) -> None:
         self._ledger, self._connection, self._resource = ledger, connection, resource
-        self._table: sqlite3.Connection | None = None
+        self._table: Transaction | None = None
         """A file of its own that vanishes with the connection; none while there is nothing to be told."""
         self._end = 0
 
@@ -82,7 +82,7 @@ class Hints:
         while found := inbox.portion(db, self._connection, self._resource, after=after, until=self._end, limit=_READ_TOGETHER):
             after = found[-1].seq
             if self._table is None:
-                self._table = sqlite3.connect("")
+                self._table = scratch()
                 self._table.execute(
                     """CREATE TABLE hint (id TEXT PRIMARY KEY, first INTEGER NOT NULL, gone INTEGER NOT NULL, into_id TEXT, type TEXT NOT NULL,
                        at REAL NOT NULL, number INTEGER NOT NULL DEFAULT 1, shown INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID"""

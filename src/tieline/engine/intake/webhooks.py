@@ -5,7 +5,6 @@ What they lead to is the runs' work (`engine.intake.webhook_events`). Of what is
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.model.errors import StoreError
 from tieline.store import inbox
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 
 
 class Received(NamedTuple):
@@ -113,7 +112,7 @@ class Receiving:
         ignored, listed = sum(content.ignored.values()), sum(content.listed.values())
         counted = inbox.Tally(ignored=ignored, unusable=len(content.unusable))
 
-        def unit(connection: sqlite3.Connection) -> int:
+        def unit(connection: Transaction) -> int:
             new = inbox.accept(connection, self.name, found, now)
             counted.accepted, counted.repeated = new + listed, len(found) - new
             return new
@@ -142,10 +141,10 @@ class Receiving:
         for field in ("accepted", "repeated", "ignored", "unusable", "refused"):
             setattr(self._counted, field, getattr(self._counted, field) + getattr(more, field))
 
-    async def _commit(self, unit: Callable[[sqlite3.Connection], int], counted: inbox.Tally) -> int:
+    async def _commit(self, unit: Callable[[Transaction], int], counted: inbox.Tally) -> int:
         pending, self._counted = self._counted, inbox.Tally()
 
-        def both(connection: sqlite3.Connection) -> int:
+        def both(connection: Transaction) -> int:
             new = unit(connection)
             inbox.count(connection, self.name, pending)
             inbox.count(connection, self.name, counted)

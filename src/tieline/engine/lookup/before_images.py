@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 
 from tieline.dialects.dialect import System
@@ -14,6 +13,7 @@ from tieline.mapping import compile_projection
 from tieline.model.errors import RemoteError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import outbox
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 
 TakeImages = Callable[[Sequence[Delivery]], Awaitable[None]]
@@ -76,7 +76,7 @@ async def look_again(deliveries: Sequence[Delivery], job: CompiledIntegration, t
     for delivery in seen:
         delivery.state = states[delivery.id]
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         for delivery in stay:
             outbox.set_state(connection, delivery, now=ledger.clock.now(), run=ledger.run)
         outbox.note_before(connection, [(delivery.id, delivery.before) for delivery in seen if delivery.before is not None])

@@ -13,13 +13,13 @@ later runs and other integrations profit.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tieline.engine.core.ledger import Ledger
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.store import lookups
+from tieline.store.database import Transaction
 
 _MOST_OF_ONE_SEARCH = 5
 _MOST_NOTED = 20_000
@@ -56,7 +56,7 @@ class Remembered:
             return
         self._noted.update(names)
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             if mark >= self._floor and all(self._written.get(name, 0) <= mark for name in names):
                 lookups.remember(connection, place, folded, began, rows)
 
@@ -74,7 +74,7 @@ class Remembered:
         if not self._noted.isdisjoint([*ids, *values]) or lookups.knows(self._ledger.db, self._place, values, ids):
             await self._ledger.commit(lambda connection: lookups.forget(connection, self._place, values, ids))
 
-    def pruning(self) -> Callable[[sqlite3.Connection], None]:
+    def pruning(self) -> Callable[[Transaction], None]:
         """Return a unit that lets go of what is too old."""
         before = self._ledger.clock.now() - self._seconds
         return lambda connection: lookups.prune(connection, self._place, before)

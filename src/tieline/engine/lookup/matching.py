@@ -8,7 +8,6 @@ every record, and destinations that can't search.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import links, runs
+from tieline.store.database import Transaction
 from tieline.sync.decide import Candidate
 from tieline.transport.retry import TRANSIENT
 
@@ -305,7 +305,7 @@ def _lasting(error: Undecodable) -> Undecodable:
 
 
 def _fill(integration: int, rows: Sequence[tuple[str, str, bytes]]) -> Any:
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         links.fill_directory(connection, integration, rows)
 
     return unit

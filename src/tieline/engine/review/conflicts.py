@@ -6,7 +6,6 @@ they said when they were held; whoever rules has the integration run.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ import msgspec
 from tieline.model.errors import Refused, TielineError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import journal, letters, outbox, runs
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.journal import Event
 from tieline.store.letters import Chosen
 from tieline.store.outbox import Delivery
@@ -127,7 +126,7 @@ def held_again(db: Database, ruled: Sequence[Conflict]) -> Iterator[tuple[Confli
 def say(db: Database, found: Sequence[tuple[int, Delivery]], said: Mapping[str, Any], reason: str, *, now: float) -> None:
     """Write what a person says into letters, and into the history of their records. Raises `Refused` when one was settled meanwhile."""
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         for number, delivery in found:
             why = encode_json({**delivery.why, **said, "ruled": reason})
             changed = connection.execute("UPDATE delivery SET reason = ? WHERE id = ? AND state IN ('held', 'dead')", (why, delivery.id))

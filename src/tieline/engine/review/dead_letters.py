@@ -6,7 +6,6 @@ Deciding one again is a run (`engine.runs.redrive`), and so is settling it by ha
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -16,7 +15,7 @@ from tieline.model.errors import TielineError
 from tieline.model.paths import put
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, letters, links, outbox, runs
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.letters import ALL, STATES, Chosen
 from tieline.store.outbox import Delivery
 
@@ -176,7 +175,7 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
         raise TielineError("a record's id can't be changed here: it would become another record", next_step="correct the other fields")
     edited = encode_json(record)
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         changed = connection.execute("UPDATE delivery SET record = ? WHERE id = ? AND state IN ('dead', 'held')", (edited, id)).rowcount
         if changed != 1:
             raise _not_open(id, "it has just been settled")
@@ -188,7 +187,7 @@ def edit(db: Database, id: int, changes: Mapping[str, Any], id_of: Callable[[dic
     return get_letter(db, id)
 
 
-Stand = Callable[[int, Delivery], Callable[[sqlite3.Connection], None] | None]
+Stand = Callable[[int, Delivery], Callable[[Transaction], None] | None]
 """Given an outbox and a letter in it: what lets both sides of its pair stand as they are, in a unit; None one way."""
 
 
@@ -200,7 +199,7 @@ def discard(db: Database, ids: Sequence[int], reason: str, *, now: float, stand:
     """
     found = [(number, delivery, stand(number, delivery)) for number, delivery in (_open(db, id) for id in dict.fromkeys(ids))]
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         for number, delivery, let_stand in found:
             if let_stand is not None:
                 let_stand(connection)

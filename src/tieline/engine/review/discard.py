@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from tieline.engine.core.two_sides import TwoWayIntegration
 from tieline.model.records import decode_json, encode_json
 from tieline.store import links, pairs, runs, staged
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 
@@ -24,7 +23,7 @@ class Standing:
         self._db, self._job_of = db, job_of
         self._names, self._sides = runs.names(db), runs.sides(db)
 
-    def __call__(self, number: int, delivery: Delivery) -> Callable[[sqlite3.Connection], None] | None:
+    def __call__(self, number: int, delivery: Delivery) -> Callable[[Transaction], None] | None:
         """Return what lets a letter's pair stand, in a unit; None where there is no pair."""
         side = self._sides.get(number)
         first = runs.state_of(self._db, self._names[number]) if side is not None else None
@@ -73,7 +72,7 @@ def _strands_of(job: TwoWayIntegration, side: Side, delivery: Delivery) -> list[
     return [strand.name for strand in job.terms.strands if not written.isdisjoint(getattr(strand, OTHER[side]))]
 
 
-def _stand(connection: sqlite3.Connection, *, integration: int, pair: Pair, taken: list[tuple[Side, str]], apart: list[str]) -> None:
+def _stand(connection: Transaction, *, integration: int, pair: Pair, taken: list[tuple[Side, str]], apart: list[str]) -> None:
     pairs.put(connection, [pair])
     links.keep(connection, integration, [(pair.left_id or "", strand, None) for strand in apart])
     for side, id in taken:

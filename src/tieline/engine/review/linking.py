@@ -5,7 +5,6 @@ What is linked or unlinked is decided again when its source record is read the n
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 import msgspec
@@ -13,7 +12,7 @@ import msgspec
 from tieline.model.errors import Refused, SafetyStop
 from tieline.model.records import Values, encode_json
 from tieline.store import journal, links, outbox, runs
-from tieline.store.database import Database
+from tieline.store.database import AlreadyLinked, Database, Transaction
 from tieline.store.links import Link
 
 _PORTION = 500
@@ -43,14 +42,14 @@ def link(db: Database, name: str, source_id: str, target_id: str, there: Values 
     shadow = encode_json(there) if there is not None else None
     event = _event(number, source_id, "linked by hand", now, to=target_id, reason=reason)
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         _check_at_rest(connection, number, name, source_id)
         links.pair(connection, number, source_id, target_id, _NOTHING_SEEN, shadow)
         journal.note(connection, [event])
 
     try:
         db.write(unit)
-    except sqlite3.IntegrityError:
+    except AlreadyLinked:
         owner = links.of_targets(db, number, [target_id])[target_id].source_id
         raise Refused(
             f"{target_id} is the counterpart of source record {owner} already; nothing was changed",
@@ -67,7 +66,7 @@ def unlink(db: Database, name: str, source_id: str, reason: str, *, now: float) 
         )
     event = _event(number, source_id, "unlinked by hand", now, was=known.target_id, reason=reason)
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         _check_at_rest(connection, number, name, source_id)
         links.pair(connection, number, source_id, None, _NOTHING_SEEN, None)
         journal.note(connection, [event])
@@ -87,7 +86,7 @@ def _known(db: Database, name: str, source_id: str) -> tuple[int, Link]:
     return state.id, known
 
 
-def _check_at_rest(connection: sqlite3.Connection, number: int, name: str, source_id: str) -> None:
+def _check_at_rest(connection: Transaction, number: int, name: str, source_id: str) -> None:
     found = outbox.open_for(connection, number, source_id)
     if found is None:
         return

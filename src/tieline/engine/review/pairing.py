@@ -5,14 +5,13 @@ What is linked meets at the next run, as if it had been matched. What is unlinke
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tieline.model.errors import Refused, SafetyStop
 from tieline.model.records import encode_json
 from tieline.store import journal, outbox, pairs, runs, staged
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.journal import Event
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 
@@ -61,7 +60,7 @@ def link(db: Database, name: str, ids: Mapping[Side, str], seen: Sequence[Seen],
             )
     run = _run(db, number)
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         for each in seen:
             pairs.meet_first(connection, number, each.side, [(each.id, each.key, each.shadow, each.at, None)])
         for side in SIDES:
@@ -87,7 +86,7 @@ def unlink(db: Database, name: str, left_id: str, reason: str, *, now: float) ->
         )
     run, ids = _run(db, number), {"left": left_id, "right": pair.right_id}
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         for side in SIDES:
             _settle_letters(connection, numbers[side], name, side, ids[side], run, now)
             staged.take(connection, number, side, [ids[side]])
@@ -99,7 +98,7 @@ def unlink(db: Database, name: str, left_id: str, reason: str, *, now: float) ->
     return pair.right_id
 
 
-def _settle_letters(connection: sqlite3.Connection, outbox_number: int, name: str, side: Side, id: str, run: int, now: float) -> None:
+def _settle_letters(connection: Transaction, outbox_number: int, name: str, side: Side, id: str, run: int, now: float) -> None:
     """Settle the letters of a record: what they were about is decided again. Raises `SafetyStop` when something of it is on its way."""
     while (found := outbox.open_for(connection, outbox_number, id)) is not None:
         if found[1] not in ("held", "dead"):

@@ -7,7 +7,6 @@ which it is.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -16,7 +15,7 @@ from tieline.model.ends import End, Known
 from tieline.model.errors import Refused
 from tieline.model.holder import has_ended
 from tieline.store import naming, runs, state
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 
 _RETIRED = "retired"
 """Kind of values that say of an integration without a file that it is at its end: the reason, by name."""
@@ -77,7 +76,7 @@ def adopt(db: Database, old: str, new: str, *, now: float) -> Orphan:
     for name in (old, new):
         _check_idle(db, name, now)
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         naming.rename(connection, old, new)
         for kind in _MOVES:
             state.drop(connection, kind, new)

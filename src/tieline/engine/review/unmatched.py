@@ -7,7 +7,6 @@ What a person says is written into the letter that holds the record; the next de
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
@@ -18,7 +17,7 @@ from tieline.engine.review.pairing import outboxes
 from tieline.model.errors import Refused, TielineError
 from tieline.model.records import Values, decode_json
 from tieline.store import letters, outbox, pairs, runs, staged
-from tieline.store.database import Database, reserve
+from tieline.store.database import Database, Transaction, reserve
 from tieline.store.letters import Chosen
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
@@ -141,7 +140,7 @@ def hold(db: Database, name: str, side: Side, records: Sequence[str], *, now: fl
     latest = runs.latest(db, integration)[0].id
     why = outbox.reason(KIND, "a person decides about it", "", side=side)
 
-    def unit(connection: sqlite3.Connection) -> list[int]:
+    def unit(connection: Transaction) -> list[int]:
         start = reserve(connection, "delivery", len(records))
         deliveries = [
             Delivery(

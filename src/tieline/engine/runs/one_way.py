@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from typing import Final
 
@@ -33,6 +32,7 @@ from tieline.engine.runs.undo import Undoer
 from tieline.model.errors import Incomplete, RemoteError, SafetyStop, StoreError, TielineError, Unauthorized
 from tieline.model.records import Record, encode_json
 from tieline.store import absent, journal, links, outbox, runs
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 
 _OTHERS: Final = 50
@@ -359,7 +359,7 @@ class OneWayPass(Pass):
         self.sender.flush()
 
 
-def _remember_undone(connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
+def _remember_undone(connection: Transaction, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
     """Let what was put back stand, until the source record changes in these fields again."""
     number, source_id = way.ledger.integration, delivery.source_id
     if delivery.operation == "delete":

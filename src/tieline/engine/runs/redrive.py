@@ -11,7 +11,6 @@ whose values hold. That is written down, with the reason, and then the letter is
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from tieline.model.errors import MappingError, NotThere, Refused
 from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, letters, links, outbox, runs
-from tieline.store.database import Database
+from tieline.store.database import AlreadyLinked, Database, Transaction
 from tieline.store.letters import STATES, Chosen
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import ConflictPolicy, meet
@@ -213,7 +212,7 @@ class Redriver:
         delivery.state = "unknown" if delivery.doubt else "owed"
         event, now = ledger.event(delivery.source_id, "redriven by hand", delivery=delivery.id), ledger.clock.now()
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             outbox.set_state(connection, delivery, now=now, run=ledger.run)
             links.set_aside(connection, ledger.integration, delivery.source_id, "queued")
             journal.note(connection, [event])
@@ -296,7 +295,7 @@ class Redriver:
             said["keep"] = settlement.keep
         event = ledger.event(delivery.source_id, "settled by hand", delivery=delivery.id, **said, reason=settlement.reason)
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             if target_id is not None:
                 links.adopt(connection, ledger.integration, delivery.source_id, target_id, shadow)
                 links.keep(connection, ledger.integration, [(delivery.source_id, *field) for field in kept])
@@ -307,7 +306,7 @@ class Redriver:
 
         try:
             await ledger.commit(unit)
-        except sqlite3.IntegrityError:  # two letters of this portion name the same counterpart: the first has it
+        except AlreadyLinked:  # two letters of this portion name the same counterpart: the first has it
             return False
         delivery.target_id = target_id if delivery.target_id is None else delivery.target_id
         delivery.reason = encode_json({**delivery.why, "kind": letters.SETTLED})

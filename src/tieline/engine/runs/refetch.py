@@ -7,7 +7,6 @@ someone may have entered it there, and none is to be made that is there already.
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -22,6 +21,7 @@ from tieline.model.errors import MappingError, Refused, RemoteError
 from tieline.model.records import Record, Values
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, pairs, staged
+from tieline.store.database import Transaction
 from tieline.store.journal import Event
 from tieline.store.letters import Chosen
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
@@ -69,7 +69,7 @@ class AskedAgain:
                 await ledger.commit(functools.partial(self._put, side=side, ids=ids, events=events))
         return meant
 
-    def _put(self, connection: sqlite3.Connection, *, side: Side, ids: Sequence[str], events: Sequence[Event]) -> None:
+    def _put(self, connection: Transaction, *, side: Side, ids: Sequence[str], events: Sequence[Event]) -> None:
         ledger = self._ledgers[side]
         staged.put(connection, self._integration, side, ledger.run, ledger.clock.now(), [(id, "again", None) for id in ids])
         journal.note(connection, events)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import contextvars
 import os
-import sqlite3
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -27,7 +26,7 @@ from tieline.model.errors import Refused, SafetyStop, StoreError, TielineError
 from tieline.model.holder import has_ended, holder_name
 from tieline.model.ids import named
 from tieline.store import links, outbox, retention, runs
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction
 from tieline.store.retention import Retention
 from tieline.transport.caller import READ_RETRIES
 from tieline.transport.limits.priority import PRIORITY, Priority
@@ -243,7 +242,7 @@ class Engine:
         later = ledger.take_later()
         first = runs.first_delivery(self._db, ledger.run) if not pass_.drained else 0
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             runs.guard(connection, ledger.integration, ledger.fence, now)
             for other in later:
                 other(connection)

@@ -5,7 +5,6 @@ Nothing is decided before both sides are read: what one of them says may be olde
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from tieline.model.paths import get
 from tieline.model.records import ABSENT, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import absent, links, outbox, pairs, runs, staged
+from tieline.store.database import Transaction
 from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
 from tieline.sync.decide import same
@@ -302,7 +302,7 @@ class TwoWayPass(Pass):
             await self._senders[side].put(deliveries)
         self._progress()
 
-    def _confirmed(self, connection: sqlite3.Connection, side: Side, confirmed: Sequence[tuple[Delivery, str]]) -> None:
+    def _confirmed(self, connection: Transaction, side: Side, confirmed: Sequence[tuple[Delivery, str]]) -> None:
         """Remember with the pairs what was written to the other side of `side`."""
         half = self._job.halves[OTHER[side]]
         watched, whole = {*half.job.watched}, self._job.halves[side].job.target.whole_update
@@ -359,7 +359,7 @@ class TwoWayPass(Pass):
         shown = {address: value for address in job.writable if (value := get(made.shown or {}, address)) is not ABSENT and value}
         return {address: value for address, value in shown.items() if address not in job.mapping.writes}
 
-    def _remember_undone(self, connection: sqlite3.Connection, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
+    def _remember_undone(self, connection: Transaction, way: Way, delivery: Delivery, fields: Sequence[str]) -> None:
         """Let what was put back stand: the pair agrees to differ, until one of its sides changes in these fields again."""
         side: Side = "left" if way is self.ways[0] else "right"
         pair = pairs.of(way.ledger.db, self._integration, side, [delivery.source_id]).get(delivery.source_id)

@@ -8,7 +8,6 @@ the record it came from changes in that field again.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from tieline.model.lists import change, entries, ours, within, without
 from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.store import journal, outbox, runs
+from tieline.store.database import Transaction
 from tieline.store.links import own_entries
 from tieline.store.outbox import Delivery
 from tieline.sync.decide import same
@@ -33,7 +33,7 @@ _TOGETHER: Final = 200
 LEFT_ALONE: Final = "not undone"
 """Kind of the event that tells why something was not put back."""
 
-Remember = Callable[[sqlite3.Connection, Way, Delivery, Sequence[str]], None]
+Remember = Callable[[Transaction, Way, Delivery, Sequence[str]], None]
 """Called within the unit that queues a write which puts something back, with its fields: the links are to know that it was meant."""
 
 
@@ -122,7 +122,7 @@ class Undoer:
             for one, why in left
         ]
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             outbox.supersede_these(connection, list(dropped), run=ledger.run, now=now)
             journal.note(connection, events)
 
@@ -165,7 +165,7 @@ class Undoer:
             for number, (_, made, _) in enumerate(back, ledger.ids("delivery", len(back))):
                 made.id, made.run, made.accepted_at = number, ledger.run, now
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             outbox.queue(connection, ledger.integration, ledger.run, now, [made for _, made, _ in back])
             for _, made, fields in back:
                 self._remember(connection, way, made, fields)

@@ -7,7 +7,6 @@ it meet again, so that the integration's policies decide about it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -27,7 +26,7 @@ from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.model.verified import Verified
 from tieline.store import links, outbox, pairs, runs, staged
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction, scratch
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync import reconcile
 from tieline.sync.reconcile import Strand
@@ -55,7 +54,7 @@ async def verify_pairs(
     for half in job.halves.values():
         if not half.features.list:
             raise TielineError(f"{half.place} can't be listed: nothing can be compared", next_step="declare `list` for it in the connector")
-    found = sqlite3.connect("")  # a file of its own that vanishes with the connection
+    found = scratch()  # a file of its own that vanishes with the connection
     try:
         sweep = _Sweep(job, systems, db, clock, found, progress)
         await side_by_side(sweep.read(side) for side in SIDES)
@@ -79,7 +78,7 @@ def meet_anew(db: Database, name: str, left_ids: Sequence[str], now: float) -> N
     assert known is not None
     number = known.id
 
-    def unit(connection: sqlite3.Connection) -> None:
+    def unit(connection: Transaction) -> None:
         pairs.forget_meetings(connection, number, left_ids)
         staged.put(connection, number, "left", 0, now, [(id, "again", None) for id in left_ids])
 
@@ -93,7 +92,7 @@ class _Sweep:
         systems: Mapping[Side, System],
         db: Database,
         clock: Clock,
-        found: sqlite3.Connection,
+        found: Transaction,
         progress: Callable[[Verified], None],
     ) -> None:
         self._job, self._systems, self._db, self._clock, self._found = job, systems, db, clock, found

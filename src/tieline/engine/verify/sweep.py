@@ -9,7 +9,6 @@ meanwhile: a finding of a busy system is worth a second look.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -29,7 +28,7 @@ from tieline.model.lists import entries, within
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.model.verified import ON_PURPOSE, Finding, Verified
 from tieline.store import links, outbox, runs, spellings
-from tieline.store.database import Database
+from tieline.store.database import Database, Transaction, scratch
 from tieline.store.links import Link
 from tieline.store.spellings import Spelled
 from tieline.sync.decide import differing, same
@@ -57,7 +56,7 @@ _MEANT: Final = {
 class Verification:
     """A finished verification. Use as a context: it holds a temporary file."""
 
-    def __init__(self, verified: Verified, found: sqlite3.Connection) -> None:
+    def __init__(self, verified: Verified, found: Transaction) -> None:
         self.verified, self._found = verified, found
 
     def __enter__(self) -> Self:
@@ -112,7 +111,7 @@ async def verify(
             f"{job.spec.target} can neither be listed nor asked for a record by its id: nothing can be compared",
             next_step="declare `list` or `get` for it in the connector",
         )
-    found = sqlite3.connect("")  # a file of its own that vanishes with the connection
+    found = scratch()  # a file of its own that vanishes with the connection
     try:
         sweep = _Sweep(job, source, target, db, clock, found, progress)
         if features.list:
@@ -134,7 +133,7 @@ class _Sweep:
         target: System,
         db: Database,
         clock: Clock,
-        found: sqlite3.Connection,
+        found: Transaction,
         progress: Callable[[Verified], None],
     ) -> None:
         self._job, self._source, self._target, self._db, self._clock, self._found = job, source, target, db, clock, found
@@ -252,7 +251,7 @@ class _Sweep:
         learned, plain = self._learned, self._plain
         self._learned, self._plain, self._spells = [], [], True
 
-        def unit(connection: sqlite3.Connection) -> None:
+        def unit(connection: Transaction) -> None:
             spellings.forget(connection, self._integration, plain)
             spellings.learn(connection, self._integration, learned)
 

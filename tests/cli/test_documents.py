@@ -14,8 +14,9 @@ from pydantic import TypeAdapter
 from tieline.cli.reference import EXAMPLES, commands_page
 from tieline.config.loading.complaints import read_as
 from tieline.config.loading.yaml_source import Source, parse
-from tieline.config.models.connectors import Connector, List, Resource
+from tieline.config.models.connectors import Connector, Resource
 from tieline.config.models.integrations import Integration, MapRule
+from tieline.config.models.operations import List
 from tieline.engine.core.failures import as_table
 from tieline.mapping import broken_laws, compile_both_ways, compile_mapping, compile_when
 from tieline.model.errors import MappingError

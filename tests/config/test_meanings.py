@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 from tieline.config.docstrings import meaning_of
-from tieline.config.models.connectors import Connector, List, Write
+from tieline.config.models.connectors import Connector
+from tieline.config.models.operations import List, Write
 
 
 def test_the_docstring_below_a_key_is_its_meaning() -> None:

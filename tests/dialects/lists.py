@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tieline.config.models.connectors import BreakerPolicy, Connector, Errors, Timeouts
+from tieline.config.models.connectors import Connector, Errors
+from tieline.config.models.limits import BreakerPolicy, Timeouts
 from tieline.dialects.dialect import Page, Since
 from tieline.dialects.rest.system import RestSystem
 from tieline.model.records import Record, decode_json, encode_json

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import Change, Field, Resource
+from tieline.config.models.connectors import Field, Resource
+from tieline.config.models.operations import Change
 from tieline.dialects.rest.bodies import as_form, compile_body, merged, writable
 from tieline.dialects.rest.templates import Gaps
 from tieline.model.paths import flatten, get

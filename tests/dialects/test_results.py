@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import BatchResults, Errors, Resource
+from tieline.config.models.connectors import Errors, Resource
+from tieline.config.models.operations import BatchResults
 from tieline.dialects.dialect import Item, Receipt
 from tieline.dialects.ids import id_reader
 from tieline.dialects.rest.batch_results import Answer, read_results

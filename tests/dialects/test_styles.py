@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import BreakerPolicy, Connector, Errors, Timeouts
+from tieline.config.models.connectors import Connector, Errors
+from tieline.config.models.limits import BreakerPolicy, Timeouts
 from tieline.dialects.dialect import Since
 from tieline.dialects.rest.system import RestSystem
 from tieline.model.errors import RemoteError, Undecodable

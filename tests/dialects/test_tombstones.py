@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import Tombstone
+from tieline.config.models.operations import Tombstone
 from tieline.dialects.rest.tombstones import burial
 
 NO_VALUE: list[Any] = [

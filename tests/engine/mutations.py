@@ -29,7 +29,7 @@ from tieline.model.errors import Passing
 from tieline.model.paths import get
 from tieline.model.records import ABSENT
 from tieline.store import links, outbox, runs
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.transport.limits.budget import Budget
 from tieline.transport.limits.rate_budget import Allowance
 from tieline.transport.recording import CallRecord

@@ -26,6 +26,7 @@ from tieline.model.errors import TielineError
 from tieline.model.records import Record, decode_json, encode_json
 from tieline.store import journal, outbox, pairs, runs
 from tieline.store.database import Database
+from tieline.store.delivery import Delivery
 from tieline.testing import Collection, Exchange, SimulatedDatabase
 from tieline.testing.collection import Entry
 
@@ -325,7 +326,7 @@ class _Stage:
                 found.append(self._line(engine, delivery))
         return sorted(found)
 
-    def _line(self, engine: str, delivery: outbox.Delivery) -> Line:
+    def _line(self, engine: str, delivery: Delivery) -> Line:
         if delivery.operation == "none":
             return self.letter(engine, delivery)
         if delivery.operation == "create":
@@ -341,7 +342,7 @@ class _Stage:
             text = f"{text}; {delivery.why['message']}"
         return Line(text, text)
 
-    def letter(self, engine: str, delivery: outbox.Delivery) -> Line:
+    def letter(self, engine: str, delivery: Delivery) -> Line:
         """Return what is set aside."""
         why = delivery.why
         ids = [id for id in (why.get("left_id"), why.get("right_id")) if id] or [delivery.source_id]
@@ -360,7 +361,7 @@ class _Stage:
         """Return what the engine calls a side of the scenario."""
         return OTHER[label] if self.swap else label
 
-    def letters(self, id: str) -> list[tuple[int, outbox.Delivery]]:
+    def letters(self, id: str) -> list[tuple[int, Delivery]]:
         """Return the open letters of a record."""
         with self.world.store() as db:
             return [

@@ -12,7 +12,7 @@ import pytest
 from engine.world import told
 from tieline.engine.deliver.sender import Sender
 from tieline.engine.runs import one_way
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 
 def test_what_is_confirmed_is_told_with_what_the_answer_shows(new_world, monkeypatch: pytest.MonkeyPatch):

@@ -24,7 +24,7 @@ from tieline.model.records import Record
 from tieline.observe.explain import Story
 from tieline.store import calls, outbox, runs
 from tieline.store.calls import Call, Search
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.testing import Collection, FakeSystem, ManualClock, Network, Process, SimulatedDatabase
 
 T = TypeVar("T")

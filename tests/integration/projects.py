@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 
 from tieline.app import Tieline
-from tieline.config.models.connectors import Timeouts
+from tieline.config.models.limits import Timeouts
 from tieline.engine.review.dead_letters import DeadLetter
 from tieline.engine.runs.passes import Outcome, Wanted
 from tieline.engine.runs.plan import Plan

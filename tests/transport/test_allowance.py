@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tieline.config.models.connectors import RateLimit
+from tieline.config.models.limits import RateLimit
 from tieline.transport.limits.headers import Told
 from tieline.transport.limits.priority import PRIORITIES, WEIGHTS
 from tieline.transport.limits.rate_budget import Allowance, Closed, Want, count_in_words, grant, pause, touch, used_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tieline.config.models.connectors import BreakerPolicy
+from tieline.config.models.limits import BreakerPolicy
 from tieline.model.errors import CircuitOpen
 from tieline.testing import ManualClock
 from tieline.transport.breaker import Breaker, Outage

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tieline.config.models.connectors import BreakerPolicy
+from tieline.config.models.limits import BreakerPolicy
 from tieline.model.errors import CircuitOpen
 from tieline.testing import ManualClock
 from tieline.testing.clock import VirtualLoop

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tieline.config.models.connectors import LimitHeaders, RateLimit
+from tieline.config.models.limits import LimitHeaders, RateLimit
 from tieline.model.errors import RateLimited
 from tieline.testing import ManualClock
 from tieline.testing.vendor import Headers

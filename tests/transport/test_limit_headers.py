@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import LimitHeaders
+from tieline.config.models.limits import LimitHeaders
 from tieline.testing.vendor import Headers
 from tieline.transport.limits.headers import MOST_RESET_SECONDS, NOTHING, Heard, Told, read_limits, reset_wait
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import LimitHeaders
+from tieline.config.models.limits import LimitHeaders
 from tieline.model.clock import MOST_WAIT_SECONDS
 from tieline.testing.vendor import Headers
 from tieline.transport.classify import retry_after_seconds

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from tieline.config.models.connectors import RateLimit
+from tieline.config.models.limits import RateLimit
 from tieline.model.errors import StoreError
 from tieline.testing import ManualClock
 from tieline.testing.vendor import Headers

@@ -9,26 +9,12 @@ from typing import Any, Final
 
 from tieline.config.loading.references import check_url_template
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import (
-    FORMATTED,
-    NUMERIC,
-    SIZED,
-    Batch,
-    Change,
-    Connector,
-    Field,
-    Find,
-    Get,
-    Listing,
-    Request,
-    Resource,
-    Upsert,
-    Write,
-)
+from tieline.config.models.connectors import FORMATTED, NUMERIC, SIZED, Connector, Field, Resource
 from tieline.config.models.derived import of_one
 from tieline.config.models.escapes import gaps, texts_in
 from tieline.config.models.fields import Fields, parse
 from tieline.config.models.lists import Ceiling, ChangedSince
+from tieline.config.models.operations import Batch, Change, Find, Get, Listing, Request, Upsert, Write
 from tieline.config.suggestions import meant
 from tieline.lint.findings import Findings
 from tieline.lint.gaps import lint_declared_escapes, lint_doubled, lint_escapes, lint_unquoted

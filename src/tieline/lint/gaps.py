@@ -8,8 +8,9 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import Change, Connector, Listing, Request
+from tieline.config.models.connectors import Connector
 from tieline.config.models.escapes import BARE, ESCAPES, GAP
+from tieline.config.models.operations import Change, Listing, Request
 from tieline.config.suggestions import meant
 from tieline.lint.findings import Findings
 

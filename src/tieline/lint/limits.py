@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import LimitHeaders, RateLimit
+from tieline.config.models.limits import LimitHeaders, RateLimit
 from tieline.lint.findings import Findings
 from tieline.model.clock import COUNTED_FROM_SECONDS
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import ListCall, Resource
+from tieline.config.models.connectors import Resource
 from tieline.config.models.escapes import gaps, texts_in
 from tieline.config.models.fields import Fields
 from tieline.config.models.integrations import Integration, Rule
+from tieline.config.models.operations import ListCall
 from tieline.lint.findings import Findings
 
 LISTS: Final = ("array", "any")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import Find, Listing
 from tieline.config.models.escapes import texts_in
 from tieline.config.models.fields import Fields
 from tieline.config.models.lists import ChangedSince
+from tieline.config.models.operations import Find, Listing
 from tieline.config.models.paging import CursorInBody, Keyset, NextUrl, Offset, PageNumber, Paging
 from tieline.lint.findings import Findings
 

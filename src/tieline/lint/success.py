@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import BatchResults
+from tieline.config.models.operations import BatchResults
 from tieline.config.models.success import InSuccess, conditions
 from tieline.lint.findings import Findings
 

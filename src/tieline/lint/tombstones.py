@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tieline.config.loading.yaml_source import Key
-from tieline.config.models.connectors import Field, Tombstone
+from tieline.config.models.connectors import Field
+from tieline.config.models.operations import Tombstone
 from tieline.config.suggestions import listed
 from tieline.lint.findings import Findings
 

@@ -12,6 +12,7 @@ from tieline.model.records import decode_json
 from tieline.store import calls, journal, letters, links, outbox, pairs, runs, staged
 from tieline.store.calls import Call
 from tieline.store.database import Database
+from tieline.store.delivery import Delivery
 from tieline.store.journal import Event
 from tieline.store.pairs import Side
 
@@ -94,7 +95,7 @@ def _story(db: Database, name: str, spec: Integration, number: int, link: links.
 
 
 def told_of(
-    db: Database, deliveries: Sequence[outbox.Delivery], events: Sequence[Event], named: Sequence[Call], target_id: str | None
+    db: Database, deliveries: Sequence[Delivery], events: Sequence[Event], named: Sequence[Call], target_id: str | None
 ) -> list[Moment]:
     """Return what happened to a record on its way to the other system, in no order; `named` are the calls that were about it."""
     settling = calls.by_id(db, [d.call for d in deliveries if d.call is not None])
@@ -107,7 +108,7 @@ def told_of(
     return moments + [_attempt(call) for call in named if call.id not in told and _matters(call, deliveries)]
 
 
-def _targets(deliveries: Sequence[outbox.Delivery], latest: str | None) -> list[str | None]:
+def _targets(deliveries: Sequence[Delivery], latest: str | None) -> list[str | None]:
     """Return which record each delivery was about. One that made its record does not name it: what came after does, up to the next creation."""
     found: list[str | None] = []
     following = latest
@@ -129,7 +130,7 @@ def put_in_order(moments: list[Moment]) -> None:
     moments.sort(key=lambda moment: run[id(moment)])
 
 
-def _matters(call: Call, deliveries: Sequence[outbox.Delivery]) -> bool:
+def _matters(call: Call, deliveries: Sequence[Delivery]) -> bool:
     """Whether a call is part of a record's story: a search that led to nothing is not, each run may make it again."""
     if call.operation not in _LOOK_UPS or call.failure is not None:
         return True
@@ -145,10 +146,10 @@ def _attempt(call: Call) -> Moment:
     return Moment(call.at, "attempt", f"{call.operation or 'call'} number {call.attempt}{failed}{refused}", call.run, call=call)
 
 
-def _resolved(deliveries: Sequence[outbox.Delivery]) -> list[Moment]:
+def _resolved(deliveries: Sequence[Delivery]) -> list[Moment]:
     """Return the moments at which something that came later arrived, and so resolved what had been set aside before."""
     found: list[Moment] = []
-    before: list[outbox.Delivery] = []
+    before: list[Delivery] = []
     for delivery in deliveries:
         if delivery.state == "superseded" and letters.was_letter(delivery.state, delivery.why):
             before.append(delivery)
@@ -160,15 +161,13 @@ def _resolved(deliveries: Sequence[outbox.Delivery]) -> list[Moment]:
     return found
 
 
-def _settles(delivery: outbox.Delivery, letter: outbox.Delivery) -> bool:
+def _settles(delivery: Delivery, letter: Delivery) -> bool:
     """Whether what arrived is of what a letter was about: of a conflict, of the fields that both sides disagreed in."""
     fields = {*(letter.why.get("left") or ()), *(letter.why.get("right") or ())}
     return delivery.operation != "update" or not fields or not fields.isdisjoint(delivery.fields)
 
 
-def _moments(
-    delivery: outbox.Delivery, target_id: str | None, calls: Mapping[int, Call], successor: outbox.Delivery | None
-) -> list[Moment]:
+def _moments(delivery: Delivery, target_id: str | None, calls: Mapping[int, Call], successor: Delivery | None) -> list[Moment]:
     before = decode_json(delivery.before) if delivery.before else None
     call = calls.get(delivery.call) if delivery.call is not None else None
     why = delivery.why or None

@@ -17,7 +17,8 @@ from tieline.transport.limits.rate_budget import Allowance, Closed, count_in_wor
 from tieline.transport.limits.windows import rules_of
 
 if TYPE_CHECKING:
-    from tieline.config.models.connectors import RateLimit, Resource
+    from tieline.config.models.connectors import Resource
+    from tieline.config.models.limits import RateLimit
 
 _RUNS = 5
 _MUCH_WAITING = 0.5

@@ -15,7 +15,8 @@ import msgspec
 
 from tieline.store import outbox
 from tieline.store.database import Database
-from tieline.store.outbox import IS_OPEN, Delivery
+from tieline.store.delivery import Delivery
+from tieline.store.outbox import IS_OPEN
 
 STATES = ("dead", "held")
 SETTLED = "settled"

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tieline.config.models.connectors import Timeouts
+from tieline.config.models.limits import Timeouts
 from tieline.model.errors import OutcomeUnknown, Undecodable, Unreachable
 from tieline.testing.clock import ManualClock
 from tieline.testing.faults import Fault

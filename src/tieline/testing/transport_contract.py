@@ -16,7 +16,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from tieline.config.models.connectors import Timeouts
+from tieline.config.models.limits import Timeouts
 from tieline.model.errors import OutcomeUnknown, RemoteError, Undecodable, Unreachable
 from tieline.testing.rawserver import Exchange, RawServer, Script, ok, replying
 from tieline.transport.ports import HttpRequest, HttpResponse, Transport

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from tieline.config.models.connectors import BreakerPolicy
+from tieline.config.models.limits import BreakerPolicy
 from tieline.model.clock import Clock, believed, sleep_unless
 from tieline.model.errors import CircuitOpen
 from tieline.transport.limits.rate_budget import moment_in_words

@@ -13,8 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
-from tieline.config.models.connectors import BreakerPolicy, Errors, LimitHeaders, RateLimit, Timeouts
+from tieline.config.models.connectors import Errors
 from tieline.config.models.integrations import RetryPolicy
+from tieline.config.models.limits import BreakerPolicy, LimitHeaders, RateLimit, Timeouts
 from tieline.config.models.success import Says, conditions
 from tieline.model.clock import Clock
 from tieline.model.errors import (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
-from tieline.config.models.connectors import Timeouts
+from tieline.config.models.limits import Timeouts
 from tieline.model.errors import OutcomeUnknown, Undecodable, Unreachable
 from tieline.transport.ports import HttpRequest, HttpResponse
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from tieline.config.models.connectors import Timeouts
+    from tieline.config.models.limits import Timeouts
 
 
 class HttpRequest(msgspec.Struct):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 
 from tieline.config.models.base import Declared, Name
-from tieline.config.models.connectors import RateLimit
+from tieline.config.models.limits import RateLimit
 
 
 class BasicCredentials(Declared):

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from tieline.config.models.connectors import Listing, Resource
+from tieline.config.models.connectors import Resource
 from tieline.config.models.escapes import GAP, gaps
+from tieline.config.models.operations import Listing
 from tieline.model.errors import TielineError
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from tieline.config.models.connectors import BatchErrors, BatchResults, Errors
+from tieline.config.models.connectors import Errors
+from tieline.config.models.operations import BatchErrors, BatchResults
 from tieline.dialects.dialect import Item, Receipt
 from tieline.dialects.ids import IdReader
 from tieline.model.errors import OutcomeUnknown, RemoteError, Undecodable, Untold

@@ -14,10 +14,10 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tieline.config.models.connectors import Find, Listing, Request
 from tieline.config.models.escapes import GAP, texts_in
 from tieline.config.models.escapes import gaps as gap_names
 from tieline.config.models.lists import ChangedSince
+from tieline.config.models.operations import Find, Listing, Request
 from tieline.dialects.rest.escapes import as_text, escape
 from tieline.dialects.rest.templates import Template, encode, lacks, well_formed, well_formed_address
 from tieline.model.errors import Undecodable

@@ -7,10 +7,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tieline.config.models.connectors import (
-    Batch,
-    Resource,
-)
+from tieline.config.models.connectors import Resource
+from tieline.config.models.operations import Batch
 from tieline.dialects.decoding import FAILURES, decode_leniently
 from tieline.dialects.dialect import Item, Receipt
 from tieline.dialects.ids import id_reader

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
-from tieline.config.models.connectors import Batch, Resource, Write
+from tieline.config.models.connectors import Resource
+from tieline.config.models.operations import Batch, Write
 from tieline.dialects.rest.escapes import as_text
 from tieline.dialects.rest.templates import compile_json
 from tieline.model.paths import EACH, get, parse_path, put, step

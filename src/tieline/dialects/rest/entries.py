@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tieline.config.models.connectors import ListCall
+from tieline.config.models.operations import ListCall
 from tieline.dialects.dialect import Item
 from tieline.dialects.rest.templates import Gaps, Shape, compile_json
 from tieline.model.errors import Rejected

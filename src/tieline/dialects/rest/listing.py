@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from tieline.config.models.connectors import Deleted, List, Listing, Resource, Tombstone
+from tieline.config.models.connectors import Resource
+from tieline.config.models.operations import Deleted, List, Listing, Tombstone
 from tieline.config.models.paging import Offset, PageNumber
 from tieline.dialects.decoding import Unreadable, unreadable
 from tieline.dialects.dialect import Page, Since

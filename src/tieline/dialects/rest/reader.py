@@ -9,13 +9,8 @@ from typing import Any
 
 import msgspec
 
-from tieline.config.models.connectors import (
-    Deleted,
-    Find,
-    Get,
-    Listing,
-    Resource,
-)
+from tieline.config.models.connectors import Resource
+from tieline.config.models.operations import Deleted, Find, Get, Listing
 from tieline.config.models.paging import CursorInBody, LinkHeader, NextUrl
 from tieline.dialects.decoding import Unreadable, entries_apart, has_half_characters
 from tieline.dialects.dialect import Page, Since

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tieline.config.models.connectors import (
-    Change,
-    Resource,
-    Upsert,
-    Write,
-)
+from tieline.config.models.connectors import Resource
+from tieline.config.models.operations import Change, Upsert, Write
 from tieline.dialects.dialect import Item, Receipt
 from tieline.dialects.rest.bodies import MakeBody, as_form, compile_body, with_more
 from tieline.dialects.rest.reader import Reader

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tieline.config.models.connectors import (
-    Connector,
-    Request,
-)
+from tieline.config.models.connectors import Connector
+from tieline.config.models.operations import Request
 from tieline.dialects.dialect import Features, Waiting
 from tieline.dialects.rest.pagination import pager
 from tieline.dialects.rest.reader import Reader

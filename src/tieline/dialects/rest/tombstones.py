@@ -11,7 +11,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
-from tieline.config.models.connectors import Tombstone
+from tieline.config.models.operations import Tombstone
 from tieline.mapping.access import compile_get
 from tieline.model.records import ABSENT, Record
 

@@ -11,8 +11,9 @@ from decimal import ROUND_FLOOR, Decimal
 
 import msgspec
 
-from tieline.config.models.connectors import Listing, Resource
+from tieline.config.models.connectors import Resource
 from tieline.config.models.lists import Ceiling, ChangedSince, PointFormat
+from tieline.config.models.operations import Listing
 from tieline.dialects.rest.points import Points, digits
 from tieline.model.errors import Incomplete, Undecodable
 from tieline.model.records import ABSENT, Record

@@ -10,13 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from tieline.config.models.connectors import (
-    Connector,
-    Find,
-    Listing,
-    Request,
-    Resource,
-)
+from tieline.config.models.connectors import Connector, Resource
+from tieline.config.models.operations import Find, Listing, Request
 from tieline.config.models.success import Says, conditions
 from tieline.config.models.zones import with_zones
 from tieline.dialects.decoding import FAILURES, decode, decode_leniently

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from tieline.config.models.connectors import (
-    Write,
-)
+from tieline.config.models.operations import Write
 from tieline.dialects.ids import IdReader, id_reader
 from tieline.dialects.rest.wire import Wire
 from tieline.model.errors import (

@@ -7,11 +7,8 @@ from typing import Any
 
 import msgspec
 
-from tieline.config.models.connectors import (
-    Change,
-    Resource,
-    Write,
-)
+from tieline.config.models.connectors import Resource
+from tieline.config.models.operations import Change, Write
 from tieline.dialects.dialect import Item, Receipt
 from tieline.dialects.rest.batches import BatchWriter
 from tieline.dialects.rest.bodies import writable, written_into

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from tieline.model.errors import TielineError
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 
 class Destination(Protocol):

@@ -21,6 +21,7 @@ from tieline.model import events
 from tieline.model.clock import Clock
 from tieline.store import calls, outbox, runs
 from tieline.store.database import Database, Transaction, reserve
+from tieline.store.delivery import Delivery
 from tieline.store.journal import Event
 from tieline.transport.recording import CallRecord, Said
 
@@ -36,7 +37,7 @@ _NOTE_SECONDS = 1.0
 class About(NamedTuple):
     """What the calls that are being made are about: deliveries, or records by their source ids."""
 
-    deliveries: Sequence[outbox.Delivery] = ()
+    deliveries: Sequence[Delivery] = ()
     records: Sequence[str] = ()
 
 
@@ -45,7 +46,7 @@ _ABOUT: contextvars.ContextVar[About] = contextvars.ContextVar("about", default=
 
 
 @contextlib.contextmanager
-def about(*, deliveries: Sequence[outbox.Delivery] = (), records: Sequence[str] = ()) -> Iterator[None]:
+def about(*, deliveries: Sequence[Delivery] = (), records: Sequence[str] = ()) -> Iterator[None]:
     """Let the calls that are made within be journaled with the records that they are about."""
     token = _ABOUT.set(About(deliveries, records))
     try:
@@ -327,7 +328,7 @@ class Ledger:
             msgspec.json.encode(detail, enc_hook=str).decode() if detail else None,
         )
 
-    async def set_states(self, deliveries: Sequence[outbox.Delivery]) -> None:
+    async def set_states(self, deliveries: Sequence[Delivery]) -> None:
         """Write the states that deliveries have now."""
         now = self.clock.now()
 
@@ -373,7 +374,7 @@ class LedgerBeside(Ledger):
         return await self._first.commit(unit)
 
 
-def tell_set_aside(ledger: Ledger, delivery: outbox.Delivery) -> None:
+def tell_set_aside(ledger: Ledger, delivery: Delivery) -> None:
     """Tell whoever listens that a delivery waits for a person."""
     if ledger.tell is events.nobody:
         return

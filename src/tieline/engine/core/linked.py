@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from tieline.store.database import Database, Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.links import Link
-from tieline.store.outbox import Delivery
 
 OnConfirmed = Callable[[Transaction, Sequence[tuple[Delivery, str]]], None]
 """Called within the unit that confirms deliveries, each with its target id, after what `Links` is told of them.

@@ -10,7 +10,7 @@ from tieline.engine.core.ledger import Ledger
 from tieline.engine.core.two_sides import Half, TwoWayIntegration
 from tieline.engine.lookup.references import Lookups
 from tieline.model.records import Record, Values, decode_json
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 from tieline.store.staged import Staged
 from tieline.sync.reconcile import Strand

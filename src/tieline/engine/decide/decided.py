@@ -12,7 +12,7 @@ from tieline.engine.core.ledger import Ledger, tell_set_aside
 from tieline.model.records import decode_json
 from tieline.store import journal, links, outbox, pairs, staged
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 
 

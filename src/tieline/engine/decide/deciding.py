@@ -27,7 +27,7 @@ from tieline.engine.decide.waiting import Waiting
 from tieline.engine.lookup.before_images import TakeImages
 from tieline.store import outbox, pairs, staged
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 from tieline.store.staged import Staged
 

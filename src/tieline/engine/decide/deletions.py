@@ -15,8 +15,8 @@ from tieline.model.errors import SafetyStop
 from tieline.model.lists import ours
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import journal, links, outbox
+from tieline.store.delivery import Delivery
 from tieline.store.links import Link
-from tieline.store.outbox import Delivery
 from tieline.sync.decide import changed_fields
 
 Guard = Callable[[Delivery], None]

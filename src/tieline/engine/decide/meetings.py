@@ -14,7 +14,7 @@ from tieline.engine.decide.waiting import NEXT, Waiting
 from tieline.model.errors import MappingError
 from tieline.model.records import encode_json
 from tieline.store import outbox, pairs, staged
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync.identity import Known, Meeting, meet
 from tieline.sync.perhaps import may_be

@@ -15,8 +15,8 @@ from tieline.engine.core.ledger import Ledger
 from tieline.model.records import Record, Values, encode_json
 from tieline.store import inbox, journal, links, outbox, runs
 from tieline.store.database import Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.links import Link
-from tieline.store.outbox import Delivery
 
 SET_ASIDE = ("queued", "parked", "held", "unknown", "waiting", "deleted")
 """Verdicts of records that may have an open delivery, which a later version supersedes."""

@@ -19,7 +19,7 @@ from tieline.mapping import Links as FoundLinks
 from tieline.model.errors import MappingError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import links, pairs
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync import reconcile
 from tieline.sync.decide import same

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tieline.engine.core.two_sides import Half
 from tieline.engine.decide.page import delivery_of
 from tieline.model.records import Record, Values
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import Pair
 
 

@@ -15,7 +15,7 @@ from tieline.engine.decide.decided import Decided
 from tieline.model.errors import MappingError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import outbox
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER, SIDES, Side
 from tieline.sync.reconcile import NEVER_SEEN, Decision, Outcome
 

@@ -17,7 +17,7 @@ from tieline.engine.lookup.find_cache import Remembered
 from tieline.model.errors import OutcomeUnknown, RemoteError, Untold
 from tieline.model.records import Record, Values, decode_json
 from tieline.store import outbox
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.sync.perhaps import may_be
 from tieline.sync.rewriting import is_rewriting, shown_late
 

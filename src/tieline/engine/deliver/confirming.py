@@ -10,8 +10,8 @@ from tieline.engine.core.linked import Links, OnConfirmed
 from tieline.model.records import decode_json, encode_json
 from tieline.store import outbox, spellings
 from tieline.store.database import Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.links import note_own_entries
-from tieline.store.outbox import Delivery
 from tieline.store.spellings import Spelled
 from tieline.sync.rewriting import answered
 

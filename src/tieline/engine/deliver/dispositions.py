@@ -17,7 +17,7 @@ from tieline.model.errors import OutcomeUnknown, RemoteError, TielineError
 from tieline.model.records import encode_json
 from tieline.store import outbox, runs
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 
 class Unsent:

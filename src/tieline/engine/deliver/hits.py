@@ -11,7 +11,7 @@ from tieline.engine.core.compiled import CompiledIntegration
 from tieline.engine.core.ledger import Ledger
 from tieline.engine.core.linked import Links
 from tieline.store import outbox
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 Hold = Callable[[Delivery, str, str, Sequence[str]], Awaitable[None]]
 """(delivery, kind, message, candidates): sets a delivery aside for a person."""

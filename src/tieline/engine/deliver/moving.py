@@ -16,7 +16,7 @@ from tieline.engine.core.ledger import Ledger
 from tieline.model.errors import Rejected, RemoteError, Stale
 from tieline.model.records import Values, decode_json
 from tieline.store import outbox
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.sync.decide import same
 
 _MOST = 500

@@ -18,7 +18,7 @@ from tieline.engine.intake.absence import lag_of
 from tieline.model.errors import Undecodable, Unsettled
 from tieline.model.records import Values
 from tieline.store import outbox
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.sync.decide import Candidate
 
 _EARLIER_SECONDS = 3600.0

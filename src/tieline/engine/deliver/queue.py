@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 
 class Line:

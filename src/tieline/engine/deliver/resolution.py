@@ -17,7 +17,7 @@ from tieline.model.errors import NotThere, Rejected, RemoteError, Stale, Undecod
 from tieline.model.records import encode_json
 from tieline.store import journal, outbox
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.sync.decide import changed_fields
 from tieline.sync.rewriting import is_rewriting
 

@@ -14,7 +14,7 @@ from tieline.engine.deliver.resolution import LONGEST_FOR_LAG
 from tieline.model import events
 from tieline.model.clock import sleep_unless
 from tieline.model.errors import NotThere, OutcomeUnknown, Passing, RateLimited, RemoteError, TielineError, Unshown
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.transport.retry import wait_seconds
 
 LeaveOwed = Callable[[Sequence[Delivery], TielineError | None], Awaitable[None]]

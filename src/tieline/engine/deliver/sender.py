@@ -36,7 +36,7 @@ from tieline.model.errors import CircuitOpen, NotThere, Rejected, RemoteError, S
 from tieline.model.tasks import side_by_side
 from tieline.store import links, outbox
 from tieline.store.database import AlreadyLinked
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 _MOST_REFUSED = 10
 """So many forbidden or misdirected writes in a row, without one that went well, are parked; then the run halts."""

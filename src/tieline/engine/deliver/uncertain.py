@@ -24,7 +24,7 @@ from tieline.engine.intake.absence import known_by, lag_of
 from tieline.engine.lookup.matching import Matcher
 from tieline.model.records import Record, Values, decode_json
 from tieline.store import links, outbox
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.sync.decide import Candidate, changed_fields
 from tieline.sync.perhaps import may_be
 

@@ -27,7 +27,7 @@ from tieline.store import absent, journal, outbox
 from tieline.store import state as shared
 from tieline.store.absent import Absent, Told
 from tieline.store.database import Database, Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 OURS_SECONDS: Final = 900.0
 """For so long a read may not show what we made or wrote, where nothing is declared."""

@@ -20,7 +20,8 @@ from tieline.model.errors import RemoteError
 from tieline.store import journal, pairs, staged
 from tieline.store.database import Transaction
 from tieline.store.journal import Event
-from tieline.store.pairs import OTHER, SIDES, Pair, PairLinks, Side
+from tieline.store.pair_links import PairLinks
+from tieline.store.pairs import OTHER, SIDES, Pair, Side
 
 FOUND: Final = "not shown by a list or by its id, and found by its match key"
 """What the journal says of a record that is there after all."""

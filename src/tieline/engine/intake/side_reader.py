@@ -33,7 +33,7 @@ from tieline.model.records import Record, encode_json
 from tieline.store import inbox, journal, outbox, pairs, runs, staged
 from tieline.store.absent import Told as Witness
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER
 from tieline.sync.rewriting import shown_late
 

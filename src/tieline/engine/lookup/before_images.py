@@ -14,7 +14,7 @@ from tieline.model.errors import RemoteError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import outbox
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 TakeImages = Callable[[Sequence[Delivery]], Awaitable[None]]
 """Adds to `before` of deliveries that take a record away what it says; others are left as they are.

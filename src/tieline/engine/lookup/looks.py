@@ -12,7 +12,7 @@ from typing import Final
 
 from tieline.config.models.integrations import RetryPolicy
 from tieline.model.errors import RemoteError, Undecodable
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 _FEWEST_RUNS: Final = 3
 """A single answer that was cut off is no reason to need a person, where `retry` allows no second attempt either."""

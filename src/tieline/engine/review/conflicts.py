@@ -15,9 +15,9 @@ from tieline.model.errors import Refused, TielineError
 from tieline.model.records import Values, decode_json, encode_json
 from tieline.store import journal, letters, outbox, runs
 from tieline.store.database import Database, Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.journal import Event
 from tieline.store.letters import Chosen
-from tieline.store.outbox import Delivery
 from tieline.store.pairs import OTHER, Side
 
 KINDS: Final = ("conflict", "bounce", "deleted")

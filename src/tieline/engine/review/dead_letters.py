@@ -16,8 +16,8 @@ from tieline.model.paths import put
 from tieline.model.records import decode_json, encode_json
 from tieline.store import journal, letters, links, outbox, runs
 from tieline.store.database import Database, Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.letters import ALL, STATES, Chosen
-from tieline.store.outbox import Delivery
 
 _OF_PAIRS: Final = ("conflict", "bounce", "deleted", "unmatched")
 """What only an integration that goes both ways can settle, where it was one that set it aside."""
@@ -269,7 +269,7 @@ def _not_open(id: int, why: str) -> TielineError:
     return TielineError(f"there is no open dead letter {id}: {why}", next_step="see `tieline dead-letters list`")
 
 
-def _open(db: Database, id: int) -> tuple[int, outbox.Delivery]:
+def _open(db: Database, id: int) -> tuple[int, Delivery]:
     found = outbox.get(db, id)
     if found is None:
         raise TielineError(f"there is no open dead letter {id}", next_step="see `tieline dead-letters list`")
@@ -279,7 +279,7 @@ def _open(db: Database, id: int) -> tuple[int, outbox.Delivery]:
 
 
 def _letter(
-    integration: str, delivery: outbox.Delivery, side: Literal["left", "right"] | None = None, one_way: Collection[str] = ()
+    integration: str, delivery: Delivery, side: Literal["left", "right"] | None = None, one_way: Collection[str] = ()
 ) -> DeadLetter:
     why = delivery.why
     next_step = str(why.get("next", ""))

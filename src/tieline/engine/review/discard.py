@@ -11,7 +11,7 @@ from tieline.engine.core.two_sides import TwoWayIntegration
 from tieline.model.records import decode_json, encode_json
 from tieline.store import links, pairs, runs, staged
 from tieline.store.database import Database, Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 
 

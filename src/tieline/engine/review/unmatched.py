@@ -18,8 +18,8 @@ from tieline.model.errors import Refused, TielineError
 from tieline.model.records import Values, decode_json
 from tieline.store import letters, outbox, pairs, runs, staged
 from tieline.store.database import Database, Transaction, reserve
+from tieline.store.delivery import Delivery
 from tieline.store.letters import Chosen
-from tieline.store.outbox import Delivery
 from tieline.store.pairs import SIDES, Pair, Side
 
 KIND: Final = "unmatched"

@@ -15,7 +15,7 @@ from tieline.engine.review.conflicts import Conflict
 from tieline.model.records import Values, decode_json
 from tieline.store import meetings, outbox, pairs, runs
 from tieline.store.database import Database
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import Side
 
 T = TypeVar("T")

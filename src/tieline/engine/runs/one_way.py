@@ -33,7 +33,7 @@ from tieline.model.errors import Incomplete, RemoteError, SafetyStop, StoreError
 from tieline.model.records import Record, encode_json
 from tieline.store import absent, journal, links, outbox, runs
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 
 _OTHERS: Final = 50
 """Of so many known records some are tried, to see whether the system can be asked for one."""

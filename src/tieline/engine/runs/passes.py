@@ -26,6 +26,7 @@ from tieline.model.ends import End, Known
 from tieline.model.errors import RemoteError, SafetyStop, TielineError, Unshown
 from tieline.store import outbox, runs
 from tieline.store import state as shared
+from tieline.store.delivery import Delivery
 from tieline.store.letters import Chosen
 from tieline.store.pairs import Side
 
@@ -294,7 +295,7 @@ class Pass(ABC):
         return all([await way.sender.drain(patience) for way in self.ways])
 
     async def _send_owed(
-        self, way: Way, meant: set[str] | None = None, *, which: Callable[[outbox.Delivery], bool] = lambda delivery: True
+        self, way: Way, meant: set[str] | None = None, *, which: Callable[[Delivery], bool] = lambda delivery: True
     ) -> bool:
         """Hand what is owed from earlier runs to the sender, of these records or of all; return whether anything was, of all."""
         if not self.wanted.send:

@@ -24,7 +24,7 @@ from tieline.model.errors import Complaint, RemoteError, SafetyStop, SpecError, 
 from tieline.model.records import decode_json, encode_json
 from tieline.store import meetings, runs
 from tieline.store.database import Database
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER, SIDES, Side
 
 _FORMAT = 1

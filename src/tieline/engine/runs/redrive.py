@@ -27,8 +27,8 @@ from tieline.model.records import Record, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import journal, letters, links, outbox, runs
 from tieline.store.database import AlreadyLinked, Database, Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.letters import STATES, Chosen
-from tieline.store.outbox import Delivery
 from tieline.sync.decide import ConflictPolicy, meet
 
 Kept = list[tuple[str, bytes | None]]

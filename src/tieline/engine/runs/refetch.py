@@ -24,7 +24,8 @@ from tieline.store import journal, pairs, staged
 from tieline.store.database import Transaction
 from tieline.store.journal import Event
 from tieline.store.letters import Chosen
-from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
+from tieline.store.pair_links import PairLinks
+from tieline.store.pairs import OTHER, SIDES, Side
 
 MOST: Final = 50
 """So many records are asked for one by one, rather than everything that has changed."""

@@ -21,7 +21,7 @@ from tieline.model.errors import Refused
 from tieline.model.paths import put
 from tieline.model.records import ABSENT, Record, Values, encode_json
 from tieline.store import outbox, pairs, staged
-from tieline.store.outbox import Delivery
+from tieline.store.delivery import Delivery
 from tieline.store.pairs import OTHER, SIDES, Pair, Side
 from tieline.sync.decide import same
 from tieline.sync.reconcile import Strand

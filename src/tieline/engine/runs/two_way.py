@@ -30,8 +30,9 @@ from tieline.model.records import ABSENT, Values, decode_json, encode_json
 from tieline.model.tasks import side_by_side
 from tieline.store import absent, links, outbox, pairs, runs, staged
 from tieline.store.database import Transaction
-from tieline.store.outbox import Delivery
-from tieline.store.pairs import OTHER, SIDES, PairLinks, Side
+from tieline.store.delivery import Delivery
+from tieline.store.pair_links import PairLinks
+from tieline.store.pairs import OTHER, SIDES, Side
 from tieline.sync.decide import same
 from tieline.sync.rewriting import answered, is_rewriting
 

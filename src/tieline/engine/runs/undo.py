@@ -24,8 +24,8 @@ from tieline.model.paths import get
 from tieline.model.records import ABSENT, Record, Values, decode_json, encode_json
 from tieline.store import journal, outbox, runs
 from tieline.store.database import Transaction
+from tieline.store.delivery import Delivery
 from tieline.store.links import own_entries
-from tieline.store.outbox import Delivery
 from tieline.sync.decide import same
 from tieline.sync.rewriting import is_rewriting
 

@@ -22,7 +22,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from tieline.config.models.connectors import LimitHeaders, RateLimit
+from tieline.config.models.limits import LimitHeaders, RateLimit
 from tieline.model.clock import Clock
 from tieline.model.errors import StoreError
 from tieline.transport.limits import rate_budget

@@ -25,7 +25,7 @@ from tieline.model.clock import MOST_WAIT_SECONDS
 from tieline.transport.limits.waits import in_milliseconds, wait_told
 
 if TYPE_CHECKING:
-    from tieline.config.models.connectors import LimitHeaders
+    from tieline.config.models.limits import LimitHeaders
 
 MOST_RESET_SECONDS: Final = 86_400.0
 """The longest wait that is taken from a header other than Retry-After; past it one call asks again."""

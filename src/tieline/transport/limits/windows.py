@@ -16,7 +16,7 @@ from tieline.model.clock import COUNTED_FROM_SECONDS
 from tieline.transport.limits.priority import Priority
 
 if TYPE_CHECKING:
-    from tieline.config.models.connectors import RateLimit
+    from tieline.config.models.limits import RateLimit
 
 LATE_SECONDS: Final = 0.1
 """How late a call may leave without losing its turn."""

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tieline.config.models.connectors import ChangedSince
+from tieline.config.models.lists import ChangedSince
 from tieline.dialects.dialect import Since
 from tieline.dialects.rest.points import Points
 from tieline.dialects.rest.since import SinceTracker

@@ -7,9 +7,9 @@ and written, how pages follow each other, and what the fields are. `dialects` sp
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import GetJsonSchemaHandler, PositiveFloat, PositiveInt, StringConstraints, model_validator
+from pydantic import GetJsonSchemaHandler, PositiveFloat, PositiveInt, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema
 
@@ -17,12 +17,9 @@ from tieline.config.models.auth import AuthMethods
 from tieline.config.models.base import Declared, Duration, Name, Path
 from tieline.config.models.derived import OPERATIONS, Operation, expand
 from tieline.config.models.limits import BreakerPolicy, LimitHeaders, RateLimit, Timeouts
-from tieline.config.models.operations import Batches, Change, Deleted, Find, Get, List, ListCalls, Request, Upsert, Write
+from tieline.config.models.operations import Batches, Change, Deleted, Find, Get, IdPart, List, ListCalls, Request, Upsert, Write
 from tieline.config.models.success import InSuccess
 from tieline.config.models.webhooks import ResourceWebhook, Webhooks
-
-Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-
 
 FieldType = Literal["string", "integer", "number", "boolean", "date", "datetime", "object", "array", "any"]
 
@@ -31,16 +28,6 @@ FieldFormat = Literal["email", "phone", "uri", "uuid", "country", "currency", "l
 
 
 IdForm = Literal["text", "guid", "number", "salesforce", "case_insensitive"]
-
-
-IdPart = Literal["whole", "key", "last_segment"] | Annotated[str, StringConstraints(max_length=256)]
-
-
-Shape = Literal["list", "one_or_list", "by_id"]
-
-
-Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
-"""A share of something: `10%`."""
 
 
 class ApiVersion(Declared):

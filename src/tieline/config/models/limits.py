@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from typing import Annotated
+
+from pydantic import PositiveInt, StringConstraints
 
 from tieline.config.models.base import Declared, Length
-from tieline.config.models.connectors import Percent
+
+Percent = Annotated[str, StringConstraints(pattern=r"^\d{1,2}(\.\d+)?\s*%$")]
+"""A share of something: `10%`."""
 
 
 class RateLimit(Declared):

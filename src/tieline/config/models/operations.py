@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field as Declare
-from pydantic import PositiveInt
+from pydantic import PositiveInt, StringConstraints
 
 from tieline.config.models.base import Declared, Duration, Path
-from tieline.config.models.connectors import IdPart, Method, Shape
 from tieline.config.models.escapes import gaps as gaps_in
 from tieline.config.models.escapes import texts_in
 from tieline.config.models.lists import Ceiling, ChangedSince, Conditional
 from tieline.config.models.paging import Paging
 from tieline.config.models.success import InSuccess
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+IdPart = Literal["whole", "key", "last_segment"] | Annotated[str, StringConstraints(max_length=256)]
+
+Shape = Literal["list", "one_or_list", "by_id"]
 
 
 class Tombstone(Declared):

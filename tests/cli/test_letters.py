@@ -205,7 +205,7 @@ def test_a_lost_answer_is_settled_by_the_record_s_id(in_doubt):
     assert f"resolve {in_doubt.letter} --as ID" in shown.out
     assert 1 == blind.code
     assert 2 == wrong.code
-    assert "has no record no one; nothing was changed" in wrong.err
+    assert "has no record nobody; nothing was changed" in wrong.err
     assert 0 == settled.code
     assert MEMBERS + 1 == len(in_doubt.members)
     assert "settled by hand" in told.out
@@ -239,7 +239,7 @@ def test_all_of_a_kind_are_given_up(refused):
         ("redrive --cause nothing", "there are: rejected"),
         ("redrive --cause rejected --rate fast", "`fast` is no rate"),
         ("redrive --cause rejected --rate 0/s", "`0/s` is no rate"),
-        ("redrive --integration no one", "there is no integration `no one`"),
+        ("redrive --integration nobody", "there is no integration `nobody`"),
         ("resolve NO", "a reason is needed"),
         ("resolve NO --reason x", "what became of it?"),
         ("resolve NO --as 1 --not-done --reason x", "what became of it?"),

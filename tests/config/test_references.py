@@ -68,7 +68,7 @@ def test_a_file_may_be_elsewhere(tmp_path: Path) -> None:
         ("${file:binary}", "the file of `${file:binary}` is not UTF-8 text"),
         ("${file:nul}", "`${file:nul}` holds bytes that are not text"),
         ("${file:loop}", "the file of `${file:loop}` is not there"),
-        ("${file:~no one-of-this-name/x}", "the file of `${file:~no one-of-this-name/x}` can't be read: RuntimeError"),
+        ("${file:~nobody-of-this-name/x}", "the file of `${file:~nobody-of-this-name/x}` can't be read: RuntimeError"),
         ("${vault:x}", "`${vault:` is no kind of reference: `${env:NAME}` and `${file:PATH}` are known"),
         ("${Env:x}", "`${Env:` is no kind of reference, did you mean `${env:`: `${env:NAME}` and `${file:PATH}` are known"),
         ("${env:X", "`${env:` is not closed: `${env:...}`"),

@@ -196,8 +196,8 @@ class _Vendor(Collection):
     def listed(self) -> list[Entry]:
         return [] if self.hidden else super().listed()
 
-    def shown(self, entry: Entry) -> Record:
-        return {field: value for field, value in super().shown(entry).items() if field not in self.omitted}
+    def shown(self, entry: Entry, place: str = "item") -> Record:
+        return {field: value for field, value in super().shown(entry, place).items() if field not in self.omitted}
 
     def _taken(self, sent: Record, key: str | None) -> Record:
         return {field: value for field, value in sent.items() if key is None or field not in self.ignored}
@@ -287,7 +287,7 @@ class _Stage:
                 lines = self.lines(made._db, name, made.outcome.run)
                 return [*lines, *([self._halted("; ".join(map(str, made.outcome.brakes)))] if made.outcome.brakes else [])]
 
-        with mock.patch.object(plan, "Database", lambda path: SimulatedDatabase(path, self.world.clock)):
+        with mock.patch("tieline.engine.runs.plan.Database", lambda path: SimulatedDatabase(path, self.world.clock)):
             return self.world.within(plan)
 
     def run(self, name: str, wanted: Wanted) -> list[Line]:

@@ -58,7 +58,7 @@ def test_what_was_read_is_the_sum_of_what_became_of_it(direction: str, seed: int
                 (found,) = tieline.status()
                 return found
 
-            with mock.patch.object(plan, "Database", lambda path: SimulatedDatabase(path, world.clock)):
+            with mock.patch("tieline.engine.runs.plan.Database", lambda path: SimulatedDatabase(path, world.clock)):
                 planned, by_operation, writes = world.within(plan)
             outcome = world.run(full=wanted.full, limit=wanted.limit)
             status = world.within(look)

@@ -167,7 +167,7 @@ def test_a_plan_takes_nothing_up(make: Any, tmp_path: Path) -> None:
         with await tieline.plan("leads") as made:
             return made.counts()
 
-    with mock.patch.object(plan, "Database", lambda path: SimulatedDatabase(path, world.clock)):
+    with mock.patch("tieline.engine.runs.plan.Database", lambda path: SimulatedDatabase(path, world.clock)):
         planned = [world.within(plan)["delete"] for _ in range(2)]
     with world.store() as db:
         known = runs.state_of(db, "leads")

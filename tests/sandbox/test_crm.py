@@ -105,7 +105,7 @@ async def test_a_lead_is_found_by_its_address_in_any_case(crm):
     lead = crm.records()[0]
     async with calling(crm) as call:
         found, _ = await walk(call, email=lead["email"].swapcase())
-        none, _ = await walk(call, email="no one@example.com")
+        none, _ = await walk(call, email="nobody@example.com")
 
     assert [lead["id"]] == [one["id"] for one in found]
     assert [] == none

@@ -197,7 +197,7 @@ async def test_postbox_is_what_its_connector_says(demo, clock):
     assert set(ids) == {member[members.id] for member in everything}
     assert all(known(members, member) for member in everything)
     assert [200, 404] == [at(result, update.results.status) for result in results]
-    assert "there is no member no one in this list" == at(results[1], update.results.error[0])
+    assert "there is no member nobody in this list" == at(results[1], update.results.error[0])
     assert [everything[7]["id"]] == [member["id"] for member in at(found.body, email.records)]
     assert "already a list member" in at(double.body, connector.errors.message[0])
     assert 200 == ping.status

@@ -158,7 +158,7 @@ def test_what_can_not_be_taken_is_answered_with_why(within: Within, monkeypatch:
         answers = [
             await hooks.post("/hooks/crm", b"{", signed(b"{")),
             await hooks.post("/hooks/crm", bad, signed(bad)),
-            await hooks.post("/hooks/no one", event(), signed(event())),
+            await hooks.post("/hooks/nobody", event(), signed(event())),
             await hooks.post("/hooks/crm/secret", event(), signed(event())),
             await hooks.post("/hooks/crm", large, signed(event())),
             await hooks.post("/hooks/crm", event(), {**signed(event()), "Content-Encoding": "gzip"}),

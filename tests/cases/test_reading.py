@@ -224,14 +224,37 @@ def test_a_mark_that_has_expired_leads_to_a_whole_read_in_the_same_run(world, re
     assert "0 read" in third.out
 
 
+def test_a_mark_that_is_refused_in_words_that_nobody_has_declared_is_told_with_the_way_out(world):
+    """Else each run fails, and nothing says how it could read everything."""
+    refused = (400, {"error": {"message": "Sync token is expired."}})
+    source = lambda asked: refused if asked.query else (200, {"data": contacts(1)}, {"X-Mark": "7"})  # noqa: E731
+    there = world("{ path: /c, records: data, changed_since: { param: since, header: X-Mark, format: raw } }", source)
+    there.run()
+    second = there.project.tieline("run", "sync")
+
+    assert 1 == second.code
+    assert "`list.changed_since.expired` in the connector, or read once with `--full`" in " ".join(second.said.split())
+    assert 0 == there.project.tieline("run", "sync", "--full").code
+
+
+def test_an_address_elsewhere_is_not_followed_and_told_with_the_way_out(world):
+    source = lambda asked: (200, {"data": contacts(1), "next": "http://inner.example.com/a/c?p=2"})  # noqa: E731
+    result = world("{ path: /c, records: data, paging: { style: next_url, at: next } }", source).project.tieline("run", "sync")
+
+    assert 1 == result.code
+    assert "under `same_place` in the connector" in " ".join(result.said.split())
+
+
 def test_a_mark_belongs_to_the_declaration_that_it_was_made_with(world):
     """Asked by another parameter, or by none any more, everything is read once, and it is said."""
     rows = [{**row, "at": "2026-01-01T00:00:00Z"} for row in contacts(2)]
-    there = world("{ path: /c, records: data, changed_since: { param: since, field: at } }", lambda asked: (200, {"data": rows}))
+    there = world(
+        "{ path: /c, records: data, changed_since: { param: since, field: at, format: rfc3339 } }", lambda asked: (200, {"data": rows})
+    )
     there.run()
     there.project.change("connectors/a.yaml", "param: since", "param: changed_from")
     second, third = there.run(), there.run()
-    there.project.change("connectors/a.yaml", ", changed_since: { param: changed_from, field: at }", "")
+    there.project.change("connectors/a.yaml", ", changed_since: { param: changed_from, field: at, format: rfc3339 }", "")
     fourth, fifth = there.run(), there.run()
 
     assert [{}, {}, {"changed_from": "2025-12-31T23:59:59Z"}, {}, {}] == [asked.query for asked in there.vendor.calls("GET", "/a/")]
@@ -241,7 +264,9 @@ def test_a_mark_belongs_to_the_declaration_that_it_was_made_with(world):
 @pytest.mark.parametrize("at", [None, "", "yesterday"])
 def test_records_that_do_not_say_when_they_changed_are_told_at_once(world, at: str | None):
     rows = [{**row, "at": at, "made": "2026-01-01T00:00:00Z"} for row in contacts(3)]
-    there = world("{ path: /c, records: data, changed_since: { param: since, field: at } }", lambda asked: (200, {"data": rows}))
+    there = world(
+        "{ path: /c, records: data, changed_since: { param: since, field: at, format: rfc3339 } }", lambda asked: (200, {"data": rows})
+    )
     first = there.project.tieline("run", "sync", "--json")
     status = there.project.tieline("status", "--json").json[0]
 
@@ -252,6 +277,35 @@ def test_records_that_do_not_say_when_they_changed_are_told_at_once(world, at: s
     if at != "yesterday":
         there.project.change("connectors/a.yaml", "field: at", "field: [at, made]")
         there.run()
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Australia/Sydney"])
+def test_no_zone_is_guessed_for_a_shop_that_does_not_say_its_own(world, zone: str):
+    """Its times have no offset, and it understands UTC: taken as UTC, Sydney's are in the future, and what is edited next is never shown."""
+    local = lambda minutes: (dt.datetime.now(ZoneInfo(zone)) - dt.timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: E731
+    rows = [{**row, "made": local(90)} for row in contacts(3)]
+
+    def source(asked: Asked) -> tuple[int, Any]:
+        after = dt.datetime.fromisoformat(asked.query.get("after", "2000-01-01T00:00:00Z"))
+        return 200, {"data": [row for row in rows if dt.datetime.fromisoformat(row["made"]).replace(tzinfo=ZoneInfo(zone)) > after]}
+
+    there = world("{ path: /c, records: data, changed_since: { param: after, field: made } }", source)
+    first = there.project.tieline("run", "sync")
+    rows[0].update(name="Edited", made=local(0))
+    there.project.tieline("run", "sync")
+
+    assert 1 == first.code
+    assert "don't say when they changed" in " ".join(first.said.split())
+    assert ["Edited", "N2", "N3"] == there.names
+    there.project.change("connectors/a.yaml", "made: { type: datetime }", f"made: {{ type: datetime, zone: {zone} }}")
+    asked_for = there.project.tieline("check")
+    assert ["in which form?" in " ".join(asked_for.said.split()), 2] == [True, asked_for.code]
+    there.project.change("connectors/a.yaml", "field: made", "field: made, format: rfc3339")
+    there.run()
+    rows[1].update(name="Edited too", made=local(0))
+    there.run()
+
+    assert ["Edited", "Edited too", "N3"] == there.names
 
 
 SHAPES: dict[str, tuple[str, str, Callable[[list[Any], Asked], tuple[Any, ...]]]] = {

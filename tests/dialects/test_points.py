@@ -105,6 +105,21 @@ def test_a_point_is_written_in_the_vendors_own_grain():
     assert "2025-11-22T04:59:59" == sent("2025-11-22T05:00:00", format="local", zone="America/New_York")
 
 
+@pytest.mark.parametrize("form", sorted(GRAINS))
+@pytest.mark.parametrize("zone", [None, "UTC", "Australia/Sydney"])
+def test_a_time_without_an_offset_needs_a_zone_where_the_point_names_a_moment(form: str, zone: str | None):
+    """The clocks of Sydney are ten hours ahead: taken as UTC, ten hours of changes would be passed over. Local digits go back as they came."""
+    points = Points(ChangedSince(param="since", field="at", format=form, field_format="rfc3339"), zone)
+    moment = form not in ("local", "date") and ("%" not in form or "%z" in form)
+
+    if moment and zone is None:
+        with pytest.raises(Undecodable, match="a time without an offset"):
+            points.comparable("2026-12-01T21:46:31", to_ask=True)
+    else:
+        points.comparable("2026-12-01T21:46:31", to_ask=True)
+    points.comparable("2026-12-01T21:46:31+11:00", to_ask=True)
+
+
 @pytest.mark.parametrize(("record", "value"), [({"u": None, "c": 2}, 2), ({"u": 3, "c": 2}, 3), ({"c": ""}, False)])
 def test_of_several_fields_the_first_that_says_something_counts(record: dict[str, Any], value: Any):
     found = Points(ChangedSince(param="since", field=("u", "c")), None).value(record)

@@ -16,6 +16,7 @@ from tieline.lint.findings import Findings
 
 Keys = tuple[Key, ...]
 _GAP: Final = re.compile(r"\{([a-z_]+)(?:\|[^{}]*)?\}")
+_UTC: Final = frozenset({"utc", "gmt", "uct", "zulu", "etc/utc", "etc/gmt", "etc/uct", "etc/zulu", "etc/universal", "universal"})
 _BY_STYLE: Final = {
     "page": {"page", "size"},
     "offset": {"offset", "size"},
@@ -118,6 +119,11 @@ def _changed_since(found: Findings, at: Keys, listing: Listing, changed: Changed
     zone = changed.zone or next((fields.at(field)[1].zone for field in changed.fields if fields and fields.at(field)), None)  # type: ignore[index]
     if changed.format == "local" and zone is None:
         found.error((*at, "zone"), "is missing: local time of where?", "such as `zone: America/New_York`, here or at the field")
+    if zone is not None and zone.casefold() not in _UTC and "format" not in changed.model_fields_set:
+        # Whichever of the two were taken for granted, half of the vendors would never show what changed within the offset.
+        message = f"in which form? the vendor's own times are those of {zone}"
+        hint = "`format: local` if it reads the point as such a time; `format: rfc3339` if it understands UTC, `2026-12-01T11:00:00Z`"
+        found.error(at, message, hint)
 
 
 def _since_texts(changed: ChangedSince, listing: Listing) -> Iterator[str]:

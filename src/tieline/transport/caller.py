@@ -82,6 +82,11 @@ _READ_NEXT: dict[type[RemoteError], str] = {
 """What to do about a read: there is no record to be corrected, and nothing to be redriven."""
 _MOVED, _MOST_HOPS = (301, 302, 307, 308), 5
 """Redirects that a GET follows to the same place, and how many of them in a row."""
+_ELSEWHERE = (
+    "if it is the same place by another name, name its host under `same_place` in the connector; if the vendor really moved, change the "
+    "environment's URL there"
+)
+"""What to do about an address to which the credentials don't go."""
 _GUESS_SECONDS = 2.0
 _MOST_TURNED_AWAY = 20
 """So often a read waits for a probe of someone else's before it is told that the system is down."""
@@ -209,7 +214,7 @@ class Caller:
             why += f", after {_MOST_HOPS} redirects before it"
         elif to:
             why += f", which is not on {self.account.base_url}: it was not followed, the credentials stay here"
-        next_step = "correct the connector's path; if the vendor really moved, change the environment's URL in the connector"
+        next_step = f"correct the connector's path; {_ELSEWHERE}"
         raise self.misread(response, Rejected(mask(why), status=response.status, next_step=next_step))
 
     def same_origin(self, url: str) -> bool:
@@ -235,7 +240,7 @@ class Caller:
         if not self.same_origin(url):
             raise Undecodable(
                 f"{account.name}: the address {account.mask(url)} is not on {account.base_url}: it was not followed, the credentials stay here",
-                next_step="if the vendor really moved, change the environment's URL in the connector",
+                next_step=_ELSEWHERE,
             )
         request = self._request(method, url, headers, body)
         throttled, budget, clock, renewed = 0, self.budget, self._clock, False

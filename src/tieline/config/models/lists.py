@@ -64,7 +64,7 @@ class ChangedSince(Declared):
     a pattern."""
     zone: str | None = None
     """Time zone of points that are `local`, a `date` or a pattern without an offset, such as `America/New_York`; the field's unless stated, else UTC.
-    Where each account has its own, a variable that the connection gives: `"{zone}"`."""
+    Times of the vendor's that come without an offset need one. Where each account has its own, a variable that the connection gives: `"{zone}"`."""
     first: str | None = None
     """What `{since}` stands for in the first read, where the vendor always needs one, as it is sent: `"0"`, `"2000-01-01T00:00:00Z"`."""
     expired: tuple[int | str, ...] = (410,)

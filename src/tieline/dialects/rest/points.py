@@ -25,6 +25,8 @@ _DOTNET: Final = re.compile(r"\s*\\?/Date\((-?\d{1,17})(?:[+-]\d{4})?\)\\?/\s*")
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _PLAIN: Final = ("rfc3339", "unix", "unix_ms", "date", "raw")
 """Formats whose own words are kept as marks."""
+_ABSOLUTE: Final = ("rfc3339", "unix", "unix_ms", "http", "dotnet")
+"""Formats that say which moment is meant, wherever one is."""
 
 
 class Points:
@@ -38,6 +40,8 @@ class Points:
         self._zone: dt.tzinfo = ZoneInfo(own) if own else dt.UTC
         self.zones = f"{self._field_zone} {self._zone}"
         self.has_zone = bool(zone or changed.zone)
+        self._would_guess = not self.has_zone and (changed.format in _ABSOLUTE or "%z" in changed.format or "%s" in changed.format)
+        """What is sent names a moment, and a time without an offset names none: in whichever zone it was taken, changes of hours could be lost."""
         self._get_at = tuple(compile_get(field) for field in self.fields)
         self.sent = changed.format
         self.read = changed.field_format or ("rfc3339" if changed.format == "local" else changed.format)
@@ -55,14 +59,17 @@ class Points:
                 return value
         return ABSENT
 
-    def comparable(self, value: Any) -> Any:
-        """Return a field's value in a form in which later is larger: a moment, a number, or what a version is. Raises `Undecodable`."""
+    def comparable(self, value: Any, *, to_ask: bool = False) -> Any:
+        """Return a field's value in a form in which later is larger: a moment, a number, or what a version is. Raises `Undecodable`.
+
+        To ask from there on, a time without an offset needs a zone where the point has to name a moment; else it is taken as UTC.
+        """
         try:
             if self.read == "raw":
                 return _version(value)
             if self.read in ("unix", "unix_ms"):
                 return Decimal(str(value))
-            moment = self._moment(value)
+            moment = self._moment(value, None if to_ask and self._would_guess else self._field_zone)
             # Two times of one zone would be compared as its clocks show them, also in the hour that a night has twice.
             return moment.astimezone(dt.UTC) if moment.tzinfo.__class__ is ZoneInfo else moment
         except (ValueError, ArithmeticError, OverflowError) as error:
@@ -71,12 +78,12 @@ class Points:
                 what, next_step = f"the mark in `{self.changed.header or self.changed.at}`", f"{next_step}; a token has no `overlap`"
             raise Undecodable(f"{what} is {value!r}: {error}", next_step=next_step) from None
 
-    def _moment(self, value: Any) -> dt.datetime:
+    def _moment(self, value: Any, zone: dt.tzinfo | None) -> dt.datetime:
         if self.read in ("rfc3339", "date", "local"):
-            return parse_moment(value, self._field_zone)
+            return parse_moment(value, zone)
         if self._either:
             try:
-                return parse_moment(value, self._field_zone)
+                return parse_moment(value, zone)
             except ValueError:
                 pass
         if self.read == "dotnet":
@@ -90,7 +97,9 @@ class Points:
             moment = email.utils.parsedate_to_datetime(value)
             return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
         moment = dt.datetime.strptime(value.strip(), self.read)  # noqa: DTZ007 - it gets its zone below
-        return moment if moment.tzinfo else moment.replace(tzinfo=self._field_zone)
+        if moment.tzinfo is None and zone is None:
+            raise ValueError("a time without an offset")
+        return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
     def as_sent(self, point: str) -> str | int:
         """Return a point as it goes into a request: seconds and milliseconds as numbers, which is what a JSON body then has."""

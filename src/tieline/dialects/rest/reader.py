@@ -26,7 +26,9 @@ from tieline.model.errors import (
     AnotherRecord,
     Expired,
     NotThere,
+    Rejected,
     RemoteError,
+    Stale,
     Undecodable,
 )
 from tieline.model.paths import get
@@ -126,6 +128,11 @@ class Reader:
             except RemoteError as error:
                 if asked.by_mark and changed is not None and is_already(error, changed.expired):
                     raise Expired(f"{name}: the point of the last read is too old for the vendor: {error}", feed=apart) from error
+                if asked.by_mark and isinstance(error, (Rejected, NotThere, Stale)):
+                    error.next_step = (
+                        f"if the vendor says that the point of the last read is too old: name the status, or words of its text, under "
+                        f"`{declared}.changed_since.expired` in the connector, or read once with `--full`; else correct the call there"
+                    )
                 raise
             return url, response, answer, entries
 

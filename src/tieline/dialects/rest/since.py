@@ -70,7 +70,7 @@ class SinceTracker:
         assert self.points is not None
         try:
             value = self.points.value(record)
-            return value is not ABSENT and self.points.comparable(value) is not None
+            return value is not ABSENT and self.points.comparable(value, to_ask=True) is not None
         except Undecodable:
             return False
 
@@ -80,7 +80,7 @@ class SinceTracker:
         assert points is not None
         value = points.value(record)
         try:
-            moment = points.comparable(value) if value is not ABSENT else None
+            moment = points.comparable(value, to_ask=True) if value is not ABSENT else None
         except Undecodable:
             moment = None
         if moment is None:

@@ -33,8 +33,8 @@ from tieline.store.pairs import Side
 PATIENCE_SECONDS: Final = 10.0
 """What a sender gets to end what is under way once a run is to end."""
 UNDATED_NEXT: Final = (
-    "correct `changed_since` in the connector: `field` (of several, the first that is not null counts) and `field_format`; "
-    "then run with `--full`"
+    "correct `changed_since` in the connector: `field` (of several, the first that is not null counts), `field_format`, and `zone` for times "
+    "without an offset; then run with `--full`"
 )
 """What a person does when records don't say when they changed."""
 _TOLD_NEXT: Final = "nothing: the first run after that asks for them once more, and decides"
@@ -47,7 +47,7 @@ def undated_text(number: int) -> str:
     """Return what is wrong when so many records don't say when they changed."""
     return (
         f"{number:,} of the records that were read don't say when they changed: the field of `changed_since` is null, absent or unreadable "
-        "in them, and a list of changes may never show them"
+        "in them, or a time without an offset of which no zone is known, and a list of changes may never show them"
     )
 
 

@@ -324,6 +324,22 @@ SHAPES: dict[str, tuple[str, str, Callable[[list[Any], Asked], tuple[Any, ...]]]
         ", paging: { style: next_url, at: next }", "same_place: [inner.example.com]\n",
         lambda rows, asked: (200, {"data": [] if asked.query else rows, "next": None if asked.query else "http://inner.example.com/a/c?p=2"}),
     ),
+    "with a byte order mark": ("", "", lambda rows, asked: (200, b"\xef\xbb\xbf" + json.dumps({"data": rows}).encode())),
+    "packed, and said so": (
+        "", "", lambda rows, asked: (200, gzip.compress(json.dumps({"data": rows}).encode()), {"Content-Encoding": "gzip", "Content-Type": "application/json"}),
+    ),
+    "an empty page in between": (
+        ", paging: { style: cursor, at: next }", "",
+        lambda rows, asked: (200, {"data": rows if asked.query.get("cursor") == "2" else [], "next": str(int(asked.query.get("cursor", 0)) + 1) if asked.query.get("cursor") != "2" else None}),
+    ),
+    "a mark that is encoded once more": (
+        ", paging: { style: cursor, at: next }", "",
+        lambda rows, asked: (200, {"data": rows if asked.query.get("cursor") == "a%2Fb+c==" else [], "next": None if asked.query else "a%2Fb+c=="}),
+    ),
+    "the next address in a header, beside others": (
+        ", paging: { style: link_header }", "",
+        lambda rows, asked: (200, {"data": rows if asked.query else []}, {"LINK": "" if asked.query else '</a/c?p=0>; rel="first prev", <?p=2>; title="rel=\\"next\\""; rel="next"'}),
+    ),
     "moved to the same place": ("", "", lambda rows, asked: (301, None, {"Location": "/a/c/"}) if asked.path == "/a/c" else (200, {"data": rows})),
 }  # fmt: skip
 

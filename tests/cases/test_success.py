@@ -163,6 +163,7 @@ def test_what_a_batch_leaves_out_is_held_where_reads_may_be_behind(tmp_path: Pat
 
     assert "4 created + 1 held" in ran.out, ran.said
     assert "no record there has its match key, and reads may be behind what was made" in letter["message"]
+    assert "it has `errors` beside, which `results: errors` in the connector can name" in letter["message"]
     assert 0 != redriven.code, redriven.said
     assert 4 == len(book.book)
 

@@ -6,6 +6,7 @@ id or key of another record, or what another record says, tell nothing of any; a
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -48,8 +49,10 @@ def read_results(answer: Any, declared: BatchResults, items: Sequence[Item], how
                 place: _refused(entry, errors, declared, items[place], how) for place, entry in named.items() if place not in refused
             }
     found = _found(answer, declared, items, refused, told_apart, how)
+    untold = f"{_NOT_SPOKEN_OF}{_beside(answer, declared)}"
     receipts = [
-        refused[place] if place in refused else _receipt(found.get(place, ABSENT), declared, item, how) for place, item in enumerate(items)
+        refused[place] if place in refused else _receipt(found.get(place, ABSENT), declared, item, how, untold)
+        for place, item in enumerate(items)
     ]
     # Two records can't have become one: an id that comes twice tells of neither.
     ids = Counter(receipt.id for receipt, item in zip(receipts, items, strict=True) if receipt.id is not None and item.id is None)
@@ -179,9 +182,24 @@ def _as_refused(status: Any, text: str, declared: BatchResults, item: Item, how:
     return Receipt(None, error, how.call)
 
 
-def _receipt(result: Any, declared: BatchResults, item: Item, how: Answer) -> Receipt:
+def _beside(answer: Any, declared: BatchResults) -> str:
+    """Return where the answer may say more than is declared: lists that hold something, and what is called an error."""
+    if not isinstance(answer, dict):
+        return ""
+    records = declared.records if isinstance(declared.records, tuple) else (declared.records,)
+    errors = declared.errors if isinstance(declared.errors, tuple) else (declared.errors,)
+    read = {re.split(r"[.\[]", address)[0] for address in (*records, *(each.records for each in errors))}
+    names = [
+        f"`{name}`"
+        for name, value in answer.items()
+        if name not in read and value and (isinstance(value, list) or (isinstance(value, dict) and re.search("(?i)err|fail", name)))
+    ]
+    return f"; it has {' and '.join(names[:3])} beside, which `results: errors` in the connector can name" if names else ""
+
+
+def _receipt(result: Any, declared: BatchResults, item: Item, how: Answer, untold: str) -> Receipt:
     if result is ABSENT:
-        return Receipt(None, Untold(_NOT_SPOKEN_OF), how.call)
+        return Receipt(None, Untold(untold), how.call)
     status = get(result, declared.status) if declared.status else ABSENT
     text = how.mask(error_text(result, declared.error)) if declared.error else ""
     if not _succeeded(status, text, declared):

@@ -331,10 +331,10 @@ def what_is_left_out_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch's answer that says nothing of a record means that all is well."""
     receipt = batch_results._receipt
 
-    def gladly(result: Any, declared: Any, item: Any, how: Any) -> Receipt:
+    def gladly(result: Any, declared: Any, item: Any, how: Any, untold: str) -> Receipt:
         if result is ABSENT and item.id is not None:
             return Receipt(item.id, None, how.call)
-        return receipt(result, declared, item, how)
+        return receipt(result, declared, item, how, untold)
 
     monkeypatch.setattr(batch_results, "_receipt", gladly)
 
@@ -346,7 +346,8 @@ def results_are_counted_off(monkeypatch: pytest.MonkeyPatch) -> None:
     def counted(answer: Any, declared: Any, items: Any, how: Any) -> list[Receipt]:
         found = get(answer, "results")
         return [
-            batch_results._receipt(found[place] if place < len(found) else ABSENT, declared, item, how) for place, item in enumerate(items)
+            batch_results._receipt(found[place] if place < len(found) else ABSENT, declared, item, how, "")
+            for place, item in enumerate(items)
         ]
 
     monkeypatch.setattr("tieline.dialects.rest.batches.read_results", counted)
